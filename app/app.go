@@ -1,0 +1,104 @@
+// Package app is the app model as plain data: what a user's Python file
+// declares, after the SDK has read it and before a host acts on it. It is the
+// JSON that crosses every boundary of gx, so it knows nothing of sockets,
+// containers, builds or terminals.
+package app
+
+// ManifestVersion is the version of the manifest's format. A host refuses a
+// manifest of another version and says which side is older.
+const ManifestVersion = 1
+
+// Manifest is everything that one app declares.
+type Manifest struct {
+	Version   int        `json:"version"`
+	Name      string     `json:"name"`             // the app's name; "" for an app without one
+	SDK       string     `json:"sdk"`              // version of the SDK that wrote it
+	Python    string     `json:"python"`           // "3.11": the Python that imported the file
+	File      string     `json:"file,omitempty"`   // the file that declares it, as the user named it
+	Functions []Function `json:"functions"`        //
+	Images    []Image    `json:"images"`           // referred to by index from Functions
+	Mounts    []Mount    `json:"mounts,omitempty"` // referred to by index from Functions
+}
+
+// Function is one function, or one class whose methods share containers.
+type Function struct {
+	Name      string   `json:"name"`                // unique in the app: "square", or "Model" for a class
+	Module    string   `json:"module,omitempty"`    // module that defines it, as it is imported in the container
+	Qualname  string   `json:"qualname,omitempty"`  // its path within the module: "square", "Model"
+	Payload   []byte   `json:"payload,omitempty"`   // the pickled function, where it was declared serialized=True
+	File      string   `json:"file,omitempty"`      // where it is defined, for messages
+	Line      int      `json:"line,omitempty"`      //
+	Class     bool     `json:"class,omitempty"`     //
+	Methods   []Method `json:"methods,omitempty"`   // of a class; a plain function has none
+	Generator bool     `json:"generator,omitempty"` // of a plain function
+
+	Image   int               `json:"image"`             // index into Manifest.Images
+	Mounts  []int             `json:"mounts,omitempty"`  // indexes into Manifest.Mounts
+	Env     map[string]string `json:"env,omitempty"`     //
+	GPU     []string          `json:"gpu,omitempty"`     // in order of preference: "A10G", "A100-80GB:2"
+	CPU     Limit             `json:"cpu"`               // cores
+	Memory  Limit             `json:"memory"`            // MiB
+	Disk    int               `json:"disk,omitempty"`    // MiB of writable layer; 0 = the host's default
+	Network string            `json:"network,omitempty"` // "" = outbound, "none" = blocked
+
+	Timeout        float64 `json:"timeout"`         // seconds for one attempt
+	StartupTimeout float64 `json:"startup_timeout"` // seconds for import and enter hooks
+	Retries        Retries `json:"retries"`
+	Scaling        Scaling `json:"scaling"`
+	MaxInputs      int     `json:"max_inputs,omitempty"` // inputs one container may ever take; 0 = no limit
+	Concurrency    int     `json:"concurrency"`          // inputs at once in one container; 1 = one after the other
+	TargetInputs   int     `json:"target_inputs,omitempty"`
+	Batch          *Batch  `json:"batch,omitempty"`
+}
+
+// Method is one method of a class.
+type Method struct {
+	Name      string `json:"name"`
+	Generator bool   `json:"generator,omitempty"`
+	Batch     *Batch `json:"batch,omitempty"`
+}
+
+// Limit is a request (what is set aside) and a limit (what is enforced). Zero
+// means the host's default.
+type Limit struct {
+	Request float64 `json:"request,omitempty"`
+	Max     float64 `json:"max,omitempty"`
+}
+
+// Retries is how failed attempts are repeated.
+type Retries struct {
+	Max     int     `json:"max,omitempty"`     // attempts after the first
+	Initial float64 `json:"initial,omitempty"` // seconds before the first retry
+	Factor  float64 `json:"factor,omitempty"`  // by which the delay grows
+	Longest float64 `json:"longest,omitempty"` // seconds, the delay's ceiling
+}
+
+// Scaling bounds how many containers a function has.
+type Scaling struct {
+	Min    int     `json:"min,omitempty"`
+	Max    int     `json:"max,omitempty"` // 0 = what the host allows
+	Buffer int     `json:"buffer,omitempty"`
+	Window float64 `json:"window,omitempty"` // seconds a container stays idle; 0 = the default, 60
+}
+
+// Batch is dynamic batching.
+type Batch struct {
+	Size int `json:"size"`
+	Wait int `json:"wait"` // milliseconds
+}
+
+// Mount is a set of local files that appear read-only in a container.
+type Mount struct {
+	Files []File `json:"files"`
+}
+
+// File is one file of a Mount or of an image's copy step. The SDK names its
+// Local path; before a manifest goes to a host the client replaces that by the
+// content's hash and uploads what the host lacks.
+type File struct {
+	Remote string `json:"remote"`           // absolute, slash-separated path in the container
+	Local  string `json:"local,omitempty"`  // path on the client; never set in a host
+	SHA256 string `json:"sha256,omitempty"` // hex digest of the content; always set in a host
+	Size   int64  `json:"size"`             // bytes
+	Mode   uint32 `json:"mode"`             // permission bits, e.g. 0o644
+}

@@ -1,0 +1,138 @@
+// Package build turns image recipes into file systems that containers can run
+// on. It holds the Engine interface and the events by which every engine
+// reports; build/buildkit is the default engine. It knows nothing of
+// functions, and prints nothing.
+package build
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/gx-dev/gx/app"
+)
+
+// Engine builds images. Implementations are safe for concurrent use; two
+// builds of the same recipe at once do the work once.
+type Engine interface {
+	// Name is the engine's name as `gx host status` shows it.
+	Name() string
+
+	// Build makes the image, or finds it, and returns a reference that pins it
+	// against collection until it is released. Events arrive in order on one
+	// goroutine; events may be nil. An unchanged recipe whose image is at hand
+	// costs no solve.
+	Build(ctx context.Context, req Request, events func(Event)) (Image, error)
+
+	// Usage tells what the engine's store occupies.
+	Usage(ctx context.Context) (Usage, error)
+
+	// Prune deletes what is not in use, least recently used first, until the
+	// store is at most keep bytes; all = true also what is merely cached.
+	// It works on a full disk.
+	Prune(ctx context.Context, keep int64, all bool) (Usage, error)
+
+	Close() error
+}
+
+// Request is one image to build.
+type Request struct {
+	Recipe app.Image
+	Python string // "3.11": the client's Python, for a base that names none
+	// Open returns a context file's content by its hash.
+	Open func(sha256 string) (io.ReadCloser, error)
+}
+
+// Image is a finished image, pinned until Release.
+type Image interface {
+	ID() string // "im-" and 16 hex digits of the recipe's digest
+	Root() Root
+	Config() Config
+	// Unhonoured lists recipe steps that this engine could not carry out, in a
+	// user's words. It is empty for an engine that builds real images.
+	Unhonoured() []string
+	// Retain returns another pin of the same image.
+	Retain() Image
+	Release()
+}
+
+// Root is an image's file system on this machine.
+type Root struct {
+	// Lower are read-only directories, topmost first, that make up the file
+	// system when overlaid.
+	Lower []string
+	// Venv is a Python virtual environment, from an engine that builds no file
+	// systems; Lower is empty then.
+	Venv string
+}
+
+// Config is what a container needs to know of its image.
+type Config struct {
+	Env        []string `json:"env"`        // KEY=VALUE
+	Workdir    string   `json:"workdir"`    // "" = /root
+	Entrypoint []string `json:"entrypoint"` //
+	Python     string   `json:"python"`     // the interpreter's path in the image: "/usr/bin/python3.11"
+	Version    string   `json:"version"`    // its version: "3.11"
+}
+
+// Event is one thing that happened in a build. Kind says which fields count.
+type Event struct {
+	Kind  EventKind `json:"kind"`
+	Image string    `json:"image"`           // the image's id
+	Step  int       `json:"step"`            // index of the recipe's step, -1 = gx's own preparation or finish
+	Name  string    `json:"name,omitempty"`  // EventStep: what a user reads: `pip_install numpy==1.26.4`
+	Total int       `json:"total,omitempty"` // EventStep: number of steps that will be reported
+
+	Cached bool          `json:"cached,omitempty"` // EventDone
+	Took   time.Duration `json:"took,omitempty"`   // EventDone, EventFailed: nanoseconds
+	Reason string        `json:"reason,omitempty"` // EventStart: why it was not cached
+	Data   string        `json:"data,omitempty"`   // EventLog: whole lines
+	Error  string        `json:"error,omitempty"`  // EventFailed: cause; the log came before it
+
+	Current int64 `json:"current,omitempty"` // EventProgress: bytes
+	Size    int64 `json:"size,omitempty"`    // EventProgress: bytes in all, 0 = unknown
+}
+
+// EventKind is what an Event tells.
+type EventKind string
+
+// The kinds of events, in the order in which a step sees them.
+const (
+	EventStep     EventKind = "step"     // a step is known; all come before any work begins
+	EventStart    EventKind = "start"    // it is being carried out
+	EventLog      EventKind = "log"      // it printed
+	EventProgress EventKind = "progress" // bytes moved
+	EventDone     EventKind = "done"     // it is finished, or was cached
+	EventFailed   EventKind = "failed"   // it failed; the build ends
+)
+
+// StepError is the error of a build whose step failed. Its message is the
+// cause; the user's file and line are in Step.
+type StepError struct {
+	Index int
+	Step  app.Step
+	Code  int    // the command's exit status; 0 if it was not a command's
+	Log   string // the end of what the step printed
+	Err   error
+}
+
+func (e *StepError) Error() string { return e.Err.Error() }
+func (e *StepError) Unwrap() error { return e.Err }
+
+// Usage is what a store occupies.
+type Usage struct {
+	Bytes  int64        `json:"bytes"`
+	InUse  int64        `json:"in_use"` // pinned, or the base of something pinned
+	Freed  int64        `json:"freed"`  // by this Prune
+	Images []ImageUsage `json:"images"`
+}
+
+// ImageUsage is one image of a store.
+type ImageUsage struct {
+	ID       string    `json:"id"`
+	Bytes    int64     `json:"bytes"` // of the layers that no other image shares
+	Created  time.Time `json:"created"`
+	LastUsed time.Time `json:"last_used"`
+	InUse    bool      `json:"in_use"`
+	Steps    []string  `json:"steps"` // as Event.Name
+}

@@ -1,0 +1,216 @@
+// Package api is the host API as data: paths and the JSON that they exchange.
+// The server (package remote) and the client (package remote/client) are both
+// written against it. Single requests are HTTP; streams are WebSocket, one
+// JSON object per text message.
+//
+//	GET    /v1/status                     Status
+//	POST   /v1/stop                       StopRequest; 409 while busy unless Force
+//	GET    /v1/hostlog?follow=1&tail=N    WebSocket of HostLogLine
+//	POST   /v1/blobs/missing              MissingRequest -> MissingReply
+//	PUT    /v1/blobs/{sha256}             the content; 201
+//	GET    /v1/build                      WebSocket: BuildRequest, then BuildMessage until one has Image or Error
+//	GET    /v1/session                    WebSocket: SessionRequest, then SessionMessage; closing it ends the app
+//	GET    /v1/apps                       []App
+//	DELETE /v1/apps/{id}                  stop
+//	GET    /v1/apps/{id}/attach           frames of package wire: "Upgrade: gx-frames" for the bare
+//	                                      stream (unix socket: passes descriptors), or WebSocket (binary
+//	                                      messages, a stream cut anywhere)
+//	GET    /v1/apps/{id}/logs?follow=1    WebSocket of logs.Line (id or name)
+//	GET    /v1/containers                 []Container
+//	GET    /v1/images                     build.Usage
+//	POST   /v1/images/prune               PruneRequest -> build.Usage
+//
+// An error is any status of 400 and more with an Error as body.
+package api
+
+import (
+	"time"
+
+	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/build"
+	"github.com/gx-dev/gx/engine/logs"
+)
+
+// Version is the API's version, the first element of every path.
+const Version = "v1"
+
+// FramesProtocol is what a client asks to upgrade to for bare frames.
+const FramesProtocol = "gx-frames"
+
+// Error is what went wrong, for a person, and a code for programs.
+type Error struct {
+	Code    string `json:"code"` // "not_found", "busy", "invalid", "version", "internal", ...
+	Message string `json:"message"`
+	// Step is set when an image's step failed.
+	Step *StepFailure `json:"step,omitempty"`
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// StepFailure is the image step that failed.
+type StepFailure struct {
+	Index int    `json:"index"`
+	Name  string `json:"name"`
+	File  string `json:"file,omitempty"`
+	Line  int    `json:"line,omitempty"`
+	Code  int    `json:"code,omitempty"` // exit status of the command
+	Log   string `json:"log,omitempty"`  // the end of what it printed
+}
+
+// Status is a host's state.
+type Status struct {
+	Pid        int       `json:"pid"`
+	Version    string    `json:"version"`
+	Build      string    `json:"build"`   // identity of the binary: two builds of one version differ
+	Address    string    `json:"address"` // "unix:///run/user/1000/gx/host.sock"
+	Started    time.Time `json:"started"`
+	Uptime     float64   `json:"uptime"`  // seconds
+	Runtime    string    `json:"runtime"` // "runc", "process"
+	Unisolated []string  `json:"unisolated,omitempty"`
+	Engine     string    `json:"engine"` // "buildkit", "venv"
+	StateDir   string    `json:"state_dir"`
+	LogFile    string    `json:"log_file"`
+	Disk       Disk      `json:"disk"`
+	Apps       int       `json:"apps"`
+	Containers int       `json:"containers"`
+	Idle       float64   `json:"idle"` // seconds since anything was going on; 0 = busy
+}
+
+// Disk is what a host's state occupies, in bytes.
+type Disk struct {
+	Images int64 `json:"images"`
+	Blobs  int64 `json:"blobs"`
+	Logs   int64 `json:"logs"`
+	Budget int64 `json:"budget"` // for all of it
+	Free   int64 `json:"free"`   // on the file system
+}
+
+// StopRequest asks a host to end.
+type StopRequest struct {
+	Force bool `json:"force"` // also while apps are running
+}
+
+// HostLogLine is one line of the host's own log.
+type HostLogLine struct {
+	Text string `json:"text"`
+}
+
+// MissingRequest asks which contents a host lacks; at most 100,000 at once.
+type MissingRequest struct {
+	SHA256 []string `json:"sha256"`
+}
+
+// MissingReply lists those it lacks.
+type MissingReply struct {
+	Missing []string `json:"missing"`
+}
+
+// BuildRequest is one image to build. Contents of its files are uploaded before.
+type BuildRequest struct {
+	Image  app.Image `json:"image"`
+	Python string    `json:"python"`
+}
+
+// BuildMessage is what a host says while it builds.
+type BuildMessage struct {
+	Event *build.Event `json:"event,omitempty"`
+	Image string       `json:"image,omitempty"` // id; the build is done
+	Notes []string     `json:"notes,omitempty"` // with Image: what the engine could not honour
+	Error *Error       `json:"error,omitempty"` // the build failed
+}
+
+// SessionRequest starts an app that lives as long as the session.
+type SessionRequest struct {
+	Manifest app.Manifest `json:"manifest"` // with hashes in place of local paths
+	Images   []string     `json:"images"`   // ids, in the order of Manifest.Images
+	Detach   bool         `json:"detach"`   // the app outlives the session
+}
+
+// SessionMessage is what a host says during a session. One field is set.
+type SessionMessage struct {
+	Started   *Started        `json:"started,omitempty"` // always the first
+	Log       *logs.Line      `json:"log,omitempty"`
+	Container *ContainerEvent `json:"container,omitempty"`
+	Waiting   *Waiting        `json:"waiting,omitempty"`
+	Stopped   *Stopped        `json:"stopped,omitempty"` // always the last
+	Error     *Error          `json:"error,omitempty"`
+}
+
+// SessionCommand is what a client may say during a session.
+type SessionCommand struct {
+	Stop bool `json:"stop,omitempty"` // end the app within its grace period
+	Now  bool `json:"now,omitempty"`  // end it at once
+}
+
+// Started tells the ids of a started app.
+type Started struct {
+	App       string            `json:"app"`       // "ap-..."
+	Functions map[string]string `json:"functions"` // name to "fu-..."
+}
+
+// ContainerEvent tells of a container's life.
+type ContainerEvent struct {
+	ID       string    `json:"id"`
+	Function string    `json:"function"` // name
+	State    string    `json:"state"`    // "starting", "ready", "stopping", "ended"
+	Time     time.Time `json:"time"`
+	GPU      string    `json:"gpu,omitempty"`    // the card, and whether it is emulated
+	Took     float64   `json:"took,omitempty"`   // seconds, of "ready": from start
+	Reason   string    `json:"reason,omitempty"` // of "ended": when it was not asked to
+}
+
+// Waiting tells that inputs wait for something that is short.
+type Waiting struct {
+	Function string `json:"function"`
+	Inputs   int    `json:"inputs"`
+	For      string `json:"for"` // "an A100-80GB: 1 of 1 in use"
+}
+
+// Stopped is an app's bill.
+type Stopped struct {
+	Reason string  `json:"reason,omitempty"`
+	Took   float64 `json:"took"` // seconds from Started
+	Usage  []Usage `json:"usage"`
+}
+
+// Usage is what one function used.
+type Usage struct {
+	Function   string  `json:"function"`
+	Containers int     `json:"containers"`
+	Inputs     int64   `json:"inputs"`
+	Failed     int64   `json:"failed"`
+	Seconds    float64 `json:"seconds"` // container seconds
+	GPU        string  `json:"gpu,omitempty"`
+	GPUs       int     `json:"gpus,omitempty"`
+	Emulated   bool    `json:"emulated,omitempty"`
+	Cost       float64 `json:"cost"` // US dollars, as the price table of package gpu says
+}
+
+// App is an app on a host.
+type App struct {
+	ID         string    `json:"id"`
+	Name       string    `json:"name"`
+	State      string    `json:"state"` // "running", "stopping", "stopped"
+	Created    time.Time `json:"created"`
+	Functions  []string  `json:"functions"`
+	Containers int       `json:"containers"`
+}
+
+// Container is a container on a host.
+type Container struct {
+	ID       string    `json:"id"`
+	App      string    `json:"app"`
+	AppName  string    `json:"app_name"`
+	Function string    `json:"function"`
+	State    string    `json:"state"`
+	Started  time.Time `json:"started"`
+	Running  int       `json:"running"` // inputs being worked on
+	Memory   int64     `json:"memory"`  // bytes
+	CPU      float64   `json:"cpu"`     // seconds
+}
+
+// PruneRequest says how much to keep.
+type PruneRequest struct {
+	Keep int64 `json:"keep"` // bytes
+	All  bool  `json:"all"`  // also caches
+}

@@ -1,6 +1,6 @@
 // Package api is the host API as data: paths and the JSON that they exchange.
-// The server (package remote) and the client (package remote/client) are both
-// written against it. Single requests are HTTP; streams are WebSocket, one
+// The server (package remote), the client (package remote/client) and what a
+// host does (package engine) are all written against it. Single requests are HTTP; streams are WebSocket, one
 // JSON object per text message.
 //
 //	GET    /v1/status                     Status
@@ -15,7 +15,7 @@
 //	GET    /v1/apps/{id}/attach           frames of package wire: "Upgrade: gx-frames" for the bare
 //	                                      stream (unix socket: passes descriptors), or WebSocket (binary
 //	                                      messages, a stream cut anywhere)
-//	GET    /v1/apps/{id}/logs?follow=1    WebSocket of logs.Line (id or name)
+//	GET    /v1/apps/{id}/logs?follow=1    WebSocket of LogLine (id or name)
 //	GET    /v1/containers                 []Container
 //	GET    /v1/images                     build.Usage
 //	POST   /v1/images/prune               PruneRequest -> build.Usage
@@ -28,7 +28,6 @@ import (
 
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/build"
-	"github.com/gx-dev/gx/engine/logs"
 )
 
 // Version is the API's version, the first element of every path.
@@ -129,7 +128,7 @@ type SessionRequest struct {
 // SessionMessage is what a host says during a session. One field is set.
 type SessionMessage struct {
 	Started   *Started        `json:"started,omitempty"` // always the first
-	Log       *logs.Line      `json:"log,omitempty"`
+	Log       *LogLine        `json:"log,omitempty"`
 	Container *ContainerEvent `json:"container,omitempty"`
 	Waiting   *Waiting        `json:"waiting,omitempty"`
 	Stopped   *Stopped        `json:"stopped,omitempty"` // always the last
@@ -146,6 +145,20 @@ type SessionCommand struct {
 type Started struct {
 	App       string            `json:"app"`       // "ap-..."
 	Functions map[string]string `json:"functions"` // name to "fu-..."
+}
+
+// LogLine is one line of output of a container, without its newline.
+type LogLine struct {
+	Seq       uint64    `json:"seq"` // counts up within an app, without gaps
+	Time      time.Time `json:"time"`
+	App       string    `json:"app"`               // id
+	Function  string    `json:"function"`          // name
+	Container string    `json:"container"`         // id
+	Call      string    `json:"call,omitempty"`    // id "fc-...", where the line belongs to one call
+	Input     uint32    `json:"input,omitempty"`   // index within Call
+	Stream    string    `json:"stream"`            // "stdout", "stderr" or "system" (gx's own words)
+	Text      string    `json:"text"`              // valid UTF-8; other bytes as \xNN
+	Partial   bool      `json:"partial,omitempty"` // the line goes on in the next one: it was too long, or unfinished for a while
 }
 
 // ContainerEvent tells of a container's life.

@@ -1,0 +1,51 @@
+# make run    a real Python function in a real container, from an empty machine
+# make test   every test
+# make lint   gofmt, go vet, golangci-lint, mypy
+# make bench  speed, as ratios against floors and peers measured in the same run
+# make build  bin/gx
+
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+# Containers need root; without it the same commands run under sudo.
+AS_ROOT  := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PATH,GOPATH,GOCACHE,GOMODCACHE,GOFLAGS,GOPROXY,http_proxy,https_proxy,no_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,SSL_CERT_FILE,PIP_CERT,PIP_INDEX_URL,PIP_CONFIG_FILE,CI)
+VENV     := .cache/venv
+
+.PHONY: run test test-go test-python lint bench build clean prepare
+
+run: build
+	$(AS_ROOT) ./bin/gx run examples/filetypes.py
+
+build:
+	@./scripts/prepare run
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/gx ./cmd/gx
+
+test: build test-python test-go
+
+test-go:
+	@./scripts/prepare test
+	$(AS_ROOT) $(GO) test -race -p 2 -timeout 25m ./...
+
+test-python: $(VENV)/ready
+	$(VENV)/bin/python -m pytest -q sdk/python/tests
+
+lint: $(VENV)/ready
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./cmd/... ./remote/... ./sdk/... ./app/... ./api/... ./wire/...
+	$(VENV)/bin/python -m mypy --config-file sdk/python/pyproject.toml sdk/python/gx sdk/python/modal
+	./scripts/golangci-lint run ./...
+
+bench: build
+	@./scripts/prepare bench
+	$(AS_ROOT) $(GO) run ./bench
+
+# The tests' own Python packages, in a throwaway environment.
+$(VENV)/ready: sdk/python/requirements-test.txt
+	@./scripts/prepare test
+	python3 -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -q -r sdk/python/requirements-test.txt
+	touch $@
+
+clean:
+	rm -rf bin dist .cache

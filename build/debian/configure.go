@@ -23,8 +23,8 @@ if [ -x /var/lib/dpkg/info/base-passwd.preinst ]; then
 	/var/lib/dpkg/info/base-passwd.preinst install
 fi
 [ -e /usr/bin/awk ] || ln -s mawk /usr/bin/awk
-dpkg --force-unsafe-io --configure base-passwd
-dpkg --force-unsafe-io --configure base-files
+dpkg --force-unsafe-io --force-depends --configure base-passwd
+dpkg --force-unsafe-io --force-depends --configure base-files
 dpkg --force-unsafe-io --configure -a
 
 problems="$(dpkg --audit)"
@@ -45,7 +45,8 @@ mkdir -p /usr/local/bin
 	s.WriteString(`
 rm -f /usr/sbin/policy-rc.d
 rm -f /var/lib/dpkg/*-old /var/lib/dpkg/available /var/cache/debconf/*-old /var/cache/ldconfig/aux-cache
-rm -rf /var/cache/apt/archives/*.deb /var/lib/apt/lists/* /tmp/* /var/tmp/*
+rm -rf /var/cache/apt/archives/*.deb /tmp/* /var/tmp/*
+find /var/lib/apt/lists -type f -delete
 find /var/log -type f -exec truncate -s 0 {} +
 [ ! -e /etc/machine-id ] || : > /etc/machine-id
 `)

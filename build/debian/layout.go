@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
@@ -332,6 +331,3 @@ func goArch(arch string) string {
 		return strings.TrimSpace(arch)
 	}
 }
-
-// since keeps the clock of progress messages in one place.
-func since(start time.Time) string { return time.Since(start).Round(100 * time.Millisecond).String() }

@@ -1,0 +1,219 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/cmd/gx/exit"
+	"github.com/gx-dev/gx/cmd/gx/explain"
+	"github.com/gx-dev/gx/cmd/gx/ui"
+	"github.com/gx-dev/gx/sdk"
+)
+
+// started is how starting an app ended: an app with its connection for Python,
+// or a failure.
+type started struct {
+	name    string
+	app     App
+	frames  *os.File
+	output  bool
+	detach  bool
+	failure *sdk.Failure
+}
+
+// trouble is a failure that knows how to be shown and how gx ends by it.
+type trouble struct {
+	kind string // exception name under gx.exception
+	code int
+	ui.Problem
+}
+
+func (t *trouble) Error() string { return t.What }
+
+// atOnce is how many images are built at the same time.
+const atOnce = 8
+
+// prepare does all that comes before an app can run: hash, upload, build,
+// start, attach. Output decides whether it shows how that goes.
+func (s *session) prepare(ctx context.Context, st sdk.Start) started {
+	done, err := s.startApp(ctx, st)
+	if err == nil {
+		return done
+	}
+	t, ok := errors.AsType[*trouble](err)
+	if !ok {
+		t = &trouble{kind: "ConnectionError", code: exit.Host, Problem: explain.Host(err, s.LogFile)}
+	}
+	shown := ctx.Err() != nil
+	if st.Output && !shown {
+		s.UI.Problem(t.Problem)
+		shown = true
+	}
+	message := t.What
+	if t.Detail != "" {
+		message += "\n" + t.Detail
+	}
+	return started{failure: &sdk.Failure{Kind: t.kind, Message: message, Shown: shown, Exit: t.code}}
+}
+
+func (s *session) startApp(ctx context.Context, st sdk.Start) (started, error) {
+	m := st.Manifest
+	local, err := s.hash(ctx, &m)
+	if err != nil {
+		return started{}, err
+	}
+	host, err := s.Connect(ctx)
+	if err != nil {
+		return started{}, err
+	}
+	progress := s.progress(st.Output)
+	images, err := s.build(ctx, host, m, local, progress, st.Output)
+	progress.Close()
+	if err != nil {
+		return started{}, err
+	}
+	running, err := host.StartSession(ctx, api.SessionRequest{Manifest: m, Images: images, Detach: s.Detach || st.Detach})
+	if err != nil {
+		return started{}, refusal(err)
+	}
+	frames, err := running.Attach(ctx)
+	if err != nil {
+		_ = running.Stop(context.WithoutCancel(ctx), true)
+		_ = running.Close()
+		return started{}, fmt.Errorf("connecting Python with the app: %w", err)
+	}
+	return started{name: m.Name, app: running, frames: frames, output: st.Output, detach: st.Detach}, nil
+}
+
+// refusal is a host's no to a manifest: the user's mistake, not the host's.
+func refusal(err error) error {
+	if e, ok := errors.AsType[*api.Error](err); ok && e.Code == "invalid" {
+		return &trouble{kind: "InvalidError", code: exit.Usage, Problem: ui.Problem{What: e.Message}}
+	}
+	return err
+}
+
+// hash replaces local paths in the manifest by content hashes. The files that
+// it returns still have their paths.
+func (s *session) hash(ctx context.Context, m *app.Manifest) ([]app.File, error) {
+	var files []*app.File
+	for i := range m.Mounts {
+		for j := range m.Mounts[i].Files {
+			files = append(files, &m.Mounts[i].Files[j])
+		}
+	}
+	for i := range m.Images {
+		for j := range m.Images[i].Steps {
+			step := &m.Images[i].Steps[j]
+			for k := range step.Files {
+				files = append(files, &step.Files[k])
+			}
+		}
+	}
+	paths := make([]string, len(files))
+	for i, f := range files {
+		paths[i] = f.Local
+	}
+	sums, err := s.Hashes.Sums(ctx, paths)
+	if err != nil {
+		return nil, &trouble{kind: "InvalidError", code: exit.Usage, Problem: ui.Problem{
+			What: fmt.Sprintf("a file that the app needs can't be read: %v", err)}}
+	}
+	local := make([]app.File, len(files))
+	for i, f := range files {
+		f.SHA256, f.Size = sums[i].SHA256, sums[i].Size
+		if f.Mode == 0 {
+			f.Mode = uint32(sums[i].Mode)
+		}
+		local[i] = *f
+		f.Local = ""
+	}
+	if err := s.Hashes.Save(); err != nil {
+		s.UI.Warn(fmt.Sprintf("file hashes can't be remembered, so the next run reads all files again: %v", err))
+	}
+	return local, nil
+}
+
+// build uploads what the host lacks and has every image built, several at once.
+func (s *session) build(ctx context.Context, host Host, m app.Manifest, local []app.File, progress *ui.Progress, output bool) ([]string, error) {
+	open := func(f app.File) (io.ReadCloser, error) { return os.Open(f.Local) }
+	if err := host.Upload(ctx, local, open, progress.Upload); err != nil {
+		return nil, fmt.Errorf("uploading the app's files: %w", err)
+	}
+	images := make([]string, len(m.Images))
+	var mu sync.Mutex
+	var said []string
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	group.Go(func() error {
+		status, err := host.Status(ctx)
+		if err == nil && len(status.Unisolated) > 0 {
+			mu.Lock()
+			defer mu.Unlock()
+			said = append(said, fmt.Sprintf("the %s runtime does not isolate: %s", status.Runtime, strings.Join(status.Unisolated, "; ")))
+		}
+		return err
+	})
+	for i, recipe := range m.Images {
+		group.Go(func() error {
+			label := users(m, i)
+			view := progress.Build(label)
+			id, notes, err := host.Build(ctx, api.BuildRequest{Image: recipe, Python: m.Python}, view.Event)
+			if err != nil {
+				if e, ok := errors.AsType[*api.Error](err); ctx.Err() != nil || !ok || (e.Step == nil && e.Code != "invalid") {
+					return fmt.Errorf("building the image of %s: %w", label, err)
+				}
+				return &trouble{kind: "ImageBuildError", code: exit.Build, Problem: explain.Build(label, err, view.FailedLog())}
+			}
+			images[i] = id
+			mu.Lock()
+			defer mu.Unlock()
+			for _, note := range notes {
+				said = append(said, "image of "+label+": "+note)
+			}
+			return nil
+		})
+	}
+	err := group.Wait()
+	if output {
+		for _, text := range said {
+			s.UI.Warn(text)
+		}
+	}
+	return images, err
+}
+
+// users names the functions that an image is for.
+func users(m app.Manifest, image int) string {
+	const most = 3
+	var names []string
+	for _, f := range m.Functions {
+		if f.Image == image {
+			names = append(names, f.Name)
+		}
+	}
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	if len(names) == 0 {
+		return "the app"
+	}
+	return strings.Join(names, ", ")
+}
+
+// progress shows builds, or nothing where the program did not ask for output.
+func (s *session) progress(output bool) *ui.Progress {
+	if output {
+		return s.UI.Progress()
+	}
+	return ui.New(ui.Options{Stdout: io.Discard, Stderr: io.Discard, Env: func(string) string { return "" }}).Progress()
+}

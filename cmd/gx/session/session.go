@@ -1,0 +1,394 @@
+// Package session is one run of an app as the command line conducts it: it
+// listens to the user's Python over the control socket, has the images built
+// and the app started on a host, hands Python its connection, and shows what
+// the host tells until the app has ended. `gx run` and `gx session` are its two
+// users. It does not know how Python was started, nor where the host is.
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/build"
+	"github.com/gx-dev/gx/cmd/gx/exit"
+	"github.com/gx-dev/gx/cmd/gx/explain"
+	"github.com/gx-dev/gx/cmd/gx/filehash"
+	"github.com/gx-dev/gx/cmd/gx/ui"
+	"github.com/gx-dev/gx/sdk"
+)
+
+// Control is the socket to the user's Python.
+type Control interface {
+	Recv(ctx context.Context) (sdk.FromPython, error)
+	Send(m sdk.ToPython, fds ...*os.File) error
+}
+
+// Host is what a session needs of a host.
+type Host interface {
+	Status(ctx context.Context) (api.Status, error)
+	Upload(ctx context.Context, files []app.File, open func(app.File) (io.ReadCloser, error), progress func(done, total int64)) error
+	Build(ctx context.Context, req api.BuildRequest, events func(build.Event)) (id string, notes []string, err error)
+	StartSession(ctx context.Context, req api.SessionRequest) (App, error)
+}
+
+// App is a running app.
+type App interface {
+	Started() api.Started
+	Events() <-chan api.SessionMessage
+	Stop(ctx context.Context, now bool) error
+	Attach(ctx context.Context) (*os.File, error)
+	Close() error
+}
+
+// Options is what a session is made of.
+type Options struct {
+	UI      *ui.UI
+	Control Control
+	// Connect returns the host; it may wait until it is started. It is called
+	// when Python asks for an app, so that both are waited for at once.
+	Connect func(ctx context.Context) (Host, error)
+	Hashes  *filehash.Cache
+	// Signals are the interrupts that gx received.
+	Signals <-chan os.Signal
+	// Python receives signals that did not come from a terminal, which gives
+	// them to every process by itself. nil = nobody to tell.
+	Python func(syscall.Signal)
+
+	Detach     bool // the app goes on when the session ends
+	Timestamps bool
+	// HoldBill keeps what the app cost until Python has ended.
+	HoldBill bool
+	// ShowExceptions is for a Python that leaves it to gx to print them.
+	ShowExceptions bool
+	LogFile        string // of the host, for messages
+}
+
+// Outcome is how a session ended.
+type Outcome struct {
+	// Code is gx's own verdict, 0 where it has none and Python's counts.
+	Code int
+	// Exit is the last that Python said; nil if it ended without a word.
+	Exit *sdk.Exit
+	// Exception is the code that the last exception asks for, 0 if none came.
+	Exception int
+}
+
+const (
+	// patience is how long Python has to react to Ctrl-C by itself.
+	patience = 2 * time.Second
+	// lastWait is how long a host has to end an app at once.
+	lastWait = 10 * time.Second
+)
+
+// Run conducts a session until Python has closed the control socket, or has
+// said its last line, and the app has ended. Whatever happens, nothing of it
+// is left running when it returns, unless the app is detached.
+func Run(ctx context.Context, o Options) Outcome {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s := &session{Options: o, ctx: ctx}
+	received := make(chan sdk.FromPython)
+	listening := make(chan struct{})
+	go func() {
+		defer close(listening)
+		defer close(received)
+		s.listen(ctx, received)
+	}()
+	s.loop(received)
+	cancel()
+	<-listening
+	s.showBill()
+	o.UI.Flush()
+	return s.outcome
+}
+
+// session is the state of Run, owned by its goroutine.
+type session struct {
+	Options
+	ctx     context.Context
+	outcome Outcome
+
+	starting   <-chan started // set while an app is being started
+	abandon    context.CancelFunc
+	app        App
+	events     <-chan api.SessionMessage
+	show       *shown
+	detached   bool   // the app goes on without the session
+	stopping   bool   // the host was asked to end the app
+	pythonEnds bool   // Python closed its socket or said its last line
+	answerStop bool   // Python waits for {"stopped"}
+	sync       uint64 // Python waits until this line is printed; 0 = it does not
+	signals    int
+	timer      <-chan time.Time
+	bill       *api.Stopped
+	lost       bool // the host went away
+}
+
+// listen hands over what Python says until it ends.
+func (s *session) listen(ctx context.Context, received chan<- sdk.FromPython) {
+	for {
+		m, err := s.Control.Recv(ctx)
+		if err != nil {
+			if ctx.Err() == nil && !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+				s.UI.Warn(fmt.Sprintf("the connection to Python broke: %v", err))
+			}
+			return
+		}
+		select {
+		case received <- m:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *session) loop(received <-chan sdk.FromPython) {
+	ctxDone := s.ctx.Done()
+	for !s.pythonEnds || s.app != nil || s.starting != nil {
+		select {
+		case m, ok := <-received:
+			if !ok {
+				received = nil
+				s.python(sdk.FromPython{Stop: &struct{}{}})
+				s.pythonEnds = true
+				continue
+			}
+			s.python(m)
+		case st := <-s.starting:
+			s.started(st)
+		case m, ok := <-s.events:
+			s.happened(m, ok)
+		case sig := <-s.Signals:
+			s.signal(sig)
+		case <-s.timer:
+			s.overdue()
+		case <-ctxDone:
+			ctxDone = nil
+			s.signal(syscall.SIGTERM)
+		}
+	}
+}
+
+// python acts on a line from Python.
+func (s *session) python(m sdk.FromPython) {
+	switch {
+	case m.Start != nil:
+		s.start(*m.Start)
+	case m.Sync != 0:
+		s.sync = m.Sync
+		s.answerSync()
+	case m.Exception != nil:
+		s.exception(*m.Exception)
+	case m.Warning != "":
+		s.UI.Warn(m.Warning)
+	case m.Stop != nil:
+		s.answerStop = true
+		s.stopApp(false)
+	case m.Exit != nil:
+		s.outcome.Exit = m.Exit
+		s.stopApp(false)
+		s.pythonEnds = true
+	}
+}
+
+func (s *session) exception(e sdk.Exception) {
+	s.outcome.Exception = explain.ExceptionCode(e)
+	// What follows from Ctrl-C or from the host's end was said already.
+	if s.lost || s.signals > 0 || !s.ShowExceptions {
+		return
+	}
+	s.UI.Problem(explain.Exception(e))
+}
+
+// start begins to start an app. The loop goes on meanwhile.
+func (s *session) start(st sdk.Start) {
+	if s.app != nil || s.starting != nil {
+		s.send(sdk.ToPython{Failed: &sdk.Failure{Kind: "InvalidError", Exit: exit.Usage,
+			Message: "an app is running in this program already"}})
+		return
+	}
+	if s.signals > 0 {
+		s.send(sdk.ToPython{Failed: &sdk.Failure{Kind: "InternalError", Message: "interrupted", Shown: true, Exit: exit.Interrupted}})
+		return
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	result := make(chan started, 1)
+	s.starting, s.abandon = result, cancel
+	go func() { result <- s.prepare(ctx, st) }()
+}
+
+// started tells Python how its start went.
+func (s *session) started(st started) {
+	s.starting = nil
+	s.abandon()
+	if st.failure != nil {
+		if s.signals > 0 {
+			st.failure.Exit, st.failure.Shown = exit.Interrupted, true
+		}
+		s.fail(st.failure.Exit)
+		s.answerStop = false
+		s.send(sdk.ToPython{Failed: st.failure})
+		return
+	}
+	s.app, s.events, s.stopping, s.lost = st.app, st.app.Events(), false, false
+	s.show = newShown(s.UI, st.output, s.Timestamps)
+	s.detached = s.Detach || st.detach
+	ids := st.app.Started()
+	s.show.began(ids.App, st.name)
+	err := s.Control.Send(sdk.ToPython{Started: &sdk.Started{App: ids.App, Functions: ids.Functions}}, st.frames)
+	_ = st.frames.Close()
+	if err != nil || s.pythonEnds || s.signals > 0 {
+		s.stopApp(s.signals > 1)
+	}
+}
+
+// stopApp ends the app, or lets go of it if it is detached.
+func (s *session) stopApp(now bool) {
+	switch {
+	case s.starting != nil:
+		s.abandon()
+	case s.app == nil:
+		s.answerStopped()
+	case s.detached && !now:
+		s.UI.Notice(fmt.Sprintf("app %s keeps running; `gx app logs %s` shows its output, `gx app stop %s` ends it",
+			s.app.Started().App, s.app.Started().App, s.app.Started().App))
+		s.ended()
+	case !s.stopping || now:
+		s.stopping = true
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), lastWait)
+		defer cancel()
+		if err := s.app.Stop(ctx, now); err != nil {
+			s.UI.Warn(fmt.Sprintf("asking the host to stop the app: %v", err))
+			s.ended()
+		}
+	}
+}
+
+// happened shows what the host told, and all else that is there already.
+func (s *session) happened(m api.SessionMessage, ok bool) {
+	for range 1000 {
+		if !ok {
+			s.disconnected()
+			return
+		}
+		if m.Stopped != nil {
+			s.bill = m.Stopped
+			if !s.HoldBill {
+				s.showBill()
+			}
+			s.ended()
+			return
+		}
+		s.show.message(m)
+		select {
+		case m, ok = <-s.events:
+			continue
+		default:
+		}
+		break
+	}
+	s.UI.Flush()
+	s.answerSync()
+}
+
+// disconnected is the end of a host that did not say goodbye.
+func (s *session) disconnected() {
+	s.lost = true
+	s.fail(exit.Host)
+	p := explain.Host(errors.New("the host ended while the app was running; what was unfinished is lost"), s.LogFile)
+	p.Do = "run it again: a new host is started, and clears what the old one left\n" + p.Do
+	s.UI.Problem(p)
+	s.ended()
+}
+
+// ended forgets the app and releases whoever waits for its end.
+func (s *session) ended() {
+	s.UI.Flush()
+	_ = s.app.Close()
+	s.app, s.events, s.timer = nil, nil, nil
+	if s.sync != 0 {
+		s.send(sdk.ToPython{Synced: s.sync})
+		s.sync = 0
+	}
+	s.answerStopped()
+}
+
+func (s *session) answerStopped() {
+	if s.answerStop {
+		s.answerStop = false
+		s.send(sdk.ToPython{Stopped: &struct{}{}})
+	}
+}
+
+// answerSync lets Python go on once the lines that it waits for are printed.
+func (s *session) answerSync() {
+	if s.sync != 0 && (s.app == nil || s.show.covers(s.sync)) {
+		s.send(sdk.ToPython{Synced: s.sync})
+		s.sync = 0
+	}
+}
+
+// signal ends the app, gently at first.
+func (s *session) signal(sig os.Signal) {
+	s.signals++
+	s.fail(exit.Interrupted)
+	if s.signals > 1 {
+		s.tell(syscall.SIGKILL)
+		s.stopApp(true)
+		s.timer = time.After(lastWait)
+		return
+	}
+	if s.app != nil {
+		s.UI.Notice("stopping; Ctrl-C again ends it at once")
+	}
+	if sig != os.Interrupt {
+		s.tell(syscall.SIGINT)
+	}
+	if s.starting != nil {
+		s.abandon()
+	}
+	s.timer = time.After(patience)
+}
+
+// overdue goes on without those who did not react to Ctrl-C.
+func (s *session) overdue() {
+	s.timer = nil
+	switch {
+	case s.signals > 1 && s.app != nil:
+		s.UI.Warn("the host did not end the app in time; it will when this connection closes")
+		s.ended()
+	case s.signals == 1:
+		s.tell(syscall.SIGINT)
+		s.stopApp(false)
+	}
+}
+
+func (s *session) tell(sig syscall.Signal) {
+	if s.Python != nil && !s.pythonEnds {
+		s.Python(sig)
+	}
+}
+
+// fail keeps the first verdict.
+func (s *session) fail(code int) {
+	if s.outcome.Code == 0 {
+		s.outcome.Code = code
+	}
+}
+
+// send answers Python. One that has ended needs no answer.
+func (s *session) send(m sdk.ToPython) { _ = s.Control.Send(m) }
+
+func (s *session) showBill() {
+	if s.bill != nil && s.show != nil {
+		s.show.bill(*s.bill)
+		s.bill = nil
+	}
+}

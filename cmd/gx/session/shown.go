@@ -1,0 +1,132 @@
+package session
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/cmd/gx/explain"
+	"github.com/gx-dev/gx/cmd/gx/ui"
+)
+
+// shown prints what a host tells of one app, and remembers how far it got.
+type shown struct {
+	ui      *ui.UI
+	output  bool // false: the program asked for no output
+	style   ui.LogStyle
+	name    string
+	printed uint64         // the highest log line so far
+	ready   map[string]int // containers, by function
+	waiting map[string]string
+}
+
+func newShown(u *ui.UI, output, timestamps bool) *shown {
+	return &shown{ui: u, output: output, style: ui.LogStyle{Timestamps: timestamps},
+		ready: map[string]int{}, waiting: map[string]string{}}
+}
+
+func (s *shown) began(id, name string) {
+	s.name = name
+	if name == "" {
+		s.name = id
+	}
+}
+
+// covers tells whether log lines up to seq were printed.
+func (s *shown) covers(seq uint64) bool { return !s.output || s.printed >= seq }
+
+func (s *shown) message(m api.SessionMessage) {
+	if m.Log != nil {
+		s.printed = max(s.printed, m.Log.Seq)
+	}
+	if !s.output {
+		return
+	}
+	switch {
+	case m.Log != nil:
+		s.ui.Log(*m.Log, s.style)
+	case m.Container != nil:
+		s.container(*m.Container)
+	case m.Waiting != nil:
+		s.wait(*m.Waiting)
+	case m.Error != nil:
+		s.ui.Problem(explain.Host(m.Error, ""))
+	}
+}
+
+// container tells of the first container of a function, then each time their
+// number has doubled: a thousand containers make ten lines.
+func (s *shown) container(e api.ContainerEvent) {
+	switch e.State {
+	case "starting":
+		if e.GPU != "" && s.ready[e.Function] == 0 {
+			s.ui.Notice(fmt.Sprintf("%s: starting a container with %s", e.Function, e.GPU))
+		}
+	case "ready":
+		s.ready[e.Function]++
+		delete(s.waiting, e.Function)
+		n := s.ready[e.Function]
+		switch {
+		case n == 1:
+			s.ui.Notice(fmt.Sprintf("%s: container ready in %s", e.Function, ui.Seconds(e.Took)))
+		case n&(n-1) == 0:
+			s.ui.Notice(fmt.Sprintf("%s: %d containers ready", e.Function, n))
+		}
+	case "ended":
+		if e.Reason != "" {
+			s.ui.Warn(fmt.Sprintf("%s: container %s ended: %s", e.Function, e.ID, e.Reason))
+		}
+	}
+}
+
+func (s *shown) wait(w api.Waiting) {
+	text := w.For
+	if s.waiting[w.Function] == text {
+		return
+	}
+	s.waiting[w.Function] = text
+	s.ui.Notice(fmt.Sprintf("%s: %s waiting for %s", w.Function, ui.Count(int64(w.Inputs), "input"), text))
+}
+
+// bill prints what the app used.
+func (s *shown) bill(b api.Stopped) {
+	if !s.output {
+		return
+	}
+	var containers, inputs, failed int64
+	var seconds, cost float64
+	for _, u := range b.Usage {
+		containers += int64(u.Containers)
+		inputs += u.Inputs
+		failed += u.Failed
+		seconds += u.Seconds
+		cost += u.Cost
+	}
+	if b.Reason != "" {
+		s.ui.Notice(s.name + " stopped: " + b.Reason)
+	}
+	parts := []string{
+		ui.Count(containers, "container"),
+		ui.Count(inputs, "input"),
+	}
+	if failed > 0 {
+		parts[1] += fmt.Sprintf(" (%d failed)", failed)
+	}
+	parts = append(parts, fmt.Sprintf("%.1f container seconds", seconds), ui.Dollars(cost)+" (emulated)")
+	s.ui.Done(fmt.Sprintf("%s took %s", s.name, ui.Seconds(b.Took)), strings.Join(parts, ", "))
+	for _, u := range b.Usage {
+		if u.GPU == "" || u.Containers == 0 {
+			continue
+		}
+		card := u.GPU
+		if u.GPUs > 1 {
+			card = fmt.Sprintf("%d × %s", u.GPUs, u.GPU)
+		}
+		if u.Emulated {
+			card += " (emulated)"
+		}
+		s.ui.Notice(fmt.Sprintf("  %s: %s for %s, %s", u.Function, card,
+			ui.Duration(time.Duration(u.Seconds*float64(time.Second))), ui.Dollars(u.Cost)))
+	}
+}

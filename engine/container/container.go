@@ -103,10 +103,13 @@ const (
 type Exit struct {
 	Code      int // exit status, or 128+signal
 	Signal    syscall.Signal
-	OOMKilled bool  // the kernel killed a process of it for memory
-	Peak      int64 // bytes of memory at the highest, 0 where unknown
-	Started   time.Time
-	Finished  time.Time
+	OOMKilled bool // the kernel killed a process of it for memory
+	// Reason says, in a user's words, why the runtime itself killed the
+	// container ("it wrote more than its disk limit of 1 GiB"); "" if it did not.
+	Reason   string
+	Peak     int64 // bytes of memory at the highest, 0 where unknown
+	Started  time.Time
+	Finished time.Time
 }
 
 // Stats is what a container uses.

@@ -813,6 +813,25 @@ class Connection:
         except RuntimeError:
             pass  # another thread was faster
 
+    def pump(self, done: Callable[[], Any]) -> None:
+        """Handles the next frames, for a thread that has nothing else to do.
+
+        One system call where no other thread is reading, else as ``wait``. It
+        may return before ``done()`` is true. An exception of a signal handler
+        may cost the frames that were just read.
+        """
+        if not self._reading.acquire(False):
+            self.wait(done)
+            return
+        try:
+            handler = self.handler
+            for frame in self.receive():
+                handler(frame)
+        finally:
+            self._reading.release()
+            if self._waiters:
+                self._wake(True)
+
     def serve(self) -> bool:
         """Handles what has come, without waiting, unless another thread is at it.
 
@@ -835,8 +854,12 @@ class Connection:
             self._reading.release()
             self._wake(True)
 
+    def readable(self, timeout: float) -> bool:
+        """Waits until there is something to read, for at most ``timeout`` seconds, without reading it."""
+        return self._poll(1, timeout)
+
     def _readable(self, timeout: Optional[float]) -> bool:
-        """Waits until the socket is readable. Only the reading thread may call it."""
+        """The same, as often as it likes, for the thread that has the reading side."""
         if self._poller is None:
             from select import poll
 

@@ -1,0 +1,266 @@
+"""The runner: one process in a container that answers inputs of one function or class."""
+
+from __future__ import annotations
+
+import os
+import sys
+from _collections import deque
+from time import perf_counter
+
+from gx import _wire
+from gx._runner import errors, output, state
+from gx._runner.answers import Answers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Deque, Dict, Optional
+
+    from gx._runner.service import Service
+    from gx._wire import Frame
+
+_CALLS = 4096  # calls whose method and id are remembered; the oldest are forgotten
+
+
+class Runner:
+    """Speaks with the host, and keeps what came until it is run.
+
+    Frames come in whichever thread reads the connection, see ``handle``. How
+    inputs are run is the work of an executor: Serial, Threads or Aio.
+    """
+
+    def __init__(self) -> None:
+        self.connection = _wire.connect(os.environ.get("GX_RUNNER_SOCKET", "/__gx/run/host.sock"), self.handle)
+        self.answers = Answers(self.connection)
+        self.outputs: tuple = ()
+        self.start: Optional[dict] = None
+        self.stopping: Optional[dict] = None  # StopBody, when the host has asked
+        self.inputs: Deque[Frame] = deque()  # came, and not begun
+        self.client: Optional[Callable[[Frame], None]] = None  # gets answers to calls made from here
+        self.arrived: Callable[[], None] = lambda: None  # the executor's: inputs or stopping have changed
+        self.cancel: Callable[[Callable[[Frame], bool]], None] = lambda matches: None  # the executor's
+        self._methods: Dict[int, str] = {}
+        self._call_ids: Dict[int, str] = {}
+
+    def handle(self, frame: Frame) -> None:
+        """Takes one frame of the host. Any thread may be calling; nothing here blocks."""
+        type, call = frame[0], frame[1]
+        if type == _wire.INPUT:
+            self.inputs.append(frame)
+            self.arrived()
+        elif call & _wire.RUNNER_CALL and type != _wire.CANCEL:
+            if self.client is not None:
+                self.client(frame)
+        elif type == _wire.CANCEL:
+            self._cancel(call, frame[2])
+        elif type == _wire.OPEN:
+            _remember(self._methods, call, str(_wire.from_json(frame[3]).get("method", "")))
+        elif type == _wire.OPENED:
+            _remember(self._call_ids, call, str(_wire.from_json(frame[3]).get("call_id", "")))
+        elif type == _wire.START:
+            self.start = _wire.from_json(frame[3])
+        elif type == _wire.STOP:
+            self.stopping = _wire.from_json(frame[3])
+            self.arrived()
+        # Other types have no meaning for a runner; a newer host may send them.
+
+    def _cancel(self, call: int, index: int) -> None:
+        def matches(frame: Frame) -> bool:
+            return frame[1] == call and index in (frame[2], _wire.ALL_INPUTS)
+
+        for frame in list(self.inputs):
+            if matches(frame):
+                try:
+                    self.inputs.remove(frame)
+                except ValueError:
+                    continue  # it was begun just now
+                self.answers.error(frame, errors.make("InputCancellation", "the input was cancelled before it began"))
+        self.cancel(matches)
+
+    def method(self, frame: Frame) -> str:
+        """The name of the method that an input is for; "" for a function."""
+        return self._methods.get(frame[1], "")
+
+    def call_id(self, frame: Frame) -> str:
+        """The id of an input's call: the host's if it told it, else one that is unique in the host."""
+        assert self.start is not None
+        return self._call_ids.get(frame[1]) or f"fc-{self.start.get('container', '')}-{frame[1]}"
+
+    def input_id(self, frame: Frame) -> str:
+        """The id of an input."""
+        return f"in-{self.call_id(frame)[3:]}-{frame[2]}"
+
+    # -- life --
+
+    def run(self, load_sdk: Callable[[], None]) -> int:
+        """From Hello to Bye; returns the exit code."""
+        hello = {
+            "protocol": _wire.PROTOCOL,
+            "role": "runner",
+            "version": _version(),
+            "python": sys.version.split(" ", 1)[0].rstrip("+"),
+            "token": os.environ.pop("GX_TOKEN", ""),
+        }
+        self.connection.send(_wire.encode(_wire.HELLO, body=_wire.to_json(hello)))
+        self.outputs = output.capture()
+        self.connection.wait(lambda: self.start is not None or self.stopping is not None)
+        if self.start is None:
+            return self._bye()
+        for out in self.outputs:
+            out.tag(self.start.get("marker", ""))
+        state.runner = self
+        os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork)
+        self._wrap_exit()
+        executor: Any = None
+        try:
+            began = perf_counter()
+            load_sdk()
+            service = self._load()
+            imported = perf_counter()
+            executor = self._executor(service)
+            for hook in service.enter_snap + service.enter:
+                executor.hook(hook)
+            entered = perf_counter()
+        except BaseException as error:
+            return self._failed(error)
+        ready = {"import": round(imported - began, 6), "enter": round(entered - imported, 6)}
+        self.connection.send(_wire.encode(_wire.READY, body=_wire.to_json(ready)))
+        executor.run()
+        for hook in service.exit:
+            try:
+                executor.hook(hook)
+            except BaseException as error:
+                print(f"exit hook {getattr(hook, '__qualname__', hook)} failed:\n{errors.head(error)['traceback']}", file=sys.stderr, end="")
+        return self._bye()
+
+    def _load(self) -> Service:
+        from gx._runner.service import load
+
+        assert self.start is not None
+        root = os.environ.get("GX_ROOT", "/root")
+        here = os.getcwd()
+        for folder in [root] if here in (root, "/") else [here, root]:
+            if folder in sys.path:
+                sys.path.remove(folder)
+            sys.path.insert(0, folder)
+        return load(self.start)
+
+    def _executor(self, service: Service) -> Any:
+        assert self.start is not None
+        concurrency = max(1, int(self.start.get("concurrency") or 1))
+        if service.asynchronous:
+            from gx._runner.aio import Aio
+
+            return Aio(self, service, concurrency)
+        if concurrency > 1:
+            from gx._runner.threads import Threads
+
+            return Threads(self, service, concurrency)
+        from gx._runner.serial import Serial
+
+        return Serial(self, service)
+
+    def _failed(self, error: BaseException) -> int:
+        """Importing the user's code, or an enter hook, raised."""
+        self._finish_output()
+        self.connection.send_payload(_wire.FAILED, 0, 0, errors.body(error))
+        self.connection.close()
+        return 1
+
+    def _bye(self) -> int:
+        self._finish_output()
+        self.connection.send(_wire.encode(_wire.BYE))
+        return 0
+
+    def _finish_output(self) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except Exception:
+                pass  # the user's own object, or one that was closed
+        for out in self.outputs:
+            out.finish(None)
+
+    def finish(self, frame: Frame) -> None:
+        """At the end of an input, before its answer is sent: what it printed is written."""
+        stdout, stderr = self.outputs
+        if sys.stdout is not sys.__stdout__:
+            self._flush_foreign(sys.stdout)
+        if stdout._partial or stdout._tagged is not None:
+            stdout.finish(frame)
+        if stderr._partial or stderr._tagged is not None:
+            stderr.finish(frame)
+
+    @staticmethod
+    def _flush_foreign(stream: Any) -> None:
+        """Flushes what the user's code has put in the place of sys.stdout."""
+        try:
+            stream.flush()
+        except Exception:
+            pass
+
+    # -- forks, and the end of the process without warning --
+
+    def _before_fork(self) -> None:
+        """The child's output will belong to the input that forks."""
+        if state.runner is self:
+            for out in self.outputs:
+                out.claim()
+
+    def _after_fork(self) -> None:
+        """In a child: the connection is the parent's."""
+        if state.runner is self:
+            state.runner = None
+            self.connection.abandon()
+            self.answers.waiting = []
+            for out in self.outputs:
+                out.forked()
+
+    def leave_child(self, error: Optional[BaseException]) -> None:
+        """Ends a forked child that came back from the user's function: only the parent answers."""
+        if error is not None and not isinstance(error, SystemExit):
+            print(errors.head(error)["traceback"], file=sys.stderr, end="")
+        self._finish_output()
+        os._exit(0 if error is None or isinstance(error, SystemExit) and not error.code else 1)
+
+    def _wrap_exit(self) -> None:
+        """Lets os._exit send the answers that are waiting for company first."""
+        exit_now = os._exit
+
+        def _exit(status: int) -> None:
+            if state.runner is self:
+                try:
+                    self.answers.flush()
+                except Exception:
+                    pass  # the process ends in any case
+            exit_now(status)
+
+        _exit.__doc__ = exit_now.__doc__
+        os._exit = _exit  # type: ignore[assignment]
+
+
+def _remember(known: dict, call: int, value: str) -> None:
+    if len(known) >= _CALLS:
+        del known[next(iter(known))]
+    known[call] = value
+
+
+def _version() -> str:
+    """The SDK's version, without executing the SDK."""
+    try:
+        from gx._version import __version__
+    except ImportError:
+        return ""
+    return __version__
+
+
+def main(load_sdk: Callable[[], None], keep: Any) -> int:
+    """Runs until the host says stop, or is gone. ``keep`` is kept alive."""
+    try:
+        return Runner().run(load_sdk)
+    except (OSError, _wire.ProtocolError) as error:
+        # Without its host nothing here can be of use to anyone.
+        print(f"gx: the runner has lost its host: {error}", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(70)
+    finally:
+        del keep

@@ -1,0 +1,136 @@
+"""The user's code: what can be called, and what is to be run before and after."""
+
+from __future__ import annotations
+
+import sys
+
+from gx import _wire
+from gx._runner import errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, List
+
+_COROUTINE, _ASYNC_GENERATOR = 0x80, 0x200  # of co_flags
+_PARTS = ("enter_snap", "enter", "exit", "method")
+
+
+class Service:
+    """A function, or an instance of a class.
+
+    ``targets`` maps the name of a method to what is called; a function is its
+    own only target, "". The hooks take no argument, and may be async.
+    """
+
+    def __init__(self, targets: Dict[str, Callable]) -> None:
+        self.targets = targets
+        self.enter_snap: List[Callable] = []
+        self.enter: List[Callable] = []
+        self.exit: List[Callable] = []
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether anything of it needs an event loop."""
+        return any(map(is_async, [*self.targets.values(), *self.enter_snap, *self.enter, *self.exit]))
+
+
+def is_async(function: Any) -> bool:
+    """Whether a call of it makes a coroutine or an async generator."""
+    while True:
+        inner = getattr(function, "func", None) or getattr(function, "__func__", None)  # partial, bound method
+        if inner is None or inner is function:
+            break
+        function = inner
+    code = getattr(function, "__code__", None)
+    if code is None:
+        code = getattr(getattr(type(function), "__call__", None), "__code__", None)
+    return code is not None and bool(code.co_flags & (_COROUTINE | _ASYNC_GENERATOR))
+
+
+def load(start: dict) -> Service:
+    """Imports what StartBody names. Raises what the user's code raises."""
+    found = _found(start)
+    if start.get("class"):
+        return _instance(found, start)
+    return Service({"": _raw(found, start)})
+
+
+def _found(start: dict) -> Any:
+    """The object that StartBody names."""
+    if start.get("payload"):
+        try:
+            return _wire.loads(_bytes(start["payload"]))
+        except Exception as error:
+            if isinstance(error, ModuleNotFoundError):
+                raise
+            raise errors.make(
+                "DeserializationError",
+                f"the serialized function cannot be unpickled in the container: {type(error).__name__}: {error}. "
+                "It was pickled by the caller's Python, so the image needs the same version of Python, and cloudpickle",
+            ) from error
+    name, path = start["module"], start["qualname"]
+    __import__(name)
+    found: Any = sys.modules[name]
+    if name != "__main__":
+        # Classes that a caller's script pickled as __main__.X are found, and
+        # multiprocessing starts children from the user's file.
+        sys.modules["__main__"] = found
+    for part in path.split("."):
+        if part == "<locals>":
+            raise errors.make(
+                "InvalidError",
+                f"{path} is defined inside a function, where the container cannot import it from: move it to the top "
+                "of its module, or declare it with serialized=True",
+            )
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise errors.make(
+                "ExecutionError",
+                f"module {name!r} ({getattr(sys.modules[name], '__file__', None)}) has no {path!r} in the container: "
+                "is it defined only under a condition, e.g. `if __name__ == \"__main__\"` or `if gx.is_local()`?",
+            ) from None
+    return found
+
+
+def _raw(found: Any, start: dict) -> Callable:
+    """The user's own function, or class, out of what the SDK's decorator made of it."""
+    raw = getattr(found, "_raw", found)
+    if not callable(raw):
+        raise errors.make("ExecutionError", f"{start.get('qualname') or start.get('name')} is a {type(raw).__name__}, not a function")
+    return raw
+
+
+def _instance(found: Any, start: dict) -> Service:
+    """An instance of a decorated class, with its hooks and methods."""
+    kind = _raw(found, start)
+    args, kwargs = _wire.loads(_bytes(start["params"])) if start.get("params") else ((), {})
+    declared = getattr(kind, "__gx_parameters__", None)
+    if declared is None:
+        instance = kind(*args, **kwargs)
+    else:  # parameter(): values by name, with defaults, and no __init__ of the user's
+        instance = kind.__new__(kind)
+        for name, default in {**declared, **kwargs}.items():
+            setattr(instance, name, default)
+    service = Service({})
+    seen = set()
+    for owner in kind.__mro__:
+        for name, member in vars(owner).items():
+            roles = getattr(member, "_gx_roles", None)
+            if roles is None or name in seen:
+                continue
+            seen.add(name)
+            bound = getattr(member, "_raw", member).__get__(instance, kind)
+            for role in roles:
+                if role == "method":
+                    service.targets[name] = bound
+                elif role in _PARTS:
+                    getattr(service, role).append(bound)
+    return service
+
+
+def _bytes(field: Any) -> bytes:
+    """A []byte field of a JSON body."""
+    from binascii import a2b_base64
+
+    return a2b_base64(field)

@@ -59,7 +59,7 @@ type Options struct {
 	Signals <-chan os.Signal
 	// Python receives signals that did not come from a terminal, which gives
 	// them to every process by itself. nil = nobody to tell.
-	Python func(syscall.Signal)
+	Python func(os.Signal)
 
 	Detach     bool // the app goes on when the session ends
 	Timestamps bool

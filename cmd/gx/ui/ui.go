@@ -238,3 +238,16 @@ func (u *UI) Flush() {
 	defer u.mu.Unlock()
 	u.flush()
 }
+
+// JSONLine prints a value as one line of JSON on stdout. It may be held back
+// until Flush.
+func (u *UI) JSONLine(v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("writing JSON: %w", err)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.put(stdout, "", string(data)+"\n")
+	return nil
+}

@@ -1,477 +1,78 @@
-"""Frames over a socket, as package wire of the host reads and writes them.
+"""A connection that speaks frames with the host, shared by threads.
 
-wire/wire.go says what the frames mean. This module knows how they are encoded
-and what their limits are; wire/testdata/frames.json holds both sides to the
-same bytes. It is on the way to the first line of a user's code, so it imports
-only what the interpreter has in C and what has been loaded anyway.
-
-A frame that was received is a tuple::
-
-    (type, call, index, body, attempt, logged)
-
-``body`` is any object with the buffer interface: bytes for most frames, a
-writable private mapping for a payload that came as a descriptor. ``logged`` is
-the sequence number of the last log line, 0 where there is none.
+The names of gx._frames and gx._payload, which do the encoding, are names of
+this module too.
 """
 
 from __future__ import annotations
 
-import _socket
-from _pickle import Pickler, PickleBuffer
-from _pickle import loads as _unpickle
+import os
 from _struct import Struct
 from _thread import allocate_lock, get_ident
 from time import monotonic
 
-import os
+import _socket
+
+from gx._frames import (  # noqa: F401
+    ALL_INPUTS,
+    BYE,
+    CANCEL,
+    END,
+    ERROR,
+    FAIL,
+    FAILED,
+    FLAG_FD,
+    FLAG_LOGGED,
+    FLAG_MORE,
+    HEADER,
+    HEADER_SIZE,
+    HELLO,
+    INLINE_MAX,
+    INPUT,
+    ITEM,
+    MAX_BODY,
+    MAX_PAYLOAD,
+    OPEN,
+    OPENED,
+    PROTOCOL,
+    READY,
+    REPLY,
+    REQUEST,
+    RESULT,
+    RUNNER_CALL,
+    START,
+    STOP,
+    U64,
+    ProtocolError,
+    TooLarge,
+    check_header,
+    decode,
+    encode,
+    error_body,
+    from_json,
+    read_error_body,
+    split_body,
+    to_json,
+)
+from gx._payload import Files, Parts, dumps, loads, map_file, whole  # noqa: F401
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Iterable, List, Optional, Sequence, Tuple, Union
 
-    Frame = Tuple[int, int, int, Any, int, int]
-    Buffer = Union[bytes, bytearray, memoryview]
-    Payload = Union[bytes, "Parts"]
+    from gx._frames import Buffer, Frame
+    from gx._payload import Payload
 
-PROTOCOL = 1
+MAX_FILES = 64  # descriptors that may have come before the frames that claim them
 
-# Limits; MAX_* in bytes.
-HEADER_SIZE = 16
-MAX_BODY = 64 << 20
-INLINE_MAX = 256 << 10
-MAX_PAYLOAD = 4 << 30
-MAX_FILES = 64
-
-# Types of frames.
-HELLO, READY, OPEN, INPUT, END, RESULT, ERROR, ITEM, FAIL = 1, 2, 3, 4, 5, 6, 7, 8, 9
-CANCEL, REQUEST, REPLY, START, STOP, BYE, FAILED, OPENED = 10, 11, 12, 13, 14, 15, 16, 17
-_PAYLOADS = (INPUT, RESULT, ERROR, ITEM, FAILED)
-
-ALL_INPUTS = 0xFFFFFFFF
-RUNNER_CALL = 0x80000000  # set in the numbers of calls that a runner opens
-
-# Flags.
-FLAG_FD, FLAG_MORE, FLAG_LOGGED = 1, 2, 4
-
-_HEADER = Struct("<IBBHII")
-_U32 = Struct("<I")
-_U64 = Struct("<Q")
 _I = Struct("i")
 _CHUNK = 128 << 10  # bytes asked of the kernel at a time
-_pack = _HEADER.pack
-_unpack_from = _HEADER.unpack_from
-
-
-class ProtocolError(Exception):
-    """The other side broke the rules; the connection cannot be used any more."""
-
-
-class TooLarge(ValueError):
-    """A payload or body is larger than its limit."""
+_pack = HEADER.pack
+_unpack_from = HEADER.unpack_from
 
 
 class Closed(ConnectionError):
     """The connection has ended."""
-
-
-# --- pure functions -------------------------------------------------------
-
-
-def encode(
-    type: int,
-    call: int = 0,
-    index: int = 0,
-    body: Buffer = b"",
-    attempt: int = 0,
-    flags: int = 0,
-    logged: int = 0,
-) -> bytes:
-    """One frame as bytes. With FLAG_LOGGED ``logged`` is put before the body."""
-    if flags & FLAG_LOGGED:
-        body = _U64.pack(logged) + bytes(body)
-    if len(body) > MAX_BODY:
-        raise TooLarge(f"a frame's body of {len(body)} bytes; at most {MAX_BODY} are allowed")
-    return _pack(len(body), type, flags, attempt, call, index) + body
-
-
-def decode(data: Buffer) -> Tuple[List[Frame], int]:
-    """The whole frames at the beginning of ``data``, and how many bytes they are.
-
-    For tests and tools: pieces are not joined and descriptors are not looked
-    for; the body of a frame with FLAG_FD is the payload's size, an int.
-    Raises ProtocolError.
-    """
-    frames: List[Frame] = []
-    at, end = 0, len(data)
-    while end - at >= HEADER_SIZE:
-        size, type, flags, attempt, call, index = _unpack_from(data, at)
-        _check(size, type, flags)
-        stop = at + HEADER_SIZE + size
-        if stop > end:
-            break
-        body, logged = _split(bytes(data[at + HEADER_SIZE : stop]), flags)
-        frames.append((type, call, index, body, attempt, logged))
-        at = stop
-    return frames, at
-
-
-def _check(size: int, type: int, flags: int) -> None:
-    """Holds a header to the limits; raises ProtocolError."""
-    if not HELLO <= type <= OPENED:
-        raise ProtocolError(f"unknown type of frame {type}")
-    if size > MAX_BODY:
-        raise ProtocolError(f"a frame announces a body of {size} bytes; at most {MAX_BODY} are allowed")
-    if flags:
-        extra = 8 if flags & FLAG_LOGGED else 0
-        if flags > 7 or type not in _PAYLOADS:
-            raise ProtocolError(f"a frame of type {type} has flags {flags:#x}")
-        if flags & FLAG_FD and (flags & FLAG_MORE or size != 8 + extra) or size < extra:
-            raise ProtocolError(f"a frame with flags {flags:#x} has a body of {size} bytes")
-
-
-def _split(body: Any, flags: int) -> Tuple[Any, int]:
-    """Takes off what the flags put before a body: (body or size of the payload, logged)."""
-    logged = 0
-    if flags & FLAG_LOGGED:
-        (logged,) = _U64.unpack_from(body)
-        body = body[8:]
-    if flags & FLAG_FD:
-        (body,) = _U64.unpack(body)
-        if body > MAX_PAYLOAD:
-            raise ProtocolError(f"a payload of {body} bytes; at most {MAX_PAYLOAD} are allowed")
-    return body, logged
-
-
-# --- JSON bodies ----------------------------------------------------------
-
-
-class _Context:
-    """What the C scanner of the json module asks its decoder for."""
-
-    strict = False
-    object_hook = object_pairs_hook = None
-    parse_float = float
-    parse_int = int
-    parse_constant = float
-    memo: dict = {}
-
-
-def from_json(body: Buffer) -> Any:
-    """Decodes a JSON body; an empty one is {}. Raises ProtocolError.
-
-    The json module takes longer to import than a container takes to start its
-    Python, so its scanner, which is in C, is used without it.
-    """
-    if not len(body):
-        return {}
-    try:
-        text = str(body, "utf-8").strip()
-        try:
-            from _json import make_scanner
-        except ImportError:
-            import json
-
-            return json.loads(text)
-        value, end = make_scanner(_Context)(text, 0)
-    except (ValueError, StopIteration, RecursionError) as error:
-        raise ProtocolError(f"a JSON body is not JSON: {error!r}") from None
-    if end != len(text):
-        raise ProtocolError("a JSON body goes on after its end")
-    return value
-
-
-def to_json(value: Any) -> bytes:
-    """Encodes str, int, float, bool, None, bytes (as base64), lists and dicts with str keys."""
-    return _json_text(value).encode()
-
-
-def _json_text(value: Any) -> str:
-    if isinstance(value, str):
-        from _json import encode_basestring_ascii
-
-        return encode_basestring_ascii(value)
-    if value is None:
-        return "null"
-    if value is True:
-        return "true"
-    if value is False:
-        return "false"
-    if isinstance(value, int):
-        return int.__repr__(value)
-    if isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):
-            raise ValueError(f"{value!r} has no JSON form")
-        return float.__repr__(value)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        from binascii import b2a_base64
-
-        return '"' + b2a_base64(value, newline=False).decode() + '"'
-    if isinstance(value, dict):
-        return "{" + ",".join(_json_text(str(k)) + ":" + _json_text(v) for k, v in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join([_json_text(v) for v in value]) + "]"
-    raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def error_body(head: dict, pickled: Buffer = b"") -> bytes:
-    """The body of ERROR and FAILED; ``head`` has the fields of wire.ErrorBody."""
-    text = to_json(head)
-    return _U32.pack(len(text)) + text + pickled
-
-
-def read_error_body(body: Buffer) -> Tuple[dict, Buffer]:
-    """Takes the body of ERROR and FAILED apart: (head, pickled exception or b"")."""
-    view = memoryview(body)
-    if len(view) < 4 or _U32.unpack_from(view)[0] > len(view) - 4:
-        raise ProtocolError("the head of an error is cut off")
-    end = 4 + _U32.unpack_from(view)[0]
-    head = from_json(view[4:end])
-    if not isinstance(head, dict):
-        raise ProtocolError("the head of an error is not an object")
-    return head, view[end:]
-
-
-# --- payloads -------------------------------------------------------------
-
-# A payload is a pickle of protocol 5, or, where large buffers lie beside their
-# pickle so that nobody copies them: this mark (no pickle begins with 0), the
-# number of buffers, the sizes of the pickle and of each buffer, and then these,
-# each at a multiple of 64 bytes.
-_MARK = b"\0gxb"
-
-
-class Parts:
-    """A payload that is larger than INLINE_MAX, as buffers that lie one after the other."""
-
-    __slots__ = ("buffers", "size")
-
-    def __init__(self, buffers: Sequence[Buffer]) -> None:
-        self.buffers = buffers
-        self.size = sum([len(b) for b in buffers])
-
-    def __len__(self) -> int:
-        return self.size
-
-
-class _Pickling:
-    """A pickler that is used again and again: as fast as pickle.dumps, without copying large parts."""
-
-    __slots__ = ("pickler", "written", "outside", "write")
-
-    def __init__(self) -> None:
-        self.written: list = []
-        self.outside: list = []
-        self.write = self.written.append
-        self.pickler = Pickler(self, 5, buffer_callback=self.buffer)
-
-    def buffer(self, buffer: PickleBuffer) -> bool:
-        """Called for each buffer that need not be in the pickle. True puts it there."""
-        try:
-            view = buffer.raw()
-        except BufferError:  # not contiguous
-            return True
-        if view.nbytes < INLINE_MAX:
-            return True
-        self.outside.append(view)
-        return False
-
-    def dump(self, value: Any) -> Payload:
-        pickler, written = self.pickler, self.written
-        try:
-            pickler.dump(value)
-            if len(written) == 1 and not self.outside and len(written[0]) <= INLINE_MAX:
-                return written[0]
-            # Large parts are written as the objects that have them.
-            written[:] = [b.raw() if type(b) is PickleBuffer else b for b in written]
-            if not self.outside:
-                parts = Parts(list(written))
-                return b"".join(parts.buffers) if parts.size <= INLINE_MAX else parts
-            return self.beside()
-        finally:
-            pickler.clear_memo()
-            written.clear()
-            self.outside.clear()
-
-    def beside(self) -> Parts:
-        """The payload with its large buffers beside the pickle."""
-        sizes = [sum([len(b) for b in self.written])] + [b.nbytes for b in self.outside]
-        head = _MARK + _U32.pack(len(self.outside)) + b"".join([_U64.pack(n) for n in sizes])
-        buffers: List[Buffer] = [head]
-        at = len(head)
-        for group, size in zip([list(self.written)] + [[b] for b in self.outside], sizes):
-            buffers.append(bytes(-at % 64))
-            buffers.extend(group)
-            at += -at % 64 + size
-        return Parts(buffers)
-
-
-_picklings: List[_Pickling] = []  # not in use
-
-
-def dumps(value: Any) -> Payload:
-    """Pickles a value. Whatever its pickling raises goes through."""
-    try:
-        pickling = _picklings.pop()
-    except IndexError:  # all are in use: by other threads, or by an object that is just being pickled
-        pickling = _Pickling()
-    try:
-        payload = pickling.dump(value)
-    except BaseException:
-        raise  # a pickler that was interrupted is not used again
-    _picklings.append(pickling)
-    if len(payload) > MAX_PAYLOAD:
-        raise TooLarge(f"a value of {len(payload)} bytes when pickled; at most {MAX_PAYLOAD} are allowed")
-    return payload
-
-
-def whole(payload: Union[Payload, Buffer]) -> Buffer:
-    """A payload as one buffer."""
-    return b"".join(payload.buffers) if isinstance(payload, Parts) else payload
-
-
-def loads(payload: Buffer) -> Any:
-    """Unpickles a payload. Arrays in a large one are not copied: they refer to ``payload``."""
-    if len(payload) < 8 or payload[0] != 0:
-        return _unpickle(payload)
-    view = memoryview(payload)
-    if view[:4] != _MARK:
-        raise ProtocolError("a payload is no pickle")
-    (count,) = _U32.unpack_from(view, 4)
-    at = 8 + 8 * (count + 1)
-    if at > len(view):
-        raise ProtocolError("a payload's head is cut off")
-    parts = []
-    for i in range(count + 1):
-        (size,) = _U64.unpack_from(view, 8 + 8 * i)
-        at += -at % 64
-        if at + size > len(view):
-            raise ProtocolError("a payload's buffer is cut off")
-        parts.append(view[at : at + size])
-        at += size
-    return _unpickle(parts[0], buffers=parts[1:])
-
-
-# --- memory files ---------------------------------------------------------
-
-_F_ADD_SEALS, _F_GET_SEALS, _F_SEAL_SHRINK = 1033, 1034, 2
-
-
-def _write_file(fd: int, buffers: Sequence[Buffer]) -> None:
-    """Writes buffers to the beginning of a file, with few system calls."""
-    at = 0
-    pending = [memoryview(b).cast("B") for b in buffers if len(b)]
-    while pending:
-        n = os.pwritev(fd, pending[:512], at)
-        at += n
-        while pending and n >= len(pending[0]):
-            n -= len(pending.pop(0))
-        if n:
-            pending[0] = pending[0][n:]
-
-
-def _map_file(fd: int, size: int) -> Buffer:
-    """The first ``size`` bytes of a payload's file: mapped, so that they are not copied.
-
-    Writing to the mapping changes it for this process only. A file that
-    somebody could cut short under the mapping is read instead.
-    """
-    if size == 0:
-        return b""
-    info = os.fstat(fd)
-    if info.st_size < size or (info.st_mode & 0o170000) != 0o100000:
-        raise ProtocolError(f"a payload of {size} bytes is announced, its descriptor has {info.st_size}")
-    try:
-        from fcntl import fcntl
-
-        sealed = fcntl(fd, _F_GET_SEALS) & _F_SEAL_SHRINK
-    except (ImportError, OSError):
-        sealed = 0
-    if sealed:
-        import mmap
-
-        return memoryview(mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE))
-    data = bytearray(size)
-    view, at = memoryview(data), 0
-    while at < size:
-        n = os.preadv(fd, [view[at:]], at)
-        if n == 0:
-            raise ProtocolError("a payload's file was cut short")
-        at += n
-    return data
-
-
-class _Files:
-    """Memory files for payloads, used again when nobody else has them open any more.
-
-    Fresh pages are what a large payload costs; a file that is used again has
-    its pages. Whether the receiver, and arrays that refer to its mapping, are
-    done with a file is asked of the kernel: a write lease is granted only if
-    no other description of the file is open or mapped anywhere.
-    """
-
-    KEEP = 2  # files
-    KEEP_BYTES = 128 << 20  # in all files that are kept
-
-    def __init__(self) -> None:
-        self.kept: List[Tuple[int, int]] = []  # (descriptor, size); given out, perhaps free again
-        self.lock = allocate_lock()
-
-    def write(self, buffers: Sequence[Buffer], size: int) -> int:
-        """A new descriptor of a file with these bytes. The caller closes it."""
-        fd = self._take(size)
-        try:
-            _write_file(fd, buffers)
-            passed = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return fd  # without /proc: give the only descriptor away
-        self._keep(fd, size)
-        return passed
-
-    def _take(self, size: int) -> int:
-        with self.lock:
-            for i, (fd, had) in enumerate(self.kept):
-                # A file that is much too large is left for a payload of its size.
-                if size // 4 <= had and self._free(fd):
-                    del self.kept[i]
-                    return fd
-        fd = os.memfd_create("gx-payload", os.MFD_CLOEXEC | 2)  # MFD_ALLOW_SEALING, no name for it in 3.9
-        try:
-            from fcntl import fcntl
-
-            fcntl(fd, _F_ADD_SEALS, _F_SEAL_SHRINK)
-            # Only a description that was opened counts as a writer for the lease.
-            again = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
-        except (ImportError, OSError):
-            return fd
-        os.close(fd)
-        return again
-
-    @staticmethod
-    def _free(fd: int) -> bool:
-        try:
-            import fcntl
-
-            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        except OSError:
-            return False
-        return True
-
-    def _keep(self, fd: int, size: int) -> None:
-        size = max(size, os.fstat(fd).st_size)
-        with self.lock:
-            self.kept.append((fd, size))
-            while len(self.kept) > self.KEEP or sum([s for _, s in self.kept]) > self.KEEP_BYTES and self.kept:
-                os.close(self.kept.pop(0)[0])
-
-    def close(self) -> None:
-        with self.lock:
-            for fd, _ in self.kept:
-                os.close(fd)
-            self.kept.clear()
-
-
-# --- connection -----------------------------------------------------------
 
 
 class Connection:
@@ -498,7 +99,7 @@ class Connection:
         self.descriptors = descriptors and hasattr(os, "memfd_create")
         self.error: Optional[BaseException] = None  # why it has ended
         self._pid = os.getpid()
-        self._files = _Files()
+        self._files = Files()
         # sending
         self._sending = allocate_lock()
         self._sender = 0  # the thread that is writing
@@ -594,7 +195,7 @@ class Connection:
                     try:
                         if self._unsent:
                             self._send(self._unsent, ())
-                        frame = _pack(8, type, FLAG_FD, attempt, call, index) + _U64.pack(size)
+                        frame = _pack(8, type, FLAG_FD, attempt, call, index) + U64.pack(size)
                         self._send(frame, [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _I.pack(fd))])
                     finally:
                         self._sender = 0
@@ -650,7 +251,7 @@ class Connection:
             start = at + 16
             at = start + size
             if flags or size > MAX_BODY or not 0 < type < 18:
-                _check(size, type, flags)
+                check_header(size, type, flags)
             if at > end:
                 # The body goes into a buffer of its size, so that a large one
                 # is never copied again and again as it grows.
@@ -695,13 +296,13 @@ class Connection:
 
     def _special(self, body: Any, type: int, flags: int, attempt: int, call: int, index: int) -> Optional[Frame]:
         """A frame with flags: None if it is a piece and not the last."""
-        body, logged = _split(body, flags)
+        body, logged = split_body(body, flags)
         if flags & FLAG_FD:
             if not self._fds:
                 raise ProtocolError("a frame announces a descriptor that did not come")
             fd = self._fds.pop(0)
             try:
-                body = _map_file(fd, body)
+                body = map_file(fd, body)
             finally:
                 os.close(fd)
         if (call, index) in self._pieces or flags & FLAG_MORE:
@@ -900,7 +501,7 @@ class Connection:
         self._sender = self._reader = 0
         self._waiters = []
         self.sock.close()
-        self._files = _Files()
+        self._files = Files()
 
     def _drop(self) -> None:
         for fd in self._fds:

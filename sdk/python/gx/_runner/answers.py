@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from gx._wire import Connection, Frame, Payload
 
-_pack = _wire._HEADER.pack
+_pack = _wire.HEADER.pack
 
 
 class Answers:

@@ -1,0 +1,210 @@
+"""How frames are encoded, and the bodies that are JSON.
+
+wire/wire.go says what the frames mean; wire/testdata/frames.json holds both
+sides to the same bytes. Like everything on the way to the first line of a
+user's code this imports only what the interpreter has in C.
+
+A frame that was received is a tuple::
+
+    (type, call, index, body, attempt, logged)
+
+``body`` is any object with the buffer interface: bytes for most frames, a
+writable private mapping for a payload that came as a descriptor. ``logged`` is
+the sequence number of the last log line, 0 where there is none.
+"""
+
+from __future__ import annotations
+
+from _struct import Struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, Tuple, Union
+
+    Frame = Tuple[int, int, int, Any, int, int]
+    Buffer = Union[bytes, bytearray, memoryview]
+
+PROTOCOL = 1
+
+# Limits; MAX_* in bytes.
+HEADER_SIZE = 16
+MAX_BODY = 64 << 20
+INLINE_MAX = 256 << 10
+MAX_PAYLOAD = 4 << 30
+
+# Types of frames.
+HELLO, READY, OPEN, INPUT, END, RESULT, ERROR, ITEM, FAIL = 1, 2, 3, 4, 5, 6, 7, 8, 9
+CANCEL, REQUEST, REPLY, START, STOP, BYE, FAILED, OPENED = 10, 11, 12, 13, 14, 15, 16, 17
+_PAYLOADS = (INPUT, RESULT, ERROR, ITEM, FAILED)
+
+ALL_INPUTS = 0xFFFFFFFF
+RUNNER_CALL = 0x80000000  # set in the numbers of calls that a runner opens
+
+# Flags.
+FLAG_FD, FLAG_MORE, FLAG_LOGGED = 1, 2, 4
+
+HEADER = Struct("<IBBHII")  # size, type, flags, attempt, call, index
+U32 = Struct("<I")
+U64 = Struct("<Q")
+
+
+class ProtocolError(Exception):
+    """The other side broke the rules; the connection cannot be used any more."""
+
+
+class TooLarge(ValueError):
+    """A payload or body is larger than its limit."""
+
+
+def encode(
+    type: int,
+    call: int = 0,
+    index: int = 0,
+    body: Buffer = b"",
+    attempt: int = 0,
+    flags: int = 0,
+    logged: int = 0,
+) -> bytes:
+    """One frame as bytes. With FLAG_LOGGED ``logged`` is put before the body."""
+    if flags & FLAG_LOGGED:
+        body = U64.pack(logged) + bytes(body)
+    if len(body) > MAX_BODY:
+        raise TooLarge(f"a frame's body of {len(body)} bytes; at most {MAX_BODY} are allowed")
+    return HEADER.pack(len(body), type, flags, attempt, call, index) + body
+
+
+def decode(data: Buffer) -> Tuple[List[Frame], int]:
+    """The whole frames at the beginning of ``data``, and how many bytes they are.
+
+    For tests and tools: pieces are not joined and descriptors are not looked
+    for; the body of a frame with FLAG_FD is the payload's size, an int.
+    Raises ProtocolError.
+    """
+    frames: List[Frame] = []
+    at, end = 0, len(data)
+    while end - at >= HEADER_SIZE:
+        size, type, flags, attempt, call, index = HEADER.unpack_from(data, at)
+        check_header(size, type, flags)
+        stop = at + HEADER_SIZE + size
+        if stop > end:
+            break
+        body, logged = split_body(bytes(data[at + HEADER_SIZE : stop]), flags)
+        frames.append((type, call, index, body, attempt, logged))
+        at = stop
+    return frames, at
+
+
+def check_header(size: int, type: int, flags: int) -> None:
+    """Holds a header to the limits; raises ProtocolError."""
+    if not HELLO <= type <= OPENED:
+        raise ProtocolError(f"unknown type of frame {type}")
+    if size > MAX_BODY:
+        raise ProtocolError(f"a frame announces a body of {size} bytes; at most {MAX_BODY} are allowed")
+    if flags:
+        extra = 8 if flags & FLAG_LOGGED else 0
+        if flags > 7 or type not in _PAYLOADS:
+            raise ProtocolError(f"a frame of type {type} has flags {flags:#x}")
+        if flags & FLAG_FD and (flags & FLAG_MORE or size != 8 + extra) or size < extra:
+            raise ProtocolError(f"a frame with flags {flags:#x} has a body of {size} bytes")
+
+
+def split_body(body: Any, flags: int) -> Tuple[Any, int]:
+    """Takes off what the flags put before a body: (body or size of the payload, logged)."""
+    logged = 0
+    if flags & FLAG_LOGGED:
+        (logged,) = U64.unpack_from(body)
+        body = body[8:]
+    if flags & FLAG_FD:
+        (body,) = U64.unpack(body)
+        if body > MAX_PAYLOAD:
+            raise ProtocolError(f"a payload of {body} bytes; at most {MAX_PAYLOAD} are allowed")
+    return body, logged
+
+
+# --- JSON bodies ----------------------------------------------------------
+
+
+class _Context:
+    """What the C scanner of the json module asks its decoder for."""
+
+    strict = False
+    object_hook = object_pairs_hook = None
+    parse_float = float
+    parse_int = int
+    parse_constant = float
+    memo: dict = {}
+
+
+def from_json(body: Buffer) -> Any:
+    """Decodes a JSON body; an empty one is {}. Raises ProtocolError.
+
+    The json module takes longer to import than a container takes to start its
+    Python, so its scanner, which is in C, is used without it.
+    """
+    if not len(body):
+        return {}
+    try:
+        text = str(body, "utf-8").strip()
+        try:
+            from _json import make_scanner
+        except ImportError:
+            import json
+
+            return json.loads(text)
+        value, end = make_scanner(_Context)(text, 0)
+    except (ValueError, StopIteration, RecursionError) as error:
+        raise ProtocolError(f"a JSON body is not JSON: {error!r}") from None
+    if end != len(text):
+        raise ProtocolError("a JSON body goes on after its end")
+    return value
+
+
+def to_json(value: Any) -> bytes:
+    """Encodes str, int, float, bool, None, bytes (as base64), lists and dicts with str keys."""
+    return _json_text(value).encode()
+
+
+def _json_text(value: Any) -> str:
+    if isinstance(value, str):
+        from _json import encode_basestring_ascii
+
+        return encode_basestring_ascii(value)
+    if value is None:
+        return "null"
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise ValueError(f"{value!r} has no JSON form")
+        return float.__repr__(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        from binascii import b2a_base64
+
+        return '"' + b2a_base64(value, newline=False).decode() + '"'
+    if isinstance(value, dict):
+        return "{" + ",".join(_json_text(str(k)) + ":" + _json_text(v) for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join([_json_text(v) for v in value]) + "]"
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def error_body(head: dict, pickled: Buffer = b"") -> bytes:
+    """The body of ERROR and FAILED; ``head`` has the fields of wire.ErrorBody."""
+    text = to_json(head)
+    return U32.pack(len(text)) + text + pickled
+
+
+def read_error_body(body: Buffer) -> Tuple[dict, Buffer]:
+    """Takes the body of ERROR and FAILED apart: (head, pickled exception or b"")."""
+    view = memoryview(body)
+    if len(view) < 4 or U32.unpack_from(view)[0] > len(view) - 4:
+        raise ProtocolError("the head of an error is cut off")
+    end = 4 + U32.unpack_from(view)[0]
+    head = from_json(view[4:end])
+    if not isinstance(head, dict):
+        raise ProtocolError("the head of an error is not an object")
+    return head, view[end:]

@@ -99,6 +99,9 @@ func (b *bootstrap) choose(ctx context.Context) (suite, error) {
 		if !ok || exact && s.Python != python {
 			break
 		}
+		if b.readLock(s) != nil && !b.opts.Refresh {
+			return s, nil
+		}
 		_, err := b.release(ctx, s)
 		if err == nil {
 			return s, nil

@@ -25,6 +25,9 @@ const (
 // errNotFound is a file that the archive doesn't have.
 var errNotFound = errors.New("the archive doesn't have it")
 
+// errRange is a file that the server thinks has come to its end already.
+var errRange = errors.New("the server has no more of it")
+
 // UnreachableError is an archive that could not be reached, or not to the end.
 type UnreachableError struct {
 	URL string // without credentials
@@ -129,6 +132,10 @@ func (f *fetcher) resume(ctx context.Context, address, part, sum string, size in
 	}()
 	if have < size {
 		body, from, err := f.open(ctx, address, have)
+		if errors.Is(err, errRange) {
+			_ = out.Truncate(0) // if that fails, the next attempt fails by the same check
+			return fmt.Errorf("it ended after %d of %d bytes", have, size)
+		}
 		if err != nil {
 			return err
 		}
@@ -210,6 +217,8 @@ func (f *fetcher) open(ctx context.Context, address string, offset int64) (io.Re
 	switch code := resp.StatusCode; {
 	case code == http.StatusNotFound || code == http.StatusGone:
 		return nil, 0, &finalError{errNotFound}
+	case code == http.StatusRequestedRangeNotSatisfiable:
+		return nil, 0, errRange
 	case code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= 500:
 		return nil, 0, fmt.Errorf("the server answered %s", resp.Status)
 	default:

@@ -322,7 +322,9 @@ func (r *rootfs) close(arch string) error {
 	for _, name := range usrMerged()[:3] {
 		r.merge(name)
 	}
-	r.dir("var/lib/dpkg/updates", 0o755)
+	if dir, err := r.place("var/lib/dpkg/updates"); err == nil {
+		r.dir(dir, 0o755)
+	}
 	r.file("var/lib/dpkg/info/format", 0o644, []byte("1\n"))
 	r.file("var/lib/dpkg/arch", 0o644, []byte(arch+"\n"))
 	r.file("var/lib/dpkg/status", 0o644, r.status.Bytes())

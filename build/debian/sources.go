@@ -81,8 +81,7 @@ func isDeb822(text []byte) bool {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		word, _, _ := strings.Cut(line, " ")
-		return strings.Contains(word, ":")
+		return strings.Contains(strings.Fields(line)[0], ":")
 	}
 	return false
 }

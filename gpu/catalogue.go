@@ -23,12 +23,12 @@ type Card struct {
 	Price float64
 }
 
-// The source of Card.Price, CorePrice and MemoryPrice: the public price list
-// of Modal as several independent copies gave it.
+// PriceSource is where Card.Price, CorePrice and MemoryPrice come from: the
+// public price list as several independent copies gave it.
 const PriceSource = "Modal's list prices"
 
 // PriceDate is when the prices were last compared with their source.
-var PriceDate = time.Date(2026, time.October, 31, 0, 0, 0, 0, time.UTC)
+const PriceDate = "2026-10-31"
 
 // Prices besides the cards'.
 const (

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,6 +44,7 @@ func Bootstrap(ctx context.Context, opts Options, progress func(Progress)) (Base
 	}
 	var base Base
 	err = exclusively(ctx, b.opts.Dir, func() error {
+		b.sweep()
 		s, err := b.choose(ctx)
 		if err != nil {
 			return err
@@ -126,7 +128,8 @@ func treeSize(dir string) (int64, error) {
 
 // bootstrap is one call of Bootstrap.
 type bootstrap struct {
-	opts     Options
+	opts     Options // with defaults filled in
+	asked    string  // Options.Python, of which opts has the first two numbers
 	config   aptConfig
 	fetch    *fetcher
 	now      time.Time
@@ -142,6 +145,11 @@ func newBootstrap(opts Options, progress func(Progress)) (*bootstrap, error) {
 	if opts.Dir == "" {
 		return nil, errors.New("debian: Options.Dir is empty")
 	}
+	dir, err := filepath.Abs(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	opts.Dir = dir
 	if opts.AptDir == "" {
 		opts.AptDir = "/etc/apt"
 	}
@@ -151,12 +159,18 @@ func newBootstrap(opts Options, progress func(Progress)) (*bootstrap, error) {
 	if !safeName(opts.Arch) {
 		return nil, fmt.Errorf("%.40q is not an architecture", opts.Arch)
 	}
-	if opts.Python != "" {
-		if _, err := minor(opts.Python); err != nil {
+	asked := opts.Python
+	for _, version := range []*string{&opts.Python, &opts.Near} {
+		if *version == "" {
+			continue
+		}
+		n, err := minor(*version)
+		if err != nil {
 			return nil, err
 		}
+		*version = fmt.Sprintf("3.%d", n)
 	}
-	b := &bootstrap{opts: opts, config: readAptConfig(opts.AptDir), now: time.Now(), progress: progress, close: func() {}}
+	b := &bootstrap{opts: opts, asked: asked, config: readAptConfig(opts.AptDir), now: time.Now(), progress: progress, close: func() {}}
 	if opts.Now != nil {
 		b.now = opts.Now()
 	}
@@ -180,14 +194,25 @@ func newBootstrap(opts Options, progress func(Progress)) (*bootstrap, error) {
 		client = newClient(b.config)
 		b.close = client.CloseIdleConnections
 	}
-	b.fetch = &fetcher{client: client}
+	var logins []login
 	for _, s := range sources {
 		if s.Login != nil {
-			b.fetch.logins = append(b.fetch.logins, *s.Login)
+			logins = append(logins, *s.Login)
 		}
 	}
-	b.fetch.logins = append(b.fetch.logins, readLogins(opts.AptDir)...)
+	b.fetch = newFetcher(client, append(logins, readLogins(opts.AptDir)...))
 	return b, nil
+}
+
+// sweep removes what killed bootstraps left half made. What it can't remove it
+// leaves to the next.
+func (b *bootstrap) sweep() {
+	for _, folder := range []string{"bases", "locks"} {
+		left, _ := filepath.Glob(filepath.Join(b.opts.Dir, folder, ".new-*"))
+		for _, path := range left {
+			_ = os.RemoveAll(path)
+		}
+	}
 }
 
 // finished returns the base of a suite if its lock and layout are there.
@@ -208,11 +233,15 @@ func (b *bootstrap) base(l *lock) (Base, error) {
 	if err != nil {
 		return Base{}, err
 	}
+	notes := append([]string(nil), l.Notes...)
+	if strings.Count(b.asked, ".") > 1 && b.asked != l.Version {
+		notes = append(notes, fmt.Sprintf("Python %s was asked for; %s has %s.", b.asked, l.Suite, l.Version))
+	}
 	return Base{
 		LayoutDir: dir, Digest: string(digest), Configure: configureScript(l), Env: environment(),
 		Distribution: l.Distribution, Suite: l.Suite, Arch: l.Arch,
 		Python: l.Python, PythonPath: "/usr/bin/python" + l.Python, PythonVersion: l.Version,
-		Packages: l.Packages, Key: key, Size: size, Resolved: l.Resolved, Notes: l.Notes,
+		Packages: l.Packages, Key: key, Size: size, Resolved: l.Resolved, Notes: notes,
 	}, nil
 }
 

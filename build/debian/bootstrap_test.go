@@ -158,7 +158,7 @@ func TestChoiceOfSuite(t *testing.T) {
 	var version *VersionError
 	require.ErrorAs(t, err, &version)
 	assert.Equal(t, []Version{{"3.9", "debian", "bullseye"}, {"3.11", "debian", "bookworm"}, {"3.14", "debian", "sid"}}, version.Available)
-	assert.Contains(t, err.Error(), "it has 3.9 (debian bullseye), 3.11 (debian bookworm), 3.14 (debian sid)")
+	assert.Contains(t, err.Error(), "which has 3.9 (debian bullseye), 3.11 (debian bookworm), 3.14 (debian sid)")
 	opts.Python = "2.7"
 	_, err = Bootstrap(t.Context(), opts, nil)
 	require.ErrorContains(t, err, "not a version of Python 3")
@@ -329,6 +329,19 @@ func TestCancelAndResume(t *testing.T) {
 	for _, path := range a.asked() {
 		assert.NotContains(t, path, "pool/", "what was downloaded is not downloaded again")
 	}
+	// A copy that rots on disk is downloaded anew.
+	require.NoError(t, os.RemoveAll(filepath.Join(opts.Dir, "bases")))
+	files, err := filepath.Glob(filepath.Join(opts.Dir, "debs", "*.deb"))
+	require.NoError(t, err)
+	rotten, err := os.ReadFile(files[0])
+	require.NoError(t, err)
+	rotten[len(rotten)/2] ^= 1
+	require.NoError(t, os.WriteFile(files[0], rotten, 0o644))
+	require.NoError(t, os.MkdirAll(filepath.Join(opts.Dir, "bases", ".new-killed"), 0o755))
+	_, err = Bootstrap(t.Context(), opts, nil)
+	require.NoError(t, err)
+	assert.Len(t, a.asked(), 1)
+
 	left, err := filepath.Glob(filepath.Join(opts.Dir, "bases", ".new-*"))
 	require.NoError(t, err)
 	assert.Empty(t, left)

@@ -35,7 +35,8 @@ type Options struct {
 	// created; several processes may share it.
 	Dir string
 
-	// Python is the version wanted, as "3.11". "" means any: the one nearest to
+	// Python is the version wanted, as "3.11"; of "3.11.7" the last number only
+	// becomes a note, as a suite has one Python 3.11. "" means any: the one nearest to
 	// Near, and of two equally near ones the newer.
 	Python string
 	// Near is the version of the client's Python, as "3.11"; "" prefers the

@@ -16,11 +16,8 @@ import (
 	"time"
 )
 
-// Bounds of one download.
-const (
-	attempts     = 4                // times that a file is asked for
-	stallTimeout = 30 * time.Second // without a byte, after which a download is given up
-)
+// attempts is how often a file is asked for.
+const attempts = 4
 
 // errNotFound is a file that the archive doesn't have.
 var errNotFound = errors.New("the archive doesn't have it")
@@ -44,6 +41,12 @@ func (e *UnreachableError) Unwrap() error { return e.Err }
 type fetcher struct {
 	client *http.Client
 	logins []login
+	stall  time.Duration // without a byte, after which an attempt is given up
+	delay  time.Duration // before the second attempt; three times as long before each further one
+}
+
+func newFetcher(client *http.Client, logins []login) *fetcher {
+	return &fetcher{client: client, logins: logins, stall: 30 * time.Second, delay: 300 * time.Millisecond}
 }
 
 // newClient returns the client for an apt configuration. It is the owner's to
@@ -91,7 +94,7 @@ func (f *fetcher) small(ctx context.Context, address string, limit int64) ([]byt
 // moved is called with the bytes that came, and with a negative number when
 // they turn out to be useless.
 func (f *fetcher) file(ctx context.Context, address, path, sum string, size int64, moved func(int64)) error {
-	if info, err := os.Stat(path); err == nil && info.Size() == size {
+	if have, err := fileSum(path, size); err == nil && have == sum {
 		moved(size)
 		return nil
 	}
@@ -105,6 +108,23 @@ func (f *fetcher) file(ctx context.Context, address, path, sum string, size int6
 		}
 		return os.Rename(part, path)
 	})
+}
+
+// fileSum is the SHA-256 of a file of the given size.
+func fileSum(path string, size int64) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || info.Size() != size {
+		return "", fmt.Errorf("%s is not %d bytes: %w", path, size, errors.Join(err, os.ErrInvalid))
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // resume is one attempt to complete a partial file.
@@ -178,10 +198,8 @@ func checkDownload(out *os.File, h hash.Hash, sum string, have, size int64) erro
 // Reading fails if nothing comes for a while.
 func (f *fetcher) open(ctx context.Context, address string, offset int64) (io.ReadCloser, int64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	stalled := time.AfterFunc(stallTimeout, func() {
-		cancel(fmt.Errorf("nothing came for %s", stallTimeout))
-	})
-	body := &watchedBody{ctx: ctx, cancel: cancel, stalled: stalled}
+	stalled := time.AfterFunc(f.stall, func() { cancel(fmt.Errorf("nothing came for %s", f.stall)) })
+	body := &watchedBody{ctx: ctx, cancel: cancel, stalled: stalled, stall: f.stall}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		body.Close()
@@ -234,7 +252,7 @@ func (e *finalError) Unwrap() error { return e.error }
 // retry carries out an attempt until it succeeds, fails for good, or has
 // failed often enough.
 func (f *fetcher) retry(ctx context.Context, address string, attempt func() error) error {
-	delay := 300 * time.Millisecond
+	delay := f.delay
 	for n := 1; ; n++ {
 		err := attempt()
 		if err == nil {
@@ -267,12 +285,13 @@ type watchedBody struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	stalled *time.Timer
+	stall   time.Duration
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if n > 0 {
-		b.stalled.Reset(stallTimeout)
+		b.stalled.Reset(b.stall)
 	}
 	if err != nil && err != io.EOF && b.ctx.Err() != nil {
 		err = context.Cause(b.ctx)

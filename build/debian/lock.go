@@ -108,6 +108,6 @@ func exclusively(ctx context.Context, dir string, fn func() error) error {
 	if _, err := guard.TryLockContext(ctx, 50*time.Millisecond); err != nil {
 		return fmt.Errorf("waiting for another bootstrap in %s: %w", dir, err)
 	}
-	defer guard.Unlock()
+	defer func() { _ = guard.Unlock() }() // closing its descriptor releases it
 	return fn()
 }

@@ -159,7 +159,7 @@ func (e *VersionError) Error() string {
 	for _, v := range e.Available {
 		list = append(list, fmt.Sprintf("%s (%s %s)", v.Python, v.Distribution, v.Suite))
 	}
-	return fmt.Sprintf("Python %s can't be had from the archive that this machine's apt is set up for; it has %s. Ask for one of those, or take an image from a registry",
+	return fmt.Sprintf("Python %s can't be had from the package archive at hand, which has %s. Ask for one of those, or take an image from a registry",
 		e.Wanted, strings.Join(list, ", "))
 }
 

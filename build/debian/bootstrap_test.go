@@ -316,6 +316,7 @@ func TestCancelAndResume(t *testing.T) {
 	debs := a.core("3.11.2")
 	a.publish("bookworm", "", debs...)
 	opts := a.options()
+	opts.Python = "3.11"
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := Bootstrap(ctx, opts, func(p Progress) {
 		if p.Phase == PhaseUnpack {

@@ -38,7 +38,7 @@ const subnetAttempts = 8
 // Open sets up the network of that name, or takes over what a crash left of
 // it. Names only need to differ between networks that are open at once.
 func Open(ctx context.Context, name string) (_ *Network, err error) {
-	key := keyOf(name)
+	key := Key(name)
 	n := &Network{key: key}
 	if n.host, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 		return nil, fmt.Errorf("open a netlink socket: %w", err)
@@ -95,9 +95,9 @@ func Open(ctx context.Context, name string) (_ *Network, err error) {
 	return n, nil
 }
 
-// Names by which a network's parts are recognised. Interface names have at
-// most 15 bytes.
-func keyOf(name string) string {
+// Key is what the names of a network's interfaces and of its firewall table
+// contain: 8 hexadecimal digits, as interface names have at most 15 bytes.
+func Key(name string) string {
 	sum := sha256.Sum256([]byte(name))
 	return hex.EncodeToString(sum[:4])
 }
@@ -131,7 +131,7 @@ func Remove(name string) error {
 		return fmt.Errorf("open a netlink socket: %w", err)
 	}
 	defer host.Close()
-	key := keyOf(name)
+	key := Key(name)
 	if err := errors.Join(removeFirewall(tableName(key)), removeLinks(host, key)); err != nil {
 		return fmt.Errorf("take down the containers' network: %w", err)
 	}

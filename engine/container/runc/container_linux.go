@@ -111,10 +111,6 @@ func (c *running) wait() {
 
 	c.mu.Lock()
 	c.ended = true
-	if c.init >= 0 {
-		unix.Close(c.init)
-		c.init = -1
-	}
 	exit := container.Exit{Code: status.ExitStatus(), OOMKilled: usage.OOMKills > 0, Reason: c.reason, Peak: usage.Peak, Started: c.started, Finished: finished}
 	if killed {
 		exit.Signal, exit.Reason = unix.SIGKILL, errCellDead.Error()
@@ -139,6 +135,12 @@ func (c *running) wait() {
 func (c *running) clear() error {
 	ctx, cancel := context.WithTimeout(context.Background(), cleanupLimit)
 	defer cancel()
+	c.mu.Lock()
+	if c.init >= 0 {
+		unix.Close(c.init)
+		c.init = -1
+	}
+	c.mu.Unlock()
 	failed := c.group.Remove(ctx)
 	failed = errors.Join(failed, c.cell.do(func() error {
 		return errors.Join(c.layers.unmount(), unmount(c.namespace))

@@ -75,7 +75,10 @@ func (r *Runtime) start(ctx context.Context, binary string, spec container.Spec)
 	}
 	c.status = cell.status(pid)
 	c.findInit(pid)
-	return c, ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // Files of a bundle, the directory from which the OCI runtime starts one

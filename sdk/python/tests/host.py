@@ -21,6 +21,15 @@ from gx import _wire  # noqa: E402
 MARKER = "0123456789abcdef"
 
 
+def pythons() -> Dict[str, str]:
+    """The Pythons to run the runner with, by version: this one, and the oldest and newest that pyenv has."""
+    found = {"%d.%d" % sys.version_info[:2]: sys.executable}
+    for version in ("3.9", "3.13"):
+        for path in sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python")):
+            found.setdefault(version, str(path))
+    return found
+
+
 class Pipe:
     """Reads one of the runner's output descriptors and takes it apart by its markers."""
 
@@ -152,7 +161,7 @@ class Host:
             found.extend(f for f in self.frames if f[1:3] == (call, index) and f[0] in (_wire.RESULT, _wire.ERROR))
             return found
         if not self.connection.wait(look, timeout):
-            raise AssertionError(f"no answer for {call}, {index}; stdout {bytes(self.stdout.raw)!r} stderr {bytes(self.stderr.raw)!r}")
+            raise AssertionError(f"no answer for {call}, {index}; stdout {bytes(self.stdout.raw[-2000:])!r} stderr {bytes(self.stderr.raw[-2000:])!r}")
         return found[0]
 
     def value(self, index: int = 0, call: int = 7, timeout: float = 20) -> Any:

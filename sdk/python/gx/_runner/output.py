@@ -39,7 +39,6 @@ class Output:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.writer = 0  # the thread that is writing
         self._mark = b""  # how markers begin; empty: no markers
         self._tagged: Optional[Frame] = None  # whose marker is in force
         self._partial: Dict[Tuple[int, int], List[bytes]] = {}  # by id of the input's frame, and thread
@@ -90,13 +89,9 @@ class Output:
                     self._emit(frame, b"".join(kept))
         if frame is not None and self._tagged is frame:
             with self._lock:
-                self.writer = get_ident()
-                try:
-                    if self._tagged is frame:
-                        self._write(self._mark + _NO_CALL)
-                        self._tagged = None
-                finally:
-                    self.writer = 0
+                if self._tagged is frame:
+                    self._write(self._mark + _NO_CALL)
+                    self._tagged = None
 
     def claim(self) -> None:
         """Writes the marker of the current input now, if it is not in force: a child may write next."""
@@ -105,19 +100,17 @@ class Output:
             self._emit(frame, b"")
 
     def _emit(self, frame: Optional[Frame], data: bytes) -> None:
+        # A cancellation may raise anywhere in here: then a line is cut off, and
+        # at worst a marker is written twice.
         with self._lock:
-            self.writer = get_ident()  # a signal handler does not raise in here
-            try:
-                if self._tagged is not frame and self._mark:
-                    name = _NO_CALL if frame is None else _ID.pack(frame[1], frame[2])
-                    room = _ATOMIC - len(self._mark) - len(name)
-                    self._write(self._mark + name + data[:room])
-                    self._tagged = frame
-                    data = data[room:]
-                if data:
-                    self._write(data)
-            finally:
-                self.writer = 0
+            if self._tagged is not frame and self._mark:
+                name = _NO_CALL if frame is None else _ID.pack(frame[1], frame[2])
+                room = _ATOMIC - len(self._mark) - len(name)
+                self._write(self._mark + name + data[:room])
+                self._tagged = frame
+                data = data[room:]
+            if data:
+                self._write(data)
 
     def _write(self, data: bytes) -> None:
         view: Any = data
@@ -141,7 +134,6 @@ class Output:
         """In a forked child: begins anew, without markers. What it writes belongs to
         the input whose marker its parent wrote before the fork."""
         self._lock = RLock()
-        self.writer = 0
         self._partial = {}
         self._mark = b""
         self._tagged = None

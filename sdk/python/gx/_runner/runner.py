@@ -74,6 +74,7 @@ class Runner:
                 except ValueError:
                     continue  # it was begun just now
                 self.answers.error(frame, errors.make("InputCancellation", "the input was cancelled before it began"))
+                self.answers.flush()
         self.cancel(matches)
 
     def method(self, frame: Frame) -> str:
@@ -115,8 +116,8 @@ class Runner:
             began = perf_counter()
             load_sdk()
             service = self._load()
-            imported = perf_counter()
             executor = self._executor(service)
+            imported = perf_counter()
             for hook in service.enter_snap + service.enter:
                 executor.hook(hook)
             entered = perf_counter()

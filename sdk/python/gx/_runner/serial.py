@@ -166,11 +166,10 @@ class Serial:
         _signal.pthread_kill(self._main, _CANCEL_SIGNAL)
 
     def _on_cancel(self, *_: Any) -> None:
-        me, runner = self._main, self.runner
         if not self.in_user or self.cancelled is None or self.cancelled is not state.running or state.runner is None:
             return
-        if runner.connection.guarded(me) or any([out.writer == me for out in runner.outputs]):
-            return  # not in the middle of a frame or a line; the signal comes again
+        if self.runner.connection.guarded(self._main):
+            return  # not in the middle of a frame; the signal comes again
         self.cancelled = None
         raise errors.make("InputCancellation", "the input was cancelled")
 

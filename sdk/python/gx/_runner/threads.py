@@ -179,8 +179,6 @@ class Threads:
                 with worker.lock:
                     if not worker.in_user or self.runner.connection.guarded(worker.ident):
                         continue
-                    if any([out.writer == worker.ident for out in self.runner.outputs]):
-                        continue
                     worker.cancelled = False
                     _raise_in(worker.ident, type(errors.make("InputCancellation", "")))
 

@@ -110,6 +110,7 @@ const (
 // cause; the user's file and line are in Step.
 type StepError struct {
 	Index int
+	Name  string // as Event.Name; "" = the step's Op
 	Step  app.Step
 	Code  int    // the command's exit status; 0 if it was not a command's
 	Log   string // the end of what the step printed

@@ -1,0 +1,48 @@
+// Package remote serves the host API (package api) over HTTP and WebSocket. It
+// knows connections, limits and the shape of messages, and leaves what they
+// mean to a Backend. The same handler serves a unix socket and a network.
+package remote
+
+import (
+	"context"
+	"io"
+	"net"
+
+	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/build"
+)
+
+// Backend is what a server asks of its host. Errors that are an *api.Error
+// reach the client as they are; others become an "internal" one.
+type Backend interface {
+	Status(ctx context.Context) (api.Status, error)
+	// Stop begins to end the host and returns; it refuses with code "busy"
+	// while apps are running, unless force is set.
+	Stop(ctx context.Context, force bool) error
+	// HostLog passes on the last lines of the host's log, and then, if follow
+	// is set, new ones until ctx ends or line returns an error.
+	HostLog(ctx context.Context, follow bool, tail int, line func(string) error) error
+
+	MissingBlobs(ctx context.Context, sums []string) ([]string, error)
+	PutBlob(ctx context.Context, sum string, content io.Reader) error
+
+	Build(ctx context.Context, req api.BuildRequest, events func(build.Event)) (id string, notes []string, err error)
+	Images(ctx context.Context) (build.Usage, error)
+	Prune(ctx context.Context, req api.PruneRequest) (build.Usage, error)
+
+	StartApp(ctx context.Context, req api.SessionRequest) (App, error)
+	StopApp(ctx context.Context, id string, now bool) error
+	// Attach speaks frames of package wire over conn until it ends.
+	Attach(ctx context.Context, app string, conn net.Conn) error
+	Logs(ctx context.Context, app string, follow bool, tail int, line func(api.LogLine) error) error
+	Apps() []api.App
+	Containers() []api.Container
+}
+
+// App is an app that was started by a session.
+type App interface {
+	Started() api.Started
+	// Events returns what happens to the app, until Stopped, which is the last.
+	Events(ctx context.Context) <-chan api.SessionMessage
+	Stop(ctx context.Context, now bool) error
+}

@@ -1,0 +1,109 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/gx-dev/gx/api"
+)
+
+// Session is an app that lives as long as it.
+type Session struct {
+	client  *Client
+	ws      *websocket.Conn
+	started api.Started
+	events  chan api.SessionMessage
+	closed  chan struct{}
+	once    sync.Once
+	reading sync.WaitGroup
+	bridges sync.WaitGroup
+
+	mu sync.Mutex // of writes
+}
+
+// StartSession starts an app. Its images must be built, and the contents of
+// its files uploaded. ctx bounds the start only.
+func (c *Client) StartSession(ctx context.Context, req api.SessionRequest) (*Session, error) {
+	ws, err := c.stream(ctx, "/v1/session")
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{client: c, ws: ws, events: make(chan api.SessionMessage, 256), closed: make(chan struct{})}
+	if s.started, err = s.start(ctx, req); err != nil {
+		_ = ws.Close()
+		return nil, err
+	}
+	s.reading.Go(s.read)
+	return s, nil
+}
+
+func (s *Session) start(ctx context.Context, req api.SessionRequest) (api.Started, error) {
+	defer context.AfterFunc(ctx, func() { _ = s.ws.Close() })()
+	if err := s.ws.WriteJSON(req); err != nil {
+		return api.Started{}, fmt.Errorf("starting the app: %w", errors.Join(ctx.Err(), err))
+	}
+	var m api.SessionMessage
+	if err := s.ws.ReadJSON(&m); err != nil {
+		return api.Started{}, fmt.Errorf("starting the app: %w", errors.Join(ctx.Err(), err))
+	}
+	switch {
+	case m.Error != nil:
+		return api.Started{}, m.Error
+	case m.Started == nil:
+		return api.Started{}, errors.New("starting the app: the host's first message does not say that it started")
+	}
+	return *m.Started, nil
+}
+
+// read passes messages on until the connection ends.
+func (s *Session) read() {
+	defer close(s.events)
+	for {
+		_, data, err := s.ws.ReadMessage()
+		if err != nil {
+			return
+		}
+		var m api.SessionMessage
+		if json.Unmarshal(data, &m) != nil {
+			return
+		}
+		select {
+		case s.events <- m:
+		case <-s.closed:
+			return
+		}
+	}
+}
+
+// Started tells the app's ids.
+func (s *Session) Started() api.Started { return s.started }
+
+// Events are what the host tells, until Stopped; the channel is closed after
+// that, or when the connection broke.
+func (s *Session) Events() <-chan api.SessionMessage { return s.events }
+
+// Stop asks the host to end the app: within its grace period, or now. The
+// events tell when it has ended.
+func (s *Session) Stop(_ context.Context, now bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ws.WriteJSON(api.SessionCommand{Stop: true, Now: now})
+}
+
+// Close closes the session, which ends the app unless it was detached, and
+// every bridge that Attach made.
+func (s *Session) Close() error {
+	var err error
+	s.once.Do(func() {
+		close(s.closed)
+		err = s.ws.Close()
+		s.reading.Wait()
+		s.bridges.Wait()
+	})
+	return err
+}

@@ -46,6 +46,8 @@
 //	Hello {role:"runner",token:...}
 //	                                Start {...}          what to import
 //	Ready {}                        imported, enter hooks done
+//	                                Open call=7 {method:...}     of a class, before a call's first input
+//	                                Opened call=7 {call_id:...}  may be left out: then the runner makes an id up
 //	                                Input call=7 index=0
 //	Result call=7 index=0
 //	                                Stop {grace:...}     finish, run exit hooks
@@ -75,7 +77,7 @@ type Type uint8
 const (
 	Hello   Type = 1  // first frame of a connection; json HelloBody
 	Ready   Type = 2  // host to client: accepted; runner to host: may be given inputs; json ReadyBody
-	Open    Type = 3  // opens a call; json OpenBody
+	Open    Type = 3  // opens a call; json OpenBody. To a runner: the call's method
 	Input   Type = 4  // one input; body: pickled (args, kwargs)
 	End     Type = 5  // to host: the call has index inputs in all; to client: all of them are answered
 	Result  Type = 6  // an input's value; body: pickled value
@@ -89,7 +91,7 @@ const (
 	Stop    Type = 14 // host to runner: finish, run exit hooks, end; json StopBody
 	Bye     Type = 15 // runner to host: hooks are done, I am ending
 	Failed  Type = 16 // runner to host: import or an enter hook raised; body as Error
-	Opened  Type = 17 // host to client: the id of a call that was opened; json OpenedBody
+	Opened  Type = 17 // host to client or runner: the id of a call that was opened; json OpenedBody
 )
 
 // AllInputs as a frame's index means the whole call.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -31,6 +32,9 @@ func roots() []string {
 // no archive is named is a *NoArchiveError; an archive that can't be reached
 // is an *UnreachableError.
 func Bootstrap(ctx context.Context, opts Options, progress func(Progress)) (Base, error) {
+	if opts.Tarball != "" {
+		return fromTarball(ctx, opts, progress)
+	}
 	b, err := newBootstrap(opts, progress)
 	if err != nil {
 		return Base{}, err
@@ -174,7 +178,8 @@ func newBootstrap(opts Options, progress func(Progress)) (*bootstrap, error) {
 	if opts.Now != nil {
 		b.now = opts.Now()
 	}
-	sources, problem := []source(nil), error(nil)
+	var sources []source
+	var problem error
 	looked := opts.AptDir
 	if opts.Sources != "" {
 		looked = "gx's configuration"
@@ -299,7 +304,9 @@ func (b *bootstrap) build(ctx context.Context, l *lock) error {
 		return err
 	}
 	b.report(Progress{Phase: PhaseUnpack, Text: fmt.Sprintf("unpacking %d packages", len(l.Packages)), Total: total})
-	return b.writeLayout(ctx, l, dir)
+	return writeLayout(dir, l.Arch, "gx: packages of "+l.Distribution+" "+l.Suite, func(w io.Writer) error {
+		return b.unpack(ctx, l, w)
+	})
 }
 
 func (b *bootstrap) debPath(p Package) string {

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -37,7 +38,7 @@ func layerOf(t *testing.T, b Base) (map[string]string, map[string]*tar.Header) {
 	r := tar.NewReader(z)
 	for {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return texts, headers
 		}
 		require.NoError(t, err)
@@ -352,7 +353,7 @@ func TestNoArchive(t *testing.T) {
 	_, err := Bootstrap(t.Context(), Options{Dir: t.TempDir(), AptDir: t.TempDir()}, nil)
 	var none *NoArchiveError
 	require.ErrorAs(t, err, &none)
-	assert.Contains(t, err.Error(), "gx's configuration")
+	assert.Contains(t, err.Error(), SettingSources)
 
 	// An archive that nobody listens at.
 	dead := httptest.NewServer(http.NotFoundHandler())
@@ -363,7 +364,7 @@ func TestNoArchive(t *testing.T) {
 	var unreachable *UnreachableError
 	require.ErrorAs(t, err, &unreachable)
 	assert.Contains(t, err.Error(), "connection refused")
-	assert.Contains(t, err.Error(), "name a mirror")
+	assert.Contains(t, err.Error(), "names a mirror")
 	assert.Less(t, time.Since(start), 30*time.Second)
 }
 

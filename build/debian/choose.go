@@ -150,7 +150,7 @@ func (b *bootstrap) available(ctx context.Context) ([]Version, error) {
 		}
 	}
 	if len(versions) == 0 {
-		return nil, errors.Join(problems...)
+		return nil, problems[0] // they are most likely alike
 	}
 	sortVersions(versions)
 	return versions, nil

@@ -56,6 +56,11 @@ type Options struct {
 	// sources, the keyrings, proxies and credentials in it are honoured.
 	AptDir string
 
+	// Tarball is a file system to use in place of packages: a tar archive, plain
+	// or compressed with gzip, xz or zstd, of a root with a Python that is ready
+	// to use. Nothing else in Options counts then but Dir and Python.
+	Tarball string
+
 	// Keyrings are OpenPGP keyring files that sign the archive, for entries of
 	// Sources without Signed-By. None means the machine's own: those that apt
 	// trusts and the distributions' keyring packages.
@@ -73,6 +78,13 @@ type Options struct {
 	Now func() time.Time
 }
 
+// The names under which gx's configuration holds Options.Sources and
+// Options.Tarball. Errors name them to users whose machine has no archive.
+const (
+	SettingSources = "images.debian_sources"
+	SettingTarball = "images.debian_tarball"
+)
+
 // Base is a bootstrapped base: a layer of unpacked packages and the script
 // that finishes it.
 type Base struct {
@@ -82,7 +94,8 @@ type Base struct {
 	// Digest is the digest of the image's manifest: "sha256:…". The same
 	// packages give the same digest on every machine.
 	Digest string
-	// Configure is the second stage, a script for /bin/sh -c. It runs as root in
+	// Configure is the second stage; "" if the base is complete as it is, being
+	// made of Options.Tarball. It is a script for /bin/sh -c. It runs as root in
 	// the image with /proc and /dev and without network, in about 7 seconds, and
 	// is deterministic but for time stamps. It refers to the archive's address,
 	// so two machines with different mirrors have different second stages.
@@ -91,15 +104,15 @@ type Base struct {
 	// in the layout's image config.
 	Env []string
 
-	Distribution  string // "debian" or "ubuntu"
+	Distribution  string // "debian" or "ubuntu"; "" of a tarball, as is Suite
 	Suite         string // the release's code name: "bookworm"
 	Python        string // "3.11"
 	PythonPath    string // "/usr/bin/python3.11"
-	PythonVersion string // the package's upstream version: "3.11.2"
+	PythonVersion string // the package's upstream version: "3.11.2"; of a tarball "3.11"
 	Arch          string // Debian's name: "amd64"
 
-	Packages []Package // what the layer is made of, by name
-	Key      string    // digest of Packages: 64 hex digits
+	Packages []Package // what the layer is made of, by name; none of a tarball
+	Key      string    // digest of Packages or of the tarball: 64 hex digits
 	Size     int64     // bytes of the compressed layer
 	Resolved time.Time // when Packages was resolved
 	// Notes are what a user should know, in whole sentences: that an archive's

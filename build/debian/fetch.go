@@ -32,7 +32,7 @@ type UnreachableError struct {
 }
 
 func (e *UnreachableError) Error() string {
-	return fmt.Sprintf("downloading %s: %v. If this machine has no way to the archive, name a mirror that it can reach in gx's configuration, or a tarball or OCI layout to use as the base", e.URL, e.Err)
+	return fmt.Sprintf("downloading %s: %v. %s, for a machine that can't reach it", e.URL, e.Err, wayOut())
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
@@ -215,7 +215,7 @@ func (f *fetcher) open(ctx context.Context, address string, offset int64) (io.Re
 			break
 		}
 	}
-	resp, err := f.client.Do(req)
+	resp, err := f.client.Do(req) //nolint:bodyclose // the watched body closes it
 	if err != nil {
 		cause := context.Cause(ctx)
 		body.Close()
@@ -293,7 +293,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	if n > 0 {
 		b.stalled.Reset(b.stall)
 	}
-	if err != nil && err != io.EOF && b.ctx.Err() != nil {
+	if err != nil && !errors.Is(err, io.EOF) && b.ctx.Err() != nil {
 		err = context.Cause(b.ctx)
 	}
 	return n, err

@@ -25,6 +25,9 @@ func quickFetcher() *fetcher {
 	return f
 }
 
+// send answers with data, whether or not the client stays for all of it.
+func send(w http.ResponseWriter, data []byte) { _, _ = w.Write(data) }
+
 func TestFetchFile(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789"), 10_000)
 	digest := sha256.Sum256(data)
@@ -35,12 +38,12 @@ func TestFetchFile(t *testing.T) {
 		asks  int64
 		says  string // the error; "" = none
 	}{
-		"at once": {nil, func(_ int64, w http.ResponseWriter, r *http.Request) { w.Write(data) }, 1, ""},
+		"at once": {nil, func(_ int64, w http.ResponseWriter, r *http.Request) { send(w, data) }, 1, ""},
 		"resumed": {data[:60_000], func(_ int64, w http.ResponseWriter, r *http.Request) {
 			assert.Equal(t, "bytes=60000-", r.Header.Get("Range"))
 			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
 		}, 1, ""},
-		"a server without ranges": {data[:60_000], func(_ int64, w http.ResponseWriter, r *http.Request) { w.Write(data) }, 1, ""},
+		"a server without ranges": {data[:60_000], func(_ int64, w http.ResponseWriter, r *http.Request) { send(w, data) }, 1, ""},
 		"complete already":        {data, func(_ int64, w http.ResponseWriter, r *http.Request) { t.Error("asked") }, 0, ""},
 		"a spoiled part": {bytes.Repeat([]byte("x"), 60_000), func(_ int64, w http.ResponseWriter, r *http.Request) {
 			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
@@ -48,7 +51,7 @@ func TestFetchFile(t *testing.T) {
 		"cut off twice": {nil, func(n int64, w http.ResponseWriter, r *http.Request) {
 			if n < 3 {
 				w.Header().Set("Content-Length", fmt.Sprint(len(data)))
-				w.Write(data[:n*10_000])
+				send(w, data[:n*10_000])
 				return
 			}
 			assert.NotEmpty(t, r.Header.Get("Range"), "goes on where it stopped")
@@ -59,22 +62,22 @@ func TestFetchFile(t *testing.T) {
 				w.WriteHeader(http.StatusServiceUnavailable)
 				return
 			}
-			w.Write(data)
+			send(w, data)
 		}, 3, ""},
 		"overloaded for good": {nil, func(_ int64, w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusBadGateway) }, attempts, "502"},
 		"forbidden":           {nil, func(_ int64, w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusForbidden) }, 1, "403"},
 		"missing":             {nil, func(_ int64, w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, 1, "the archive doesn't have it"},
 		"always corrupt": {nil, func(_ int64, w http.ResponseWriter, r *http.Request) {
-			w.Write(bytes.ToUpper(append(data[:len(data)-1:len(data)-1], 'x')))
+			send(w, bytes.ToUpper(append(data[:len(data)-1:len(data)-1], 'x')))
 		}, attempts, "it is corrupt"},
 		"longer than promised": {nil, func(_ int64, w http.ResponseWriter, r *http.Request) {
-			w.Write(data)
-			w.Write(data)
+			send(w, data)
+			send(w, data)
 		}, 1, ""},
 		"stalled once": {nil, func(n int64, w http.ResponseWriter, r *http.Request) {
 			if n == 1 {
 				w.Header().Set("Content-Length", fmt.Sprint(len(data)))
-				w.Write(data[:10])
+				send(w, data[:10])
 				w.(http.Flusher).Flush()
 				<-r.Context().Done()
 				return

@@ -14,6 +14,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
+	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
 
@@ -154,7 +155,11 @@ func verifyInRelease(data []byte, keys openpgp.EntityList, now time.Time) ([]byt
 	if len(problems) == 0 {
 		return nil, fmt.Errorf("it is not signed")
 	}
-	return nil, errors.Join(problems...)
+	err = errors.Join(problems...)
+	if errors.Is(err, pgperrors.ErrUnknownIssuer) {
+		err = fmt.Errorf("%w (this machine's keyrings lack the key; on Debian the package debian-archive-keyring brings new ones)", err)
+	}
+	return nil, err
 }
 
 // splitSignatures returns the packets of a signature block one by one.
@@ -164,7 +169,7 @@ func splitSignatures(r io.Reader) ([][]byte, error) {
 	packets := packet.NewOpaqueReader(r)
 	for len(signatures) < most {
 		p, err := packets.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return signatures, nil
 		}
 		if err != nil {

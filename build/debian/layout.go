@@ -2,7 +2,6 @@ package debian
 
 import (
 	"bufio"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,14 +10,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sync/errgroup"
 )
 
 // layoutFormat is part of a base's key: it changes when gx makes other layers
@@ -76,9 +73,9 @@ func findLayout(dir string) (digest.Digest, int64, error) {
 	return d, size, nil
 }
 
-// writeLayout unpacks downloaded packages into a layout at dir, which appears
-// whole or not at all.
-func (b *bootstrap) writeLayout(ctx context.Context, l *lock, dir string) error {
+// writeLayout makes an image layout of one layer at dir, which appears whole or
+// not at all. fill writes the layer as a tar stream.
+func writeLayout(dir, arch, comment string, fill func(io.Writer) error) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
@@ -94,15 +91,15 @@ func (b *bootstrap) writeLayout(ctx context.Context, l *lock, dir string) error 
 	if err := os.MkdirAll(blobs, 0o755); err != nil {
 		return err
 	}
-	layer, diffID, err := b.writeLayer(ctx, l, blobs)
+	layer, diffID, err := writeLayer(blobs, fill)
 	if err != nil {
 		return err
 	}
 	config := v1.Image{
-		Platform: v1.Platform{OS: "linux", Architecture: goArch(l.Arch)},
+		Platform: v1.Platform{OS: "linux", Architecture: goArch(arch)},
 		Config:   v1.ImageConfig{Env: environment()},
 		RootFS:   v1.RootFS{Type: "layers", DiffIDs: []digest.Digest{diffID}},
-		History:  []v1.History{{Created: &epoch, CreatedBy: "gx: packages of " + l.Distribution + " " + l.Suite}},
+		History:  []v1.History{{Created: &epoch, CreatedBy: comment}},
 	}
 	config.Created = &epoch
 	if config.Architecture == "arm" {
@@ -143,7 +140,7 @@ func (b *bootstrap) writeLayout(ctx context.Context, l *lock, dir string) error 
 
 // writeLayer writes the layer's blob and returns its descriptor and the digest
 // of its uncompressed form.
-func (b *bootstrap) writeLayer(ctx context.Context, l *lock, blobs string) (v1.Descriptor, digest.Digest, error) {
+func writeLayer(blobs string, fill func(io.Writer) error) (v1.Descriptor, digest.Digest, error) {
 	file, err := os.CreateTemp(blobs, ".layer-")
 	if err != nil {
 		return v1.Descriptor{}, "", err
@@ -160,7 +157,7 @@ func (b *bootstrap) writeLayer(ctx context.Context, l *lock, blobs string) (v1.D
 	}
 	defer z.Close()
 	buffered := bufio.NewWriterSize(io.MultiWriter(z, plain), 1<<20)
-	if err := b.unpack(ctx, l, buffered); err != nil {
+	if err := fill(buffered); err != nil {
 		return v1.Descriptor{}, "", err
 	}
 	for _, finish := range []func() error{buffered.Flush, z.Close, file.Sync, file.Close} {
@@ -174,86 +171,6 @@ func (b *bootstrap) writeLayer(ctx context.Context, l *lock, blobs string) (v1.D
 	}
 	return v1.Descriptor{MediaType: v1.MediaTypeImageLayerZstd, Digest: d, Size: compressed.size},
 		digest.NewDigestFromBytes(digest.SHA256, plain.Sum(nil)), nil
-}
-
-// unpack writes the packages of a lock as one tar stream. They are decompressed
-// side by side and written in a fixed order: base-files first, because it
-// brings the folders with special permissions, then by name.
-func (b *bootstrap) unpack(ctx context.Context, l *lock, w io.Writer) error {
-	order := make([]Package, 0, len(l.Packages))
-	for _, first := range []bool{true, false} {
-		for _, p := range l.Packages {
-			if (p.Name == "base-files") == first {
-				order = append(order, p)
-			}
-		}
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	// The queue bounds how many unpacked packages wait in memory.
-	queue := make(chan chan *deb, min(runtime.GOMAXPROCS(0), 4)+1)
-	group.Go(func() error {
-		defer close(queue)
-		for _, p := range order {
-			done := make(chan *deb, 1)
-			select {
-			case queue <- done:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			group.Go(func() error {
-				d, err := b.openDeb(p)
-				if err != nil {
-					return fmt.Errorf("unpacking %s %s: %w", p.Name, p.Version, err)
-				}
-				done <- d
-				return nil
-			})
-		}
-		return nil
-	})
-	group.Go(func() error {
-		root := newRootfs(w)
-		for i := 0; i < len(order); i++ {
-			var d *deb
-			select {
-			case done := <-queue:
-				select {
-				case d = <-done:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			if err := root.add(d); err != nil {
-				return fmt.Errorf("unpacking %s %s: %w", order[i].Name, order[i].Version, err)
-			}
-			b.moved(order[i].Size)
-		}
-		return root.close(l.Arch)
-	})
-	return group.Wait()
-}
-
-// openDeb reads a downloaded package, after it has verified what is on disk.
-func (b *bootstrap) openDeb(p Package) (*deb, error) {
-	path := b.debPath(p)
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != p.SHA256 {
-		_ = os.Remove(path) // the next attempt downloads it anew
-		return nil, fmt.Errorf("its copy on disk was corrupt and has been removed; try again")
-	}
-	d, err := readDeb(data)
-	if err != nil {
-		return nil, err
-	}
-	if name, version := d.control.field("Package"), d.control.field("Version"); name != p.Name || version != p.Version {
-		return nil, fmt.Errorf("it holds %.60q %.60q instead", name, version)
-	}
-	return d, nil
 }
 
 // digester hashes and counts what passes through it.

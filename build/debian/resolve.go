@@ -315,9 +315,10 @@ func safeName(name string) bool {
 	}
 	for i := 0; i < len(name); i++ {
 		c := name[i]
-		if !(isDigit(c) || c >= 'a' && c <= 'z' || i > 0 && strings.IndexByte("+-.", c) >= 0) {
-			return false
+		if isDigit(c) || c >= 'a' && c <= 'z' || i > 0 && strings.IndexByte("+-.", c) >= 0 {
+			continue
 		}
+		return false
 	}
 	return true
 }

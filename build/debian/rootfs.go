@@ -243,7 +243,7 @@ func (r *rootfs) place(name string) (string, error) {
 		n, ok := r.nodes[next]
 		switch {
 		case !ok:
-			r.dir(next, 0o755)
+			r.dir(next)
 			at = next
 		case n.kind == tar.TypeDir:
 			at = next
@@ -273,20 +273,20 @@ func (r *rootfs) merge(name string) {
 	if _, ok := r.nodes[name]; ok {
 		return
 	}
-	r.dir("usr/"+name, 0o755)
+	r.dir("usr/" + name)
 	r.write(&tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: "usr/" + name, Mode: 0o777, ModTime: epoch},
 		nil, node{kind: tar.TypeSymlink, target: "usr/" + name})
 }
 
 // dir makes a folder, and those above it, where there is none.
-func (r *rootfs) dir(name string, mode int64) {
+func (r *rootfs) dir(name string) {
 	if _, ok := r.nodes[name]; ok {
 		return
 	}
 	if above := path.Dir(name); above != "." {
-		r.dir(above, 0o755)
+		r.dir(above)
 	}
-	r.write(&tar.Header{Typeflag: tar.TypeDir, Name: name, Mode: mode, ModTime: epoch}, nil, node{kind: tar.TypeDir})
+	r.write(&tar.Header{Typeflag: tar.TypeDir, Name: name, Mode: 0o755, ModTime: epoch}, nil, node{kind: tar.TypeDir})
 }
 
 // file writes a file that no package brings.
@@ -323,7 +323,7 @@ func (r *rootfs) close(arch string) error {
 		r.merge(name)
 	}
 	if dir, err := r.place("var/lib/dpkg/updates"); err == nil {
-		r.dir(dir, 0o755)
+		r.dir(dir)
 	}
 	r.file("var/lib/dpkg/info/format", 0o644, []byte("1\n"))
 	r.file("var/lib/dpkg/arch", 0o644, []byte(arch+"\n"))

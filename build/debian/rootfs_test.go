@@ -3,6 +3,7 @@ package debian
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"io"
 	"path/filepath"
 	"strings"
@@ -31,7 +32,7 @@ func checkTree(t *testing.T, debs ...*deb) (map[string]string, map[string]*tar.H
 	r := tar.NewReader(&out)
 	for {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return texts, headers, nil
 		}
 		require.NoError(t, err)

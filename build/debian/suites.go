@@ -170,12 +170,16 @@ type NoArchiveError struct {
 }
 
 func (e *NoArchiveError) Error() string {
-	text := fmt.Sprintf("no Debian or Ubuntu archive is named in %s. "+
-		"Name one in gx's configuration, as a line of apt's sources.list (deb [signed-by=KEYRING] ADDRESS SUITE main), or a tarball or OCI layout to use as the base", e.Looked)
+	text := fmt.Sprintf("no Debian or Ubuntu archive is named in %s. %s", e.Looked, wayOut())
 	if e.Problems != nil {
 		text += ": " + e.Problems.Error()
 	}
 	return text
+}
+
+// wayOut says what a user can do whose machine reaches no archive.
+func wayOut() string {
+	return fmt.Sprintf("In gx's configuration, %s names a mirror (\"deb [signed-by=KEYRING] ADDRESS SUITE main\") and %s a tarball of a file system with Python", SettingSources, SettingTarball)
 }
 
 func (e *NoArchiveError) Unwrap() error { return e.Problems }

@@ -54,7 +54,7 @@ func newPlan(ctx context.Context, req build.Request, pythons *pythons, environ [
 			if i > 0 {
 				return nil, fmt.Errorf("step %d of the image, %s, is a base; only the first step can be one", i+1, s.Op)
 			}
-			reason = p.baseNote(s, wanted, req.Python)
+			reason = p.baseNote(wanted, req.Python)
 		case app.OpPip:
 			p.last, p.hasPip = i, true
 		case app.OpCopy:
@@ -91,7 +91,7 @@ func newPlan(ctx context.Context, req build.Request, pythons *pythons, environ [
 
 // baseNote says what is different about the base; "" if nothing is that a
 // user of Python could notice by its version.
-func (p *plan) baseNote(s app.Step, wanted, client string) string {
+func (p *plan) baseNote(wanted, client string) string {
 	uses := fmt.Sprintf("this machine's own Python %s is used", p.python.Version)
 	if wanted != "" && wanted != p.python.short() {
 		uses = fmt.Sprintf("this machine has no Python %s; its %s is used instead", wanted, p.python.Version)

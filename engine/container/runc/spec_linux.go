@@ -1,10 +1,8 @@
 package runc
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -19,43 +17,6 @@ const defaultPids = 4096
 // oomScore makes the kernel prefer a container's process to the host's own
 // when the whole machine is out of memory.
 const oomScore = 500
-
-var validID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
-
-// validate checks what the OCI runtime would report in its own words, or not
-// at all.
-func validate(s container.Spec) error {
-	switch {
-	case !validID.MatchString(s.ID):
-		return fmt.Errorf("%q is no container id: use a-z, 0-9 and -, at most 64", s.ID)
-	case len(s.Root.Lower) == 0:
-		return errors.New("the container has no file system: this runtime needs an image with layers, not a virtual environment")
-	case len(s.Args) == 0:
-		return errors.New("the container has no command")
-	case s.Stdout == nil || s.Stderr == nil:
-		return errors.New("the container has no standard output or error")
-	case s.CPU < 0 || s.Memory < 0 || s.Pids < 0 || s.Disk < 0:
-		return errors.New("a limit is negative")
-	case s.Dir != "" && !filepath.IsAbs(s.Dir):
-		return fmt.Errorf("the working directory %q is not absolute", s.Dir)
-	}
-	switch s.Network {
-	case container.NetworkOutbound, container.NetworkNone, container.NetworkHost:
-	default:
-		return fmt.Errorf("unknown kind of network %q", s.Network)
-	}
-	for _, dir := range s.Root.Lower {
-		if !filepath.IsAbs(dir) {
-			return fmt.Errorf("the layer %q is not an absolute path", dir)
-		}
-	}
-	for _, m := range s.Mounts {
-		if !filepath.IsAbs(m.Source) || !filepath.IsAbs(m.Target) || filepath.Clean(m.Target) == "/" {
-			return fmt.Errorf("the mount of %q at %q needs two absolute paths", m.Source, m.Target)
-		}
-	}
-	return nil
-}
 
 // place is where a container's parts are on the host.
 type place struct {

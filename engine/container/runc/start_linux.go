@@ -20,8 +20,11 @@ import (
 // Start implements container.Runtime. A start whose context ends returns after
 // what was begun is undone, some tens of milliseconds later.
 func (r *Runtime) Start(ctx context.Context, spec container.Spec) (container.Container, error) {
-	if err := validate(spec); err != nil {
+	if err := spec.Validate(); err != nil {
 		return nil, fmt.Errorf("start container %s: %w", spec.ID, err)
+	}
+	if len(spec.Root.Lower) == 0 {
+		return nil, fmt.Errorf("start container %s: it has no file system: this runtime needs an image with layers, not a virtual environment", spec.ID)
 	}
 	if err := r.reserve(spec.ID); err != nil {
 		return nil, fmt.Errorf("start container %s: %w", spec.ID, err)
@@ -42,11 +45,6 @@ func (r *Runtime) start(ctx context.Context, binary string, spec container.Spec)
 	cell, err := r.cell(ctx)
 	if err != nil {
 		return nil, err
-	}
-	for _, m := range spec.Mounts {
-		if _, err := os.Stat(m.Source); err != nil {
-			return nil, fmt.Errorf("what is to be mounted at %s: %w", m.Target, err)
-		}
 	}
 	c := r.newRunning(cell, spec)
 	defer func() {

@@ -134,6 +134,7 @@ func TestBootstrapFromAnArchive(t *testing.T) {
 }
 
 func TestChoiceOfSuite(t *testing.T) {
+	t.Parallel()
 	a := newFakeArchive(t)
 	a.publish("bullseye", "", a.core("3.9.2")...)
 	a.publish("bookworm", "", a.core("3.11.2")...)
@@ -181,6 +182,7 @@ func TestSecuritySuite(t *testing.T) {
 }
 
 func TestUntrustworthyArchives(t *testing.T) {
+	t.Parallel()
 	a := newFakeArchive(t)
 	good := func() { a.publish("bookworm", "", a.core("3.11.2")...) }
 	for name, c := range map[string]struct {
@@ -313,6 +315,7 @@ func TestTwoAtOnceDoTheWorkOnce(t *testing.T) {
 }
 
 func TestCancelAndResume(t *testing.T) {
+	t.Parallel()
 	a := newFakeArchive(t)
 	debs := a.core("3.11.2")
 	a.publish("bookworm", "", debs...)
@@ -350,6 +353,7 @@ func TestCancelAndResume(t *testing.T) {
 }
 
 func TestNoArchive(t *testing.T) {
+	t.Parallel()
 	_, err := Bootstrap(t.Context(), Options{Dir: t.TempDir(), AptDir: t.TempDir()}, nil)
 	var none *NoArchiveError
 	require.ErrorAs(t, err, &none)

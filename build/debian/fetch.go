@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -263,8 +264,9 @@ func (f *fetcher) retry(ctx context.Context, address string, attempt func() erro
 		}
 		var final *finalError
 		if errors.As(err, &final) || n == attempts {
-			if errors.Is(err, errNotFound) {
-				return fmt.Errorf("downloading %s: %w", redact(address), errNotFound)
+			var disk *fs.PathError
+			if errors.Is(err, errNotFound) || errors.As(err, &disk) {
+				return fmt.Errorf("downloading %s: %w", redact(address), err)
 			}
 			return &UnreachableError{URL: redact(address), Err: err}
 		}

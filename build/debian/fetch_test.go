@@ -152,3 +152,15 @@ func TestFetchFromAFolder(t *testing.T) {
 	_, err = f.small(t.Context(), "file:"+file+".not", 10)
 	require.ErrorIs(t, err, errNotFound)
 }
+
+// A full or broken disk is not the network's fault, and no mirror mends it.
+func TestFetchToABrokenDisk(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { send(w, []byte("data")) }))
+	defer server.Close()
+	path := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.Mkdir(path+".part", 0o755))
+	err := quickFetcher().file(t.Context(), server.URL+"/x", path, "00", 4, func(int64) {})
+	require.ErrorContains(t, err, "is a directory")
+	var unreachable *UnreachableError
+	assert.NotErrorAs(t, err, &unreachable)
+}

@@ -44,6 +44,7 @@ test "$(python -c 'import gxone; print(gxone.answer)')" = 42
 // TestRealBase makes a base from the archive of this machine's apt, runs the
 // second stage in it and tries it out.
 func TestRealBase(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("downloads 50 MB")
 	}

@@ -87,6 +87,7 @@ func python(t *testing.T, image build.Image, code string) string {
 }
 
 func TestBuild(t *testing.T) {
+	t.Parallel()
 	e := newEngine(t)
 	wheels := t.TempDir()
 	wheel(t, wheels, "gxone", "1.2", "answer = 42\n")
@@ -177,6 +178,7 @@ func TestBuild(t *testing.T) {
 }
 
 func TestPlainImageIsQuick(t *testing.T) {
+	t.Parallel()
 	e := newEngine(t)
 	image, err := e.Build(t.Context(), request(), nil)
 	require.NoError(t, err)
@@ -185,6 +187,7 @@ func TestPlainImageIsQuick(t *testing.T) {
 }
 
 func TestFailingPackage(t *testing.T) {
+	t.Parallel()
 	e := newEngine(t)
 	step := offline(t.TempDir(), "no-such-package-of-gx==9")
 	step.File, step.Line = "app.py", 7
@@ -204,6 +207,7 @@ func TestFailingPackage(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
+	t.Parallel()
 	e := newEngine(t)
 	// An sdist whose setup never ends: pip waits for a child of its own.
 	dir := t.TempDir()
@@ -234,6 +238,7 @@ func TestCancel(t *testing.T) {
 }
 
 func TestKilledBuildIsCleared(t *testing.T) {
+	t.Parallel()
 	e := newEngine(t)
 	image, err := e.Build(t.Context(), request(), nil)
 	require.NoError(t, err)
@@ -249,6 +254,7 @@ func TestKilledBuildIsCleared(t *testing.T) {
 }
 
 func TestConcurrentBuildsDoTheWorkOnce(t *testing.T) {
+	t.Parallel()
 	e := newEngine(t)
 	var wait sync.WaitGroup
 	roots := make([]string, 8)
@@ -274,6 +280,7 @@ func TestConcurrentBuildsDoTheWorkOnce(t *testing.T) {
 }
 
 func TestPrune(t *testing.T) {
+	t.Parallel()
 	e := newEngine(t)
 	make := func(value string) build.Image {
 		content := strings.Repeat(value, 1000)
@@ -315,6 +322,7 @@ func TestPrune(t *testing.T) {
 }
 
 func TestCorruptCopy(t *testing.T) {
+	t.Parallel()
 	e := newEngine(t)
 	req := request(app.Step{Op: app.OpCopy, Files: []app.File{{Remote: "/f", SHA256: strings.Repeat("0", 64), Mode: 0o644}}})
 	req.Open = func(string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("x")), nil }
@@ -323,6 +331,7 @@ func TestCorruptCopy(t *testing.T) {
 }
 
 func TestVersionMismatchIsSaid(t *testing.T) {
+	t.Parallel()
 	e := newEngine(t)
 	req := request()
 	req.Recipe.Steps[0].Python = "3.99"
@@ -334,6 +343,7 @@ func TestVersionMismatchIsSaid(t *testing.T) {
 }
 
 func TestNoPython(t *testing.T) {
+	t.Parallel()
 	e, err := New(Options{Dir: t.TempDir(), Environ: []string{"PATH=" + t.TempDir()}})
 	require.NoError(t, err)
 	_, err = e.Build(t.Context(), request(), nil)
@@ -341,6 +351,7 @@ func TestNoPython(t *testing.T) {
 }
 
 func TestRefusedRecipes(t *testing.T) {
+	t.Parallel()
 	e := newEngine(t)
 	file := func(remote string) app.Step {
 		return app.Step{Op: app.OpCopy, Files: []app.File{{Remote: remote, SHA256: strings.Repeat("0", 64)}}}
@@ -361,6 +372,7 @@ func TestRefusedRecipes(t *testing.T) {
 }
 
 func TestAptNote(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("dpkg-query"); err != nil {
 		t.Skip("needs dpkg-query")
 	}
@@ -370,6 +382,7 @@ func TestAptNote(t *testing.T) {
 }
 
 func TestCommand(t *testing.T) {
+	t.Parallel()
 	var lines []string
 	tail, err := command(t.Context(), os.Environ(), t.TempDir(), func(s string) { lines = append(lines, s) },
 		"sh", "-c", "printf 'one\\ntwo'; printf '\\377' >&2; exit 3")
@@ -386,6 +399,7 @@ func TestCommand(t *testing.T) {
 
 // TestIndex installs from the package index that this machine's pip is set up for.
 func TestIndex(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("needs a package index")
 	}

@@ -12,6 +12,29 @@ import (
 	"github.com/gx-dev/gx/engine/container"
 )
 
+// chooseLayers settles where writable layers are kept, by trying.
+func (r *Runtime) chooseLayers() error {
+	c := r.cells[0]
+	try := func(inRAM bool) error {
+		l := layers{dir: filepath.Join(r.cfg.Dir, "probe"), target: filepath.Join(r.cfg.RunDir, "probe"), inRAM: inRAM}
+		return c.do(func() error {
+			// The state directory is empty yet, and as good as any.
+			err := l.mount([]string{r.stateDir()}, func(string) error { return nil })
+			return errors.Join(err, l.unmount(), l.remove())
+		})
+	}
+	onDisk := try(false)
+	if onDisk == nil {
+		return nil
+	}
+	r.inRAM = true
+	if err := try(true); err != nil {
+		return errors.Join(onDisk, err)
+	}
+	r.cfg.Log.Warn("containers' own files are kept in memory: the directory's file system can't carry a writable layer", "dir", r.cfg.Dir, "error", onDisk)
+	return nil
+}
+
 // chooseBinary settles which OCI runtime is used. crun starts containers
 // faster, but its older versions refuse some layouts of control groups, so it
 // is tried once.

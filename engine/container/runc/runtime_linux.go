@@ -14,8 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/gx-dev/gx/engine/container/cgroup"
 	"github.com/gx-dev/gx/engine/container/network"
 )
@@ -75,11 +73,6 @@ func New(ctx context.Context, cfg Config) (*Runtime, error) {
 	if err := r.sweep(ctx); err != nil {
 		return nil, fmt.Errorf("remove what an earlier run left: %w", err)
 	}
-	var st unix.Statfs_t
-	if err := unix.Statfs(cfg.Dir, &st); err != nil {
-		return nil, fmt.Errorf("examine the file system of %s: %w", cfg.Dir, err)
-	}
-	r.inRAM = st.Type == unix.OVERLAYFS_SUPER_MAGIC
 	if err := os.MkdirAll(r.stateDir(), 0o700); err != nil {
 		return nil, err
 	}
@@ -88,7 +81,7 @@ func New(ctx context.Context, cfg Config) (*Runtime, error) {
 		return nil, err
 	}
 	r.cells = []*cell{c}
-	if err := r.chooseBinary(ctx); err != nil {
+	if err := errors.Join(r.chooseLayers(), r.chooseBinary(ctx)); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil

@@ -151,7 +151,7 @@ def from_json(body: Buffer) -> Any:
             import json
 
             return json.loads(text)
-        value, end = make_scanner(_Context)(text, 0)
+        value, end = make_scanner(_Context)(text, 0)  # type: ignore[arg-type]
     except (ValueError, StopIteration, RecursionError) as error:
         raise ProtocolError(f"a JSON body is not JSON: {error!r}") from None
     if end != len(text):

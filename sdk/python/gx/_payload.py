@@ -64,7 +64,8 @@ class _Pickling:
         try:
             pickler.dump(value)
             if len(written) == 1 and not self.outside and len(written[0]) <= INLINE_MAX:
-                return written[0]
+                small: bytes = written[0]
+                return small
             # Large parts are written as the objects that have them.
             written[:] = [b.raw() if type(b) is PickleBuffer else b for b in written]
             if not self.outside:

@@ -13,7 +13,7 @@ from time import monotonic
 
 import _socket
 
-from gx._frames import (  # noqa: F401
+from gx._frames import (
     ALL_INPUTS,
     BYE,
     CANCEL,
@@ -54,14 +54,24 @@ from gx._frames import (  # noqa: F401
     split_body,
     to_json,
 )
-from gx._payload import Files, Parts, dumps, loads, map_file, whole  # noqa: F401
+from gx._payload import Files, Parts, dumps, loads, map_file, whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Iterable, List, Optional, Sequence, Tuple, Union
 
-    from gx._frames import Buffer, Frame
-    from gx._payload import Payload
+    from gx._frames import Buffer as Buffer
+    from gx._frames import Frame as Frame
+    from gx._payload import Payload as Payload
+
+__all__ = [
+    "ALL_INPUTS", "BYE", "CANCEL", "END", "ERROR", "FAIL", "FAILED", "FLAG_FD", "FLAG_LOGGED",
+    "FLAG_MORE", "HEADER", "HEADER_SIZE", "HELLO", "INLINE_MAX", "INPUT", "ITEM", "MAX_BODY",
+    "MAX_PAYLOAD", "OPEN", "OPENED", "PROTOCOL", "READY", "REPLY", "REQUEST", "RESULT",
+    "RUNNER_CALL", "START", "STOP", "U64", "Closed", "Connection", "Parts", "ProtocolError",
+    "TooLarge", "connect", "decode", "dumps", "encode", "error_body", "from_json", "loads",
+    "read_error_body", "to_json", "whole",
+]
 
 MAX_FILES = 64  # descriptors that may have come before the frames that claim them
 

@@ -189,6 +189,73 @@ class Functions(Case):
         self.assertEqual(host.call(8), (1, [1000 + i for i in range(8)]))
 
 
+class Classes(Case):
+    APP = '''
+import gx
+def role(*roles):
+    def mark(f):
+        f._gx_roles = roles
+        return f
+    return mark
+
+class Base:
+    @role("enter_snap")
+    def first(self): print("base snap")
+    @role("method")
+    def over(self): return "base"
+    @role("exit")
+    def last(self): print("base exit")
+
+class f(Base):
+    def __init__(self, size=1, name="x"): self.size, self.name, self.steps = size, name, []
+    @role("enter")
+    def second(self): self.steps.append("enter")
+    @role("enter_snap")
+    def first(self): self.steps.append("snap")
+    @role("method")
+    def over(self): return self.size, self.name, self.steps
+    @role("method")
+    def add(self, x): return self.size + x
+    @role("exit")
+    def bad_exit(self): raise ValueError("in exit")
+    def plain(self): return 0
+'''
+
+    def test_class(self) -> None:
+        host = self.host(self.APP, **{"class": True}, params=pickle.dumps(((5,), {"name": "n"}))).ready()
+        for call, method in ((1, "over"), (2, "add"), (3, "plain")):
+            host.connection.send(_wire.encode(_wire.OPEN, call, 0, _wire.to_json({"method": method})))
+        host.input(call=1)
+        self.assertEqual(host.value(call=1), (5, "n", ["snap", "enter"]))
+        host.input(3, call=2)
+        self.assertEqual(host.value(call=2), 8)
+        host.input(call=3)
+        self.assertIn("plain", host.error(call=3)[0]["message"])
+        self.assertEqual(host.stop(), 0)
+        self.assertIn(b"base exit", host.stdout.raw)
+        self.assertIn(b"ValueError: in exit", host.stderr.raw)
+
+    def test_async_class(self) -> None:
+        app = self.APP.replace("def add(self, x)", "async def add(self, x)").replace("def second(self)", "async def second(self)").replace(
+            "def last(self)", "async def last(self)")
+        for concurrency in (1, 4):
+            host = self.host(app, **{"class": True}, concurrency=concurrency).ready()
+            host.connection.send(_wire.encode(_wire.OPEN, 1, 0, b'{"method":"over"}') + _wire.encode(_wire.OPEN, 2, 0, b'{"method":"add"}'))
+            host.input(call=1)
+            self.assertEqual(host.value(call=1), (1, "x", ["snap", "enter"]))
+            host.input(3, call=2)
+            self.assertEqual(host.value(call=2), 4)
+            self.assertEqual(host.stop(), 0)
+            self.assertIn(b"base exit", host.stdout.raw)
+
+    def test_constructor_and_enter_that_fail(self) -> None:
+        self.assertIn("unexpected keyword", self.failed(self.host(self.APP, **{"class": True}, params=pickle.dumps(((), {"no": 1}))))["message"])
+        app = self.APP.replace('self.steps.append("enter")', '1 / 0')
+        head = self.failed(self.host(app, **{"class": True}))
+        self.assertEqual(head["type"], "ZeroDivisionError")
+        self.assertEqual(Path(head["file"]).name, "app.py")
+
+
 class Errors(Case):
     def test_exception(self) -> None:
         host = self.host("class Mine(ValueError): pass\n\ndef g():\n    raise Mine('no', 3)\n\ndef f():\n    try:\n        1 / 0\n"
@@ -646,10 +713,10 @@ async def f(x):
 
 
 for version, path in pythons().items():
-    for base in (Functions, Errors, Processes, Cancel, Concurrency):
+    for base in (Functions, Classes, Errors, Processes, Cancel, Concurrency):
         name = f"{base.__name__}_{version.replace('.', '_')}"
         globals()[name] = type(name, (base,), {"python": path, "__module__": __name__, "__qualname__": name})
-del Functions, Errors, Processes, Cancel, Concurrency, base
+del Functions, Classes, Errors, Processes, Cancel, Concurrency, base
 
 if __name__ == "__main__":
     unittest.main()

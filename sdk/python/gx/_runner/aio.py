@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import _signal
+import _signal  # type: ignore[import-not-found]
 from contextvars import copy_context
 from functools import partial
 

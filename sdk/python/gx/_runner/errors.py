@@ -9,7 +9,7 @@ from gx import _wire
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Iterator, Optional, Tuple
+    from typing import Any, Dict, Iterator, Optional, Tuple
 
 _OWN = __file__[: __file__.rindex("/") + 1]  # frames of files in here are not shown
 _MESSAGE_MAX = 64 << 10  # characters
@@ -30,7 +30,7 @@ def body(error: BaseException) -> bytes:
 def head(error: BaseException) -> dict:
     """The fields of wire.ErrorBody."""
     kind = type(error)
-    fields = {
+    fields: Dict[str, Any] = {
         "type": _name(kind),
         "message": _cut(_message(error), _MESSAGE_MAX),
         "traceback": _cut(_traceback(error), _TRACEBACK_MAX),
@@ -46,11 +46,13 @@ def head(error: BaseException) -> dict:
 def make(kind: str, message: str) -> BaseException:
     """An exception of gx.exception, e.g. make("SerializationError", "...")."""
     try:
-        from gx import exception
+        from gx import exception  # type: ignore[attr-defined,unused-ignore]
 
-        return getattr(exception, kind)(message)
+        made: BaseException = getattr(exception, kind)(message)
+        return made
     except Exception:  # the SDK is not whole: the name must still arrive
-        return type(kind, (Exception,), {"__module__": "gx.exception"})(message)
+        stand_in: BaseException = type(kind, (Exception,), {"__module__": "gx.exception"})(message)
+        return stand_in
 
 
 def not_picklable(value: object, error: BaseException, function: object) -> BaseException:
@@ -114,7 +116,7 @@ def _traceback(error: BaseException) -> str:
         return f"{_name(type(error))}: {_message(error)}\n(its traceback cannot be shown: {type(broken).__name__})\n"
 
 
-def _chain(whole: object) -> Iterator:
+def _chain(whole: Any) -> Iterator[Any]:
     seen, todo = set(), [whole]
     while todo:
         part = todo.pop()
@@ -122,7 +124,7 @@ def _chain(whole: object) -> Iterator:
             continue
         seen.add(id(part))
         yield part
-        todo += [part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ())]  # type: ignore[attr-defined]
+        todo += [part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ())]
 
 
 def _place(error: BaseException) -> Tuple[str, int]:

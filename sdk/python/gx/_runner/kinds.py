@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, AsyncIterator
+
 
 async def _nothing() -> None:
     pass
 
 
-async def _no_items():  # type: ignore[no-untyped-def]
+async def _no_items() -> AsyncIterator[None]:
     yield
 
 
 _coroutine = _nothing()
-COROUTINE = type(_coroutine)
+COROUTINE: Any = type(_coroutine)
 _coroutine.close()
-GENERATOR = type((lambda: (yield))())
-ASYNC_GENERATOR = type(_no_items())
+GENERATOR: Any = type((lambda: (yield))())
+ASYNC_GENERATOR: Any = type(_no_items())
 PLAIN = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict})
 """What is certainly neither."""

@@ -23,11 +23,14 @@ def start() -> int:
     from _frozen_importlib_external import PathFinder
 
     spec = PathFinder.find_spec("gx", [sdk])
+    assert spec is not None, f"the SDK is not in {sdk}"
     package = sys.modules["gx"] = module_from_spec(spec)
     from gx._runner.runner import main
 
+    assert spec.loader is not None  # module_from_spec has seen to that
+    execute = spec.loader.exec_module
     # The user's module takes the name __main__ over; this one must outlive that.
-    return main(lambda: spec.loader.exec_module(package), sys.modules["__main__"])
+    return main(lambda: execute(package), sys.modules["__main__"])
 
 
 if __name__ == "__main__":

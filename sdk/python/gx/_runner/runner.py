@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from _collections import deque
+from _collections import deque  # type: ignore[import-not-found]
 from time import perf_counter
 
 from gx import _wire
@@ -248,10 +248,10 @@ def _remember(known: dict, call: int, value: str) -> None:
 def _version() -> str:
     """The SDK's version, without executing the SDK."""
     try:
-        from gx._version import __version__
+        from gx._version import __version__  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
         return ""
-    return __version__
+    return str(__version__)
 
 
 def main(load_sdk: Callable[[], None], keep: Any) -> int:

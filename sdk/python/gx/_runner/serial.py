@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import _signal
+import _signal  # type: ignore[import-not-found]
 from _thread import allocate_lock, get_ident, start_new_thread
 from time import perf_counter
 
@@ -74,7 +74,8 @@ class Serial:
                 self._wait()
                 before = clock()
                 continue
-            frame = inputs.popleft()
+            frame: Optional[Frame] = inputs.popleft()
+            assert frame is not None
             self.sequence += 1
             state.running = frame
             if watcher.parked:

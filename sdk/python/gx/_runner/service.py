@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List
 
 _COROUTINE, _ASYNC_GENERATOR = 0x80, 0x200  # of co_flags
-_PARTS = ("enter_snap", "enter", "exit", "method")
+_ROLES = ("enter_snap", "enter", "exit", "method")
 
 
 class Service:
@@ -95,37 +95,33 @@ def _found(start: dict) -> Any:
 
 def _raw(found: Any, start: dict) -> Callable:
     """The user's own function, or class, out of what the SDK's decorator made of it."""
-    raw = getattr(found, "_raw", found)
+    raw: Callable = getattr(found, "_raw", found)
     if not callable(raw):
         raise errors.make("ExecutionError", f"{start.get('qualname') or start.get('name')} is a {type(raw).__name__}, not a function")
     return raw
 
 
 def _instance(found: Any, start: dict) -> Service:
-    """An instance of a decorated class, with its hooks and methods."""
-    kind = _raw(found, start)
+    """An instance of a decorated class, with its hooks and methods.
+
+    The SDK's decorators tell what a member is by its attribute ``_gx_roles``,
+    a tuple of the names in ``_ROLES``; ``_raw`` is the user's function where
+    the decorator has put something else in its place.
+    """
+    kind: Any = _raw(found, start)
     args, kwargs = _wire.loads(_bytes(start["params"])) if start.get("params") else ((), {})
-    declared = getattr(kind, "__gx_parameters__", None)
-    if declared is None:
-        instance = kind(*args, **kwargs)
-    else:  # parameter(): values by name, with defaults, and no __init__ of the user's
-        instance = kind.__new__(kind)
-        for name, default in {**declared, **kwargs}.items():
-            setattr(instance, name, default)
+    instance = kind(*args, **kwargs)
+    members: Dict[str, Any] = {}  # the most derived of each name; those of bases first
+    for owner in reversed(kind.__mro__):
+        members.update(vars(owner))
     service = Service({})
-    seen = set()
-    for owner in kind.__mro__:
-        for name, member in vars(owner).items():
-            roles = getattr(member, "_gx_roles", None)
-            if roles is None or name in seen:
-                continue
-            seen.add(name)
+    for name, member in members.items():
+        for role in getattr(member, "_gx_roles", ()):
             bound = getattr(member, "_raw", member).__get__(instance, kind)
-            for role in roles:
-                if role == "method":
-                    service.targets[name] = bound
-                elif role in _PARTS:
-                    getattr(service, role).append(bound)
+            if role == "method":
+                service.targets[name] = bound
+            elif role in _ROLES:
+                getattr(service, role).append(bound)
     return service
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import _signal
+import _signal  # type: ignore[import-not-found]
 from _queue import SimpleQueue
 from _thread import allocate_lock, get_ident
 

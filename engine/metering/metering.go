@@ -1,0 +1,74 @@
+// Package metering adds up what the functions of an app used: the app's bill.
+package metering
+
+import (
+	"sync"
+	"time"
+
+	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/gpu"
+)
+
+// Meter is what one function used. It is safe for concurrent use.
+type Meter struct {
+	rate Rate
+
+	mu      sync.Mutex
+	usage   api.Usage
+	running map[string]time.Time // containers that have not ended, and since when
+}
+
+// Rate is what one container of a function is set aside, by which it is priced.
+type Rate struct {
+	Function string
+	Cores    float64
+	Memory   int64 // bytes
+	GPU      string
+	GPUs     int
+	Emulated bool // the cards are not real
+}
+
+// New makes a Meter.
+func New(r Rate) *Meter {
+	return &Meter{rate: r, running: map[string]time.Time{}, usage: api.Usage{
+		Function: r.Function, GPU: r.GPU, GPUs: r.GPUs, Emulated: r.Emulated && r.GPU != "",
+	}}
+}
+
+// Started counts a container from now on.
+func (m *Meter) Started(container string, at time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.usage.Containers++
+	m.running[container] = at
+}
+
+// Ended stops counting a container.
+func (m *Meter) Ended(container string, at time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if since, ok := m.running[container]; ok {
+		delete(m.running, container)
+		m.usage.Seconds += max(0, at.Sub(since).Seconds())
+	}
+}
+
+// Inputs counts inputs that were answered, and how many of them failed.
+func (m *Meter) Inputs(answered, failed int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.usage.Inputs += int64(answered)
+	m.usage.Failed += int64(failed)
+}
+
+// Usage is what was used until now.
+func (m *Meter) Usage(now time.Time) api.Usage {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	u := m.usage
+	for _, since := range m.running {
+		u.Seconds += max(0, now.Sub(since).Seconds())
+	}
+	u.Cost = gpu.Cost(m.rate.GPU, m.rate.GPUs, m.rate.Cores, m.rate.Memory, time.Duration(u.Seconds*float64(time.Second)))
+	return u
+}

@@ -1,0 +1,146 @@
+// Package pool decides how many containers a function has. What it decides is
+// a pure function of a snapshot of the pool, so that it can be tested without
+// a container or a clock; admission to what the host has is a ledger. The
+// package starts and stops nothing.
+package pool
+
+import (
+	"math"
+	"time"
+)
+
+// Settings bound a pool.
+type Settings struct {
+	Min    int           // containers that are kept without inputs
+	Max    int           // most containers; 0 = no limit but the host's
+	Buffer int           // containers beyond what the inputs need, while there are inputs
+	Window time.Duration // how long a container stays idle
+	Target int           // inputs that one container should be running at once; at least 1
+	// Probe is how many containers are started for inputs whose duration is
+	// not known yet.
+	Probe int
+}
+
+// Snapshot is a pool at one moment.
+type Snapshot struct {
+	Settings
+	Queued   int // inputs that no container has
+	Running  int // inputs that containers have
+	Starting int // containers that are not ready yet
+	Ready    int // containers that take inputs, idle ones among them
+	// Idle is how long each idle container has been idle, in any order.
+	Idle []time.Duration
+
+	// Duration is how long an input takes, as measured; 0 = nothing was
+	// measured yet. Oldest is how long the input has been running that has
+	// been running longest.
+	Duration time.Duration
+	Oldest   time.Duration
+	// Startup is how long a container takes to get ready, as measured; 0 =
+	// nothing was measured yet.
+	Startup time.Duration
+	// Hold forbids starts for so long, after failures.
+	Hold time.Duration
+	// Closing says that the function is ending: nothing is wanted.
+	Closing bool
+}
+
+// Decision is what to do.
+type Decision struct {
+	Want  int           // containers that there should be, starting ones included
+	Start int           // containers to start
+	Stop  int           // idle containers to stop, those that have been idle longest
+	Next  time.Duration // when to look again even if nothing happens; 0 = no need
+}
+
+// The time within which a queue should be worked off: starting a container
+// that is ready only after that is of no use.
+const (
+	shortest = 200 * time.Millisecond
+	longest  = 10 * time.Second
+	usual    = 300 * time.Millisecond // while nothing was measured
+	// look is how often a pool with a queue is looked at: inputs that run for
+	// longer than anything measured are a reason for more containers.
+	look = 50 * time.Millisecond
+)
+
+// Decide says what a pool needs.
+func Decide(s Snapshot) Decision {
+	have := s.Starting + s.Ready
+	d := Decision{Want: want(s)}
+	switch {
+	case d.Want > have && s.Hold > 0:
+		d.Next = s.Hold
+	case d.Want > have:
+		d.Start = d.Want - have
+	case d.Want < have && !s.Closing:
+		d.Stop, d.Next = expired(s, have-d.Want)
+	case d.Want < have:
+		d.Stop = min(len(s.Idle), have-d.Want)
+	}
+	if s.Queued > 0 && (d.Next == 0 || d.Next > look) {
+		d.Next = look
+	}
+	return d
+}
+
+// want is how many containers there should be.
+func want(s Snapshot) int {
+	if s.Closing {
+		return 0
+	}
+	n := busy(s)
+	if s.Queued+s.Running > 0 {
+		n += s.Buffer
+	}
+	n = max(n, s.Min)
+	if s.Max > 0 {
+		n = min(n, s.Max)
+	}
+	return n
+}
+
+// busy is how many containers the inputs need.
+func busy(s Snapshot) int {
+	inputs := s.Queued + s.Running
+	if inputs == 0 {
+		return 0
+	}
+	// A container more than this has nothing to do.
+	most := (inputs + s.target() - 1) / s.target()
+	if s.Queued == 0 {
+		return min(most, s.Ready+s.Starting)
+	}
+	duration := max(s.Duration, s.Oldest)
+	if s.Duration == 0 && s.Oldest < shortest {
+		return min(most, max(s.Probe, 1, s.Ready+s.Starting))
+	}
+	within := s.Startup
+	if within == 0 {
+		within = usual
+	}
+	within = min(max(within, shortest), longest)
+	work := duration.Seconds() * float64(inputs) / float64(s.target())
+	n := int(math.Min(math.Ceil(work/within.Seconds()), float64(most)))
+	// What there is works on as long as there is a queue.
+	return min(most, max(n, 1, s.Ready+s.Starting))
+}
+
+func (s Snapshot) target() int { return max(s.Target, 1) }
+
+// expired is how many of at most spare idle containers have been idle for the
+// window, and when the next one will have been.
+func expired(s Snapshot, spare int) (stop int, next time.Duration) {
+	for _, idle := range s.Idle {
+		left := s.Window - idle
+		if left <= 0 {
+			stop++
+		} else if next == 0 || left < next {
+			next = left
+		}
+	}
+	if stop >= spare {
+		return spare, 0
+	}
+	return stop, next
+}

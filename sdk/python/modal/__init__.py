@@ -1,0 +1,1 @@
+"""The package gx under the name that existing programs import."""

@@ -47,3 +47,31 @@ func (p Problem) render(st *styles) string {
 	}
 	return b.String()
 }
+
+// Finding is how one check ended: Level is "ok", "warning" or "failed".
+type Finding struct {
+	Level, Name, Found, Mend string
+}
+
+// Findings prints how checks ended, each with what mends it.
+func (u *UI) Findings(findings []Finding) {
+	width := 0
+	for _, f := range findings {
+		width = max(width, len(f.Name))
+	}
+	var b strings.Builder
+	for _, f := range findings {
+		mark := u.out.good.Render("✓")
+		switch f.Level {
+		case "warning":
+			mark = u.out.warn.Render("!")
+		case "failed":
+			mark = u.out.bad.Render("✗")
+		}
+		fmt.Fprintf(&b, "%s %-*s  %s\n", mark, width, f.Name, f.Found)
+		for line := range strings.Lines(f.Mend) {
+			fmt.Fprintf(&b, "%*s%s%s\n", width+4, "", u.out.dim.Render("→ "), strings.TrimRight(line, "\n"))
+		}
+	}
+	u.line(stdout, strings.TrimRight(b.String(), "\n"))
+}

@@ -146,6 +146,12 @@ func TestProblem(t *testing.T) {
 	golden(t, "problem", s.err.String())
 }
 
+func TestFindings(t *testing.T) {
+	s := newScreen(nil, 0)
+	s.Findings([]Finding{{Level: "ok", Name: "disk", Found: "50 GB free"}, {Level: "failed", Name: "python", Found: "none", Mend: "apt-get install python3"}})
+	require.Equal(t, "✓ disk    50 GB free\n✗ python  none\n          → apt-get install python3\n", s.out.String())
+}
+
 func TestLogLines(t *testing.T) {
 	s := newScreen(nil, 0)
 	line := func(container, stream, text string, partial bool) {

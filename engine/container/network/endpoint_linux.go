@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"time"
@@ -130,8 +128,9 @@ func (e *Endpoint) Close() error {
 	// Deleting the interface at once would hold the kernel's one network lock
 	// for tens of milliseconds per container; its own clean-up takes many
 	// namespaces together.
-	err := waitGone(filepath.Join("/sys/class/net", e.port), 2*time.Second)
-	if err != nil {
+	gone := e.awaitGone(2 * time.Second)
+	var err error
+	if !gone {
 		err = deleteLink(e.network.host, e.port)
 	}
 	if err == nil {
@@ -142,14 +141,16 @@ func (e *Endpoint) Close() error {
 	return err
 }
 
-func waitGone(path string, most time.Duration) error {
+// awaitGone waits until the host's end of the pair is gone, and reports
+// whether it is.
+func (e *Endpoint) awaitGone(most time.Duration) bool {
 	deadline := time.Now().Add(most)
-	for wait := time.Millisecond; ; wait = min(2*wait, 20*time.Millisecond) {
-		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-			return nil
+	for wait := 4 * time.Millisecond; ; wait = min(2*wait, 20*time.Millisecond) {
+		if _, err := e.network.host.LinkByName(e.port); errors.As(err, &netlink.LinkNotFoundError{}) {
+			return true
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%s is still there", path)
+			return false
 		}
 		time.Sleep(wait)
 	}

@@ -140,12 +140,12 @@ func Remove(name string) error {
 
 // removeLinks deletes the bridge and every interface that was plugged in.
 func removeLinks(h *netlink.Handle, key string) error {
-	entries, err := os.ReadDir("/sys/class/net")
+	links, err := h.LinkList()
 	if err != nil {
 		return fmt.Errorf("list the network interfaces: %w", err)
 	}
-	for _, e := range entries {
-		name := e.Name()
+	for _, link := range links {
+		name := link.Attrs().Name
 		if name != bridgeName(key) && !strings.HasPrefix(name, portPrefix(key)) {
 			continue
 		}

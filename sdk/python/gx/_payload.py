@@ -246,7 +246,9 @@ class Files:
         size = max(size, os.fstat(fd).st_size)
         with self.lock:
             self.kept.append((fd, size))
-            while len(self.kept) > self.KEEP or sum([s for _, s in self.kept]) > self.KEEP_BYTES and self.kept:
+            while (
+                len(self.kept) > self.KEEP or sum([s for _, s in self.kept]) > self.KEEP_BYTES and self.kept
+            ):
                 os.close(self.kept.pop(0)[0])
 
     def close(self) -> None:

@@ -45,40 +45,73 @@ from gx._frames import (
     U64,
     ProtocolError,
     TooLarge,
-    check_header,
     decode,
     encode,
     error_body,
     from_json,
     read_error_body,
-    split_body,
     to_json,
 )
-from gx._payload import Files, Parts, dumps, loads, map_file, whole
+from gx._payload import Files, Parts, dumps, loads, whole
+from gx._receiver import Receiver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterable, List, Optional, Sequence, Tuple, Union
+    from typing import Any, Callable, List, Optional, Sequence, Union
 
     from gx._frames import Buffer as Buffer
     from gx._frames import Frame as Frame
     from gx._payload import Payload as Payload
 
 __all__ = [
-    "ALL_INPUTS", "BYE", "CANCEL", "END", "ERROR", "FAIL", "FAILED", "FLAG_FD", "FLAG_LOGGED",
-    "FLAG_MORE", "HEADER", "HEADER_SIZE", "HELLO", "INLINE_MAX", "INPUT", "ITEM", "MAX_BODY",
-    "MAX_PAYLOAD", "OPEN", "OPENED", "PROTOCOL", "READY", "REPLY", "REQUEST", "RESULT",
-    "RUNNER_CALL", "START", "STOP", "U64", "Closed", "Connection", "Parts", "ProtocolError",
-    "TooLarge", "connect", "decode", "dumps", "encode", "error_body", "from_json", "loads",
-    "read_error_body", "to_json", "whole",
+    "ALL_INPUTS",
+    "BYE",
+    "CANCEL",
+    "END",
+    "ERROR",
+    "FAIL",
+    "FAILED",
+    "FLAG_FD",
+    "FLAG_LOGGED",
+    "FLAG_MORE",
+    "HEADER",
+    "HEADER_SIZE",
+    "HELLO",
+    "INLINE_MAX",
+    "INPUT",
+    "ITEM",
+    "MAX_BODY",
+    "MAX_PAYLOAD",
+    "OPEN",
+    "OPENED",
+    "PROTOCOL",
+    "READY",
+    "REPLY",
+    "REQUEST",
+    "RESULT",
+    "RUNNER_CALL",
+    "START",
+    "STOP",
+    "U64",
+    "Closed",
+    "Connection",
+    "Parts",
+    "ProtocolError",
+    "TooLarge",
+    "connect",
+    "decode",
+    "dumps",
+    "encode",
+    "error_body",
+    "from_json",
+    "loads",
+    "read_error_body",
+    "to_json",
+    "whole",
 ]
 
-MAX_FILES = 64  # descriptors that may have come before the frames that claim them
-
 _I = Struct("i")
-_CHUNK = 128 << 10  # bytes asked of the kernel at a time
 _pack = HEADER.pack
-_unpack_from = HEADER.unpack_from
 
 
 class Closed(ConnectionError):
@@ -114,18 +147,10 @@ class Connection:
         self._sending = allocate_lock()
         self._sender = 0  # the thread that is writing
         self._unsent: Buffer = b""
-        # receiving: only the thread that holds _reading touches these
+        # receiving: only the thread that holds _reading touches _receiver
         self._reading = allocate_lock()
         self._reader = 0  # the thread that has bytes in its hands
-        self._rest = b""  # less than a header
-        self._head: Optional[tuple] = None  # of a frame whose body is not whole
-        self._body = bytearray()
-        self._have = 0
-        self._fds: List[int] = []
-        self._pieces: dict = {}
-        self._pieces_size = 0
-        self._ancillary = _socket.CMSG_SPACE(253 * _I.size)
-        self._flags = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
+        self._receiver = Receiver(sock)
         # waiting
         self._poller: Any = None  # for reading
         self._waiters: list = []  # of (lock that its thread sleeps on, done)
@@ -232,121 +257,15 @@ class Connection:
         there is nothing. Raises Closed at the end, ProtocolError.
         """
         try:
-            if self._head is not None:
-                return self._receive_body(flags)
-            data, ancillary, message_flags, _ = self.sock.recvmsg(_CHUNK, self._ancillary, self._flags | flags)
-            if ancillary or message_flags & _socket.MSG_CTRUNC:
-                self._take_descriptors(ancillary, message_flags)
-            if not data:
-                raise Closed("the host has closed the connection")
-            if self._rest:
-                data = self._rest + data
-                self._rest = b""
-            return self._parse(data)
+            return self._receiver.receive(flags)
         except (BlockingIOError, InterruptedError):
             raise
-        except ConnectionError as error:
-            self.error = error if isinstance(error, Closed) else Closed(f"the connection with the host has ended: {error}")
+        except (EOFError, ConnectionError) as error:
+            self.error = Closed(f"the host has closed the connection: {error}")
             raise self.error from None
         except (ProtocolError, OSError) as error:
             self.error = error
             raise
-
-    def _parse(self, data: bytes) -> List[Frame]:
-        frames: List[Frame] = []
-        append, unpack = frames.append, _unpack_from
-        at, end = 0, len(data)
-        while end - at >= 16:
-            size, type, flags, attempt, call, index = unpack(data, at)
-            start = at + 16
-            at = start + size
-            if flags or size > MAX_BODY or not 0 < type < 18:
-                check_header(size, type, flags)
-            if at > end:
-                # The body goes into a buffer of its size, so that a large one
-                # is never copied again and again as it grows.
-                self._head = (size, type, flags, attempt, call, index)
-                self._body = bytearray(size)
-                self._have = end - start
-                self._body[: self._have] = data[start:]
-                return frames
-            if flags:
-                frame = self._special(data[start:at], type, flags, attempt, call, index)
-                if frame is not None:
-                    append(frame)
-            elif self._pieces and (call, index) in self._pieces:
-                append(self._last_piece(data[start:at], type, attempt, call, index, 0))
-            else:
-                append((type, call, index, data[start:at], attempt, 0))
-        if at < end:
-            self._rest = data[at:]
-        return frames
-
-    def _receive_body(self, flags: int) -> List[Frame]:
-        """Goes on with a body that is not whole."""
-        with memoryview(self._body) as view, view[self._have :] as room:
-            n, ancillary, message_flags, _ = self.sock.recvmsg_into([room], self._ancillary, self._flags | flags)
-        if ancillary or message_flags & _socket.MSG_CTRUNC:
-            self._take_descriptors(ancillary, message_flags)
-        if n == 0:
-            raise Closed("the host has closed the connection in the middle of a frame")
-        self._have += n
-        if self._have < len(self._body):
-            return []
-        assert self._head is not None
-        _, type, frame_flags, attempt, call, index = self._head
-        body: Any = self._body
-        self._head, self._body = None, bytearray()
-        if frame_flags:
-            frame = self._special(body, type, frame_flags, attempt, call, index)
-            return [] if frame is None else [frame]
-        if (call, index) in self._pieces:
-            return [self._last_piece(body, type, attempt, call, index, 0)]
-        return [(type, call, index, body, attempt, 0)]
-
-    def _special(self, body: Any, type: int, flags: int, attempt: int, call: int, index: int) -> Optional[Frame]:
-        """A frame with flags: None if it is a piece and not the last."""
-        body, logged = split_body(body, flags)
-        if flags & FLAG_FD:
-            if not self._fds:
-                raise ProtocolError("a frame announces a descriptor that did not come")
-            fd = self._fds.pop(0)
-            try:
-                body = map_file(fd, body)
-            finally:
-                os.close(fd)
-        if (call, index) in self._pieces or flags & FLAG_MORE:
-            if not flags & FLAG_MORE:
-                return self._last_piece(body, type, attempt, call, index, logged)
-            pieces = self._pieces.setdefault((call, index), [type])
-            self._pieces_size += len(body)
-            if pieces[0] != type or self._pieces_size > MAX_PAYLOAD:
-                raise ProtocolError("the pieces of a payload are mixed with others or too large")
-            pieces.append(body)
-            return None
-        return (type, call, index, body, attempt, logged)
-
-    def _last_piece(self, body: Any, type: int, attempt: int, call: int, index: int, logged: int) -> Frame:
-        pieces = self._pieces.pop((call, index))
-        if pieces[0] != type:
-            raise ProtocolError("the pieces of a payload are mixed with other frames of the same input")
-        pieces.append(body)
-        joined = bytearray().join(pieces[1:])
-        self._pieces_size -= len(joined) - len(body)
-        return (type, call, index, joined, attempt, logged)
-
-    def _take_descriptors(self, ancillary: Iterable, message_flags: int) -> None:
-        for level, kind, data in ancillary:
-            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-                for at in range(0, len(data) - len(data) % _I.size, _I.size):
-                    fd = _I.unpack_from(data, at)[0]
-                    if not self._flags:
-                        os.set_inheritable(fd, False)
-                    self._fds.append(fd)
-        if message_flags & _socket.MSG_CTRUNC:
-            raise ProtocolError("a descriptor was lost on its way: this process has too many open files (see ulimit -n)")
-        if len(self._fds) > MAX_FILES:
-            raise ProtocolError(f"{len(self._fds)} descriptors came that no frame announces")
 
     # -- waiting --
 
@@ -495,7 +414,7 @@ class Connection:
         except OSError:
             pass
         if self._reading.acquire(False):
-            self._drop()
+            self._receiver.drop()
             self._reading.release()
         self._wake(True)
         self.sock.close()
@@ -504,7 +423,7 @@ class Connection:
     def abandon(self) -> None:
         """In a forked child: lets go of the parent's connection without a word."""
         self.error = Closed("this process was forked from the one that has the connection")
-        self._drop()
+        self._receiver.drop()
         self._unsent = b""
         self._sending = allocate_lock()
         self._reading = allocate_lock()
@@ -512,12 +431,6 @@ class Connection:
         self._waiters = []
         self.sock.close()
         self._files = Files()
-
-    def _drop(self) -> None:
-        for fd in self._fds:
-            os.close(fd)
-        self._fds = []
-        self._pieces = {}
 
 
 def connect(path: str, handler: Optional[Callable[[Frame], None]] = None) -> Connection:

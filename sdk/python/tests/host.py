@@ -91,8 +91,15 @@ class Host:
     overrides fields of StartBody.
     """
 
-    def __init__(self, app: str = "", python: str = sys.executable, env: Optional[Dict[str, str]] = None,
-                 flags: Tuple[str, ...] = (), files: Optional[Dict[str, str]] = None, **start: Any) -> None:
+    def __init__(
+        self,
+        app: str = "",
+        python: str = sys.executable,
+        env: Optional[Dict[str, str]] = None,
+        flags: Tuple[str, ...] = (),
+        files: Optional[Dict[str, str]] = None,
+        **start: Any,
+    ) -> None:
         self.dir = tempfile.TemporaryDirectory(prefix="gx-runner-test-")
         root = Path(self.dir.name, "root")
         root.mkdir()
@@ -106,10 +113,20 @@ class Host:
         listener.settimeout(20)
         self.began = time.perf_counter()
         self.process = subprocess.Popen(
-            [python, *flags, str(SDK / "gx" / "_runner" / "main.py")], cwd=root, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={"PATH": os.environ["PATH"], "GX_RUNNER_SOCKET": f"{self.dir.name}/host.sock", "GX_TOKEN": "secret",
-                 "GX_ROOT": str(root), "HOME": self.dir.name, **(env or {})})
+            [python, *flags, str(SDK / "gx" / "_runner" / "main.py")],
+            cwd=root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={
+                "PATH": os.environ["PATH"],
+                "GX_RUNNER_SOCKET": f"{self.dir.name}/host.sock",
+                "GX_TOKEN": "secret",
+                "GX_ROOT": str(root),
+                "HOME": self.dir.name,
+                **(env or {}),
+            },
+        )
         self.stdout, self.stderr = Pipe(self.process.stdout.fileno()), Pipe(self.process.stderr.fileno())
         try:
             raw, _ = listener.accept()
@@ -120,11 +137,24 @@ class Host:
             listener.close()
         self.frames: list = []
         self.on_frame: Callable[[tuple], None] = lambda frame: None
-        self.connection = _wire.Connection(socket.SocketType(fileno=raw.detach()), self._handle, descriptors=True)
+        self.connection = _wire.Connection(
+            socket.SocketType(fileno=raw.detach()), self._handle, descriptors=True
+        )
         self.expect(_wire.HELLO)
         self.hello = _wire.from_json(self.frames.pop(0)[3])
-        body = {"app": "ap-1", "app_name": "test", "container": "ta-1", "function": "fu-1", "name": "f", "module": "app",
-                "qualname": "f", "concurrency": 1, "marker": MARKER, "functions": {}, **start}
+        body = {
+            "app": "ap-1",
+            "app_name": "test",
+            "container": "ta-1",
+            "function": "fu-1",
+            "name": "f",
+            "module": "app",
+            "qualname": "f",
+            "concurrency": 1,
+            "marker": MARKER,
+            "functions": {},
+            **start,
+        }
         self.connection.send(_wire.encode(_wire.START, body=_wire.to_json(body)))
 
     def _handle(self, frame: tuple) -> None:
@@ -135,12 +165,16 @@ class Host:
         """Waits for a frame of one of these types."""
         found: list = []
         try:
-            came = self.connection.wait(lambda: found.extend(f for f in self.frames if f[0] in types) or found, timeout)
+            came = self.connection.wait(
+                lambda: found.extend(f for f in self.frames if f[0] in types) or found, timeout
+            )
         except _wire.Closed:
             came = False
             self.process.wait(5), self.stderr.end()
         if not came:
-            raise AssertionError(f"no frame of type {types} came, but {self.frames}; stderr {bytes(self.stderr.raw)!r}")
+            raise AssertionError(
+                f"no frame of type {types} came, but {self.frames}; stderr {bytes(self.stderr.raw)!r}"
+            )
         return found[0]
 
     def ready(self) -> "Host":
@@ -157,11 +191,17 @@ class Host:
     def answer(self, index: int = 0, call: int = 7, timeout: float = 20) -> tuple:
         """Waits for the last answer of an input."""
         found: list = []
+
         def look() -> list:
-            found.extend(f for f in self.frames if f[1:3] == (call, index) and f[0] in (_wire.RESULT, _wire.ERROR))
+            found.extend(
+                f for f in self.frames if f[1:3] == (call, index) and f[0] in (_wire.RESULT, _wire.ERROR)
+            )
             return found
+
         if not self.connection.wait(look, timeout):
-            raise AssertionError(f"no answer for {call}, {index}; stdout {bytes(self.stdout.raw[-2000:])!r} stderr {bytes(self.stderr.raw[-2000:])!r}")
+            raise AssertionError(
+                f"no answer for {call}, {index}; stdout {bytes(self.stdout.raw[-2000:])!r} stderr {bytes(self.stderr.raw[-2000:])!r}"
+            )
         return found[0]
 
     def value(self, index: int = 0, call: int = 7, timeout: float = 20) -> Any:

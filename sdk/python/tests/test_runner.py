@@ -48,18 +48,23 @@ class Functions(Case):
 
     def test_window_is_answered_in_order_each_with_its_identity(self) -> None:
         host = self.host("def f(x): return x * x").ready()
-        host.connection.send(b"".join(
-            _wire.encode(_wire.INPUT, 7, i, _wire.dumps(((i,), {})), i % 5 + 1) for i in range(5000)))
+        host.connection.send(
+            b"".join(_wire.encode(_wire.INPUT, 7, i, _wire.dumps(((i,), {})), i % 5 + 1) for i in range(5000))
+        )
         self.assertTrue(host.connection.wait(lambda: len(host.frames) >= 5001, 20))
         answers = host.frames[1:]
-        self.assertEqual([(f[2], _wire.loads(f[3]), f[4]) for f in answers], [(i, i * i, i % 5 + 1) for i in range(5000)])
+        self.assertEqual(
+            [(f[2], _wire.loads(f[3]), f[4]) for f in answers], [(i, i * i, i % 5 + 1) for i in range(5000)]
+        )
 
     def test_a_slow_input_does_not_hold_back_what_is_done(self) -> None:
         host = self.host("import time\ndef f(x):\n    if x == 30: time.sleep(3)\n    return x").ready()
         for i in range(30):
             host.call(i)
         host.frames.clear()
-        host.connection.send(b"".join(_wire.encode(_wire.INPUT, 7, i, _wire.dumps(((i,), {}))) for i in range(31)))
+        host.connection.send(
+            b"".join(_wire.encode(_wire.INPUT, 7, i, _wire.dumps(((i,), {}))) for i in range(31))
+        )
         began = time.monotonic()
         self.assertTrue(host.connection.wait(lambda: len(host.frames) == 30, 2))
         self.assertLess(time.monotonic() - began, 1)
@@ -76,21 +81,31 @@ class Functions(Case):
         host = self.host(
             "import sys, helper, gx, gx._wire, gx._runner.state\nfrom pkg import inner\n"
             "def f(): return __name__, __file__, helper.x, inner.y, gx._wire.INPUT, sys.path[0], exit.__class__.__name__",
-            files={"helper.py": "x = 1", "pkg/__init__.py": "", "pkg/inner.py": "y = 2"}).ready()
+            files={"helper.py": "x = 1", "pkg/__init__.py": "", "pkg/inner.py": "y = 2"},
+        ).ready()
         name, file, *rest, path, exit_name = host.call()
         self.assertEqual((name, Path(file).name, rest, exit_name), ("app", "app.py", [1, 2, 4], "Quitter"))
         self.assertEqual(Path(path), Path(host.dir.name, "root"))
 
     def test_module_in_package(self) -> None:
-        host = self.host(files={"pkg/__init__.py": "", "pkg/mod.py": "from . import other\nclass A:\n    @staticmethod\n    def g(): return other.x",
-                                "pkg/other.py": "x = 5"}, module="pkg.mod", qualname="A.g").ready()
+        host = self.host(
+            files={
+                "pkg/__init__.py": "",
+                "pkg/mod.py": "from . import other\nclass A:\n    @staticmethod\n    def g(): return other.x",
+                "pkg/other.py": "x = 5",
+            },
+            module="pkg.mod",
+            qualname="A.g",
+        ).ready()
         self.assertEqual(host.call(), 5)
 
     def test_user_environment_counts(self) -> None:
         extra = self.enterContextDir()
         Path(extra, "from_path.py").write_text("z = 3")
-        host = self.host("import from_path, sys\ndef f(): return from_path.z, sys.flags.hash_randomization, sys.flags.utf8_mode",
-                         env={"PYTHONPATH": extra, "PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}).ready()
+        host = self.host(
+            "import from_path, sys\ndef f(): return from_path.z, sys.flags.hash_randomization, sys.flags.utf8_mode",
+            env={"PYTHONPATH": extra, "PYTHONHASHSEED": "0", "PYTHONUTF8": "1"},
+        ).ready()
         self.assertEqual(host.call(), (3, 0, 1))
 
     def enterContextDir(self) -> str:
@@ -127,7 +142,9 @@ class Functions(Case):
         self.assertEqual(host.value(), 5)
 
     def test_generator(self) -> None:
-        host = self.host("def f(n):\n    for i in range(n):\n        print(i)\n        yield i\n    if n == 3: raise KeyError('end')").ready()
+        host = self.host(
+            "def f(n):\n    for i in range(n):\n        print(i)\n        yield i\n    if n == 3: raise KeyError('end')"
+        ).ready()
         host.input(5, index=0)
         self.assertIsNone(host.value(0))
         self.assertEqual([_wire.loads(f[3]) for f in host.frames if f[0] == _wire.ITEM], [0, 1, 2, 3, 4])
@@ -141,17 +158,23 @@ class Functions(Case):
         self.assertTrue(host.connection.wait(lambda: any(f[0] == _wire.ITEM for f in host.frames), 5))
 
     def test_item_that_cannot_be_pickled(self) -> None:
-        host = self.host("closed = []\ndef f():\n    try:\n        yield 1\n        yield lambda: 0\n        yield 2\n"
-                         "    finally:\n        closed.append(1)\n\ndef g(): return closed").ready()
+        host = self.host(
+            "closed = []\ndef f():\n    try:\n        yield 1\n        yield lambda: 0\n        yield 2\n"
+            "    finally:\n        closed.append(1)\n\ndef g(): return closed"
+        ).ready()
         host.input()
         self.assertIn("cannot be pickled", host.error()[0]["message"])
 
     def test_function_that_returns_a_coroutine(self) -> None:
-        host = self.host("import asyncio\nasync def g(x):\n    await asyncio.sleep(0)\n    return x + 1\ndef f(x): return g(x)").ready()
+        host = self.host(
+            "import asyncio\nasync def g(x):\n    await asyncio.sleep(0)\n    return x + 1\ndef f(x): return g(x)"
+        ).ready()
         self.assertEqual([host.call(i) for i in range(3)], [1, 2, 3])
 
     def test_ids(self) -> None:
-        host = self.host("from gx._runner import state\ndef f(): return state.current_input_id(), state.current_function_call_id()").ready()
+        host = self.host(
+            "from gx._runner import state\ndef f(): return state.current_input_id(), state.current_function_call_id()"
+        ).ready()
         self.assertEqual(host.call(), ("in-ta-1-7-0", "fc-ta-1-7"))
         host.connection.send(_wire.encode(_wire.OPENED, 8, 0, b'{"call_id":"fc-abc"}'))
         host.input(call=8, index=4)
@@ -159,7 +182,8 @@ class Functions(Case):
 
     def test_calls_of_the_container(self) -> None:
         """User code opens a call on the same connection, from several threads."""
-        host = self.host("""
+        host = self.host(
+            """
             import threading
             from gx import _wire
             from gx._runner import state
@@ -179,18 +203,23 @@ class Functions(Case):
                 first = ask(1)
                 [t.join() for t in threads]
                 return first, sorted(got)
-            """.replace("\n            ", "\n")).ready()
+            """.replace("\n            ", "\n")
+        ).ready()
+
         def reply(frame: tuple) -> None:
             if frame[0] == _wire.REQUEST:
                 number = frame[1] & 0x7FFFFFFF
-                host.connection.send(_wire.encode(_wire.REPLY, frame[1], 0, _wire.to_json({"result": number})))
+                host.connection.send(
+                    _wire.encode(_wire.REPLY, frame[1], 0, _wire.to_json({"result": number}))
+                )
+
         host.on_frame = reply
         self.assertEqual(host.call(0), (1, []))
         self.assertEqual(host.call(8), (1, [1000 + i for i in range(8)]))
 
 
 class Classes(Case):
-    APP = '''
+    APP = """
 import gx
 def role(*roles):
     def mark(f):
@@ -219,7 +248,7 @@ class f(Base):
     @role("exit")
     def bad_exit(self): raise ValueError("in exit")
     def plain(self): return 0
-'''
+"""
 
     def test_class(self) -> None:
         host = self.host(self.APP, **{"class": True}, params=pickle.dumps(((5,), {"name": "n"}))).ready()
@@ -236,11 +265,17 @@ class f(Base):
         self.assertIn(b"ValueError: in exit", host.stderr.raw)
 
     def test_async_class(self) -> None:
-        app = self.APP.replace("def add(self, x)", "async def add(self, x)").replace("def second(self)", "async def second(self)").replace(
-            "def last(self)", "async def last(self)")
+        app = (
+            self.APP.replace("def add(self, x)", "async def add(self, x)")
+            .replace("def second(self)", "async def second(self)")
+            .replace("def last(self)", "async def last(self)")
+        )
         for concurrency in (1, 4):
             host = self.host(app, **{"class": True}, concurrency=concurrency).ready()
-            host.connection.send(_wire.encode(_wire.OPEN, 1, 0, b'{"method":"over"}') + _wire.encode(_wire.OPEN, 2, 0, b'{"method":"add"}'))
+            host.connection.send(
+                _wire.encode(_wire.OPEN, 1, 0, b'{"method":"over"}')
+                + _wire.encode(_wire.OPEN, 2, 0, b'{"method":"add"}')
+            )
             host.input(call=1)
             self.assertEqual(host.value(call=1), (1, "x", ["snap", "enter"]))
             host.input(3, call=2)
@@ -249,8 +284,13 @@ class f(Base):
             self.assertIn(b"base exit", host.stdout.raw)
 
     def test_constructor_and_enter_that_fail(self) -> None:
-        self.assertIn("unexpected keyword", self.failed(self.host(self.APP, **{"class": True}, params=pickle.dumps(((), {"no": 1}))))["message"])
-        app = self.APP.replace('self.steps.append("enter")', '1 / 0')
+        self.assertIn(
+            "unexpected keyword",
+            self.failed(self.host(self.APP, **{"class": True}, params=pickle.dumps(((), {"no": 1}))))[
+                "message"
+            ],
+        )
+        app = self.APP.replace('self.steps.append("enter")', "1 / 0")
         head = self.failed(self.host(app, **{"class": True}))
         self.assertEqual(head["type"], "ZeroDivisionError")
         self.assertEqual(Path(head["file"]).name, "app.py")
@@ -258,8 +298,10 @@ class f(Base):
 
 class Errors(Case):
     def test_exception(self) -> None:
-        host = self.host("class Mine(ValueError): pass\n\ndef g():\n    raise Mine('no', 3)\n\ndef f():\n    try:\n        1 / 0\n"
-                         "    except ZeroDivisionError:\n        g()\n").ready()
+        host = self.host(
+            "class Mine(ValueError): pass\n\ndef g():\n    raise Mine('no', 3)\n\ndef f():\n    try:\n        1 / 0\n"
+            "    except ZeroDivisionError:\n        g()\n"
+        ).ready()
         host.input()
         head, error = host.error()
         self.assertEqual((head["type"], head["message"], head["line"]), ("app.Mine", "('no', 3)", 4))
@@ -276,11 +318,15 @@ class Errors(Case):
         host = self.host("import json\n\ndef f():\n    return json.loads('{')\n").ready()
         host.input()
         head, error = host.error()
-        self.assertEqual((Path(head["file"]).name, head["line"], head["type"]), ("app.py", 4, "json.decoder.JSONDecodeError"))
+        self.assertEqual(
+            (Path(head["file"]).name, head["line"], head["type"]),
+            ("app.py", 4, "json.decoder.JSONDecodeError"),
+        )
         self.assertIsInstance(error, ValueError)
 
     def test_difficult_exceptions(self) -> None:
-        host = self.host("""
+        host = self.host(
+            """
             import threading
             class Str(Exception):
                 def __str__(self): raise RuntimeError("no str")
@@ -308,9 +354,24 @@ class Errors(Case):
                 if n == 12: raise StopIteration(4)
                 if n == 13: raise GeneratorExit
                 return n
-            """.replace("\n            ", "\n")).ready()
-        types = ["app.Str", "app.Init", "app.Lock", "app.Reduce", "app.Exit", "SystemExit", "KeyboardInterrupt",
-                 "RecursionError", "MemoryError", "ValueError", "ValueError", "ValueError", "StopIteration", "GeneratorExit"]
+            """.replace("\n            ", "\n")
+        ).ready()
+        types = [
+            "app.Str",
+            "app.Init",
+            "app.Lock",
+            "app.Reduce",
+            "app.Exit",
+            "SystemExit",
+            "KeyboardInterrupt",
+            "RecursionError",
+            "MemoryError",
+            "ValueError",
+            "ValueError",
+            "ValueError",
+            "StopIteration",
+            "GeneratorExit",
+        ]
         for i, name in enumerate(types):
             host.input(i, index=i)
             head, _ = host.error(i)
@@ -319,7 +380,9 @@ class Errors(Case):
         self.assertEqual(host.call(14), 14)
 
     def test_value_that_cannot_be_pickled(self) -> None:
-        host = self.host("import threading\ndef f(n):\n    if n == 0: return threading.Lock()\n    if n == 1: return lambda: 0\n    return n").ready()
+        host = self.host(
+            "import threading\ndef f(n):\n    if n == 0: return threading.Lock()\n    if n == 1: return lambda: 0\n    return n"
+        ).ready()
         host.input(0, index=0)
         head, _ = host.error(0)
         self.assertIn("SerializationError", head["type"])
@@ -331,9 +394,17 @@ class Errors(Case):
 
     def test_arguments_that_cannot_be_unpickled(self) -> None:
         host = self.host("def f(x): return x").ready()
-        for i, (payload, part) in enumerate([
-            (b"\x80\x04cnot_there\nX\n.", "not_there"), (b"\x80\x04capp\nX\n.", "X"), (b"", "EOF"), (b"garbage", ""),
-            (b"\0gxb\xff\xff\xff\xff" + bytes(10), "cut off"), (b"\x80\x05K\x01.", ""), (b"\x80\x63.", "protocol")]):
+        for i, (payload, part) in enumerate(
+            [
+                (b"\x80\x04cnot_there\nX\n.", "not_there"),
+                (b"\x80\x04capp\nX\n.", "X"),
+                (b"", "EOF"),
+                (b"garbage", ""),
+                (b"\0gxb\xff\xff\xff\xff" + bytes(10), "cut off"),
+                (b"\x80\x05K\x01.", ""),
+                (b"\x80\x63.", "protocol"),
+            ]
+        ):
             host.connection.send(_wire.encode(_wire.INPUT, 7, i, payload))
             head, _ = host.error(i)
             self.assertIn(part, head["message"])
@@ -375,8 +446,12 @@ class Processes(Case):
     """Exits, forks, signals."""
 
     def test_os_exit(self) -> None:
-        host = self.host("import os\ndef f(x):\n    print('printed', end='')\n    if x == 20: os._exit(3)\n    return x").ready()
-        host.connection.send(b"".join(_wire.encode(_wire.INPUT, 7, i, _wire.dumps(((i,), {}))) for i in range(40)))
+        host = self.host(
+            "import os\ndef f(x):\n    print('printed', end='')\n    if x == 20: os._exit(3)\n    return x"
+        ).ready()
+        host.connection.send(
+            b"".join(_wire.encode(_wire.INPUT, 7, i, _wire.dumps(((i,), {}))) for i in range(40))
+        )
         with self.assertRaises(_wire.Closed):
             host.connection.wait(lambda: False, 10)
         self.assertEqual(host.ended(), 3)
@@ -399,7 +474,13 @@ class Processes(Case):
         self.assertEqual(host.stdout.of(7, 0), b"there\n")
 
     def test_fork(self) -> None:
-        for end, status in (("os._exit(5)", 5), ("return 6", 0), ("raise ValueError('in child')", 1), ("sys.exit(4)", 1), ("sys.exit(0)", 0)):
+        for end, status in (
+            ("os._exit(5)", 5),
+            ("return 6", 0),
+            ("raise ValueError('in child')", 1),
+            ("sys.exit(4)", 1),
+            ("sys.exit(0)", 0),
+        ):
             with self.subTest(end):
                 host = self.host(f"""
 import os, sys
@@ -415,10 +496,14 @@ def f(x):
                     self.assertEqual(host.call(i, index=0), status)
                 self.assertEqual(host.stop(), 0)
                 self.assertEqual(host.stdout.of(7, 0), b"child prints\n" * 3)
-                self.assertEqual([f[0] for f in host.frames if f[0] in (_wire.RESULT, _wire.ERROR)], [_wire.RESULT])
+                self.assertEqual(
+                    [f[0] for f in host.frames if f[0] in (_wire.RESULT, _wire.ERROR)], [_wire.RESULT]
+                )
 
     def test_children_that_outlive_the_runner_do_not_hold_the_connection(self) -> None:
-        host = self.host("import os, time\ndef f():\n    if os.fork() == 0:\n        os.close(1); os.close(2); time.sleep(20); os._exit(0)\n    os._exit(1)").ready()
+        host = self.host(
+            "import os, time\ndef f():\n    if os.fork() == 0:\n        os.close(1); os.close(2); time.sleep(20); os._exit(0)\n    os._exit(1)"
+        ).ready()
         host.input()
         began = time.monotonic()
         with self.assertRaises(_wire.Closed):
@@ -433,7 +518,10 @@ def square(x):
     return x * x
 def f(method):
     with multiprocessing.get_context(method).Pool(2) as pool:
-        return pool.map(square, range(5))
+        squares = pool.map(square, range(5))
+        pool.close()  # what a terminated child has not flushed is lost
+        pool.join()
+        return squares
 """).ready()
         for method in ("fork", "spawn", "forkserver"):
             self.assertEqual(host.call(method), [0, 1, 4, 9, 16])
@@ -441,7 +529,9 @@ def f(method):
         self.assertEqual(bytes(host.stdout.raw).count(b"square"), 15)
 
     def test_ignoring_sigterm(self) -> None:
-        host = self.host("import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ndef f(x):\n    time.sleep(x)\n    return x").ready()
+        host = self.host(
+            "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ndef f(x):\n    time.sleep(x)\n    return x"
+        ).ready()
         host.input(0.5)
         time.sleep(0.1)
         host.process.terminate()
@@ -469,8 +559,11 @@ def f(method):
     def test_stop_lets_the_running_input_finish(self) -> None:
         for options in ({}, {"concurrency": 4}, {"qualname": "g"}):
             with self.subTest(options):
-                host = self.host("import time, asyncio, atexit\natexit.register(print, 'at exit')\ndef f(x):\n    time.sleep(x)\n    return x\n"
-                                 "async def g(x):\n    await asyncio.sleep(x)\n    return x", **options).ready()
+                host = self.host(
+                    "import time, asyncio, atexit\natexit.register(print, 'at exit')\ndef f(x):\n    time.sleep(x)\n    return x\n"
+                    "async def g(x):\n    await asyncio.sleep(x)\n    return x",
+                    **options,
+                ).ready()
                 host.input(0.4)
                 time.sleep(0.1)
                 self.assertEqual(host.stop(), 0)
@@ -479,7 +572,13 @@ def f(method):
 
     def test_host_goes_away(self) -> None:
         app = "import time\ndef f(x):\n    time.sleep(x)\n    return x\nasync def g(x): return x"
-        for options, busy in (({}, False), ({"concurrency": 4}, False), ({"qualname": "g"}, False), ({}, True), ({"concurrency": 4}, True)):
+        for options, busy in (
+            ({}, False),
+            ({"concurrency": 4}, False),
+            ({"qualname": "g"}, False),
+            ({}, True),
+            ({"concurrency": 4}, True),
+        ):
             with self.subTest(options, busy=busy):
                 host = self.host(app, **options).ready()
                 host.call(0)
@@ -503,12 +602,19 @@ def f(method):
         import subprocess
 
         main = Path(__file__).resolve().parents[1] / "gx" / "_runner" / "main.py"
-        done = subprocess.run([self.python, str(main)], env={"GX_RUNNER_SOCKET": "/nowhere/host.sock"}, capture_output=True, timeout=20)
+        done = subprocess.run(
+            [self.python, str(main)],
+            env={"GX_RUNNER_SOCKET": "/nowhere/host.sock"},
+            capture_output=True,
+            timeout=20,
+        )
         self.assertEqual(done.returncode, 70)
         self.assertIn(b"the runner has lost its host", done.stderr)
 
     def test_threads_left_behind(self) -> None:
-        host = self.host("import threading, time\ndef f():\n    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n    return 1").ready()
+        host = self.host(
+            "import threading, time\ndef f():\n    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n    return 1"
+        ).ready()
         self.assertEqual(host.call(), 1)
         self.assertEqual(host.stop(), 0)
 
@@ -518,7 +624,9 @@ def f(method):
         self.assertLessEqual(max(counts[5:]), counts[4])
 
     def test_closed_and_nonblocking_descriptors(self) -> None:
-        host = self.host("import os, fcntl\ndef f(x):\n    if x: os.set_blocking(1, False)\n    print('y' * 1000000)\n    return x").ready()
+        host = self.host(
+            "import os, fcntl\ndef f(x):\n    if x: os.set_blocking(1, False)\n    print('y' * 1000000)\n    return x"
+        ).ready()
         self.assertEqual(host.call(1), 1)
         self.assertEqual(host.stop(), 0)
         self.assertEqual(len(host.stdout.of(7, 0)), 1000001)
@@ -589,7 +697,9 @@ async def g(x):
 
     def test_again_and_again(self) -> None:
         """Cancelling at any moment hurts no other input and tears no frame."""
-        host = self.host("import time\ndef f(x):\n    end = time.perf_counter() + x\n    while time.perf_counter() < end: print('z' * 50)\n    return x").ready()
+        host = self.host(
+            "import time\ndef f(x):\n    end = time.perf_counter() + x\n    while time.perf_counter() < end: print('z' * 50)\n    return x"
+        ).ready()
         for i in range(60):
             host.input(0.03, index=i)
             time.sleep(0.001 * (i % 40))
@@ -598,8 +708,10 @@ async def g(x):
         self.assertEqual(host.call(0), 0)
 
     def test_in_a_call(self) -> None:
-        host = self.host("from gx import _wire\nfrom gx._runner import state\nc = state.attach(lambda frame: None)\n"
-                         "def f(x):\n    if x: c.wait(lambda: False)\n    return x").ready()
+        host = self.host(
+            "from gx import _wire\nfrom gx._runner import state\nc = state.attach(lambda frame: None)\n"
+            "def f(x):\n    if x: c.wait(lambda: False)\n    return x"
+        ).ready()
         host.input(1)
         time.sleep(0.05)
         self.cancel(host, 0)
@@ -637,7 +749,10 @@ async def g(x):
 
 class Concurrency(Case):
     def test_threads(self) -> None:
-        host = self.host("import threading\nb = threading.Barrier(4, timeout=20)\ndef f(x):\n    b.wait()\n    print('in', x)\n    return x", concurrency=4).ready()
+        host = self.host(
+            "import threading\nb = threading.Barrier(4, timeout=20)\ndef f(x):\n    b.wait()\n    print('in', x)\n    return x",
+            concurrency=4,
+        ).ready()
         for i in range(8):
             host.input(i, index=i)
         self.assertEqual([host.value(i) for i in range(8)], list(range(8)))
@@ -653,7 +768,10 @@ class Concurrency(Case):
         self.assertEqual(host.stop(), 0)
 
     def test_threads_errors_and_generators(self) -> None:
-        host = self.host("def f(x):\n    if x == 0: raise ValueError(x)\n    if x == 1: return (i for i in range(3))\n    if x == 2: return lambda: 0\n    return x", concurrency=2).ready()
+        host = self.host(
+            "def f(x):\n    if x == 0: raise ValueError(x)\n    if x == 1: return (i for i in range(3))\n    if x == 2: return lambda: 0\n    return x",
+            concurrency=2,
+        ).ready()
         for i in range(4):
             host.input(i, index=i)
         self.assertEqual(host.error(0)[0]["type"], "ValueError")
@@ -663,7 +781,8 @@ class Concurrency(Case):
         self.assertEqual(host.value(3), 3)
 
     def test_async(self) -> None:
-        host = self.host("""
+        host = self.host(
+            """
 import asyncio
 here = 0
 most = 0
@@ -677,7 +796,9 @@ async def f(x):
     here -= 1
     if x == 3: raise ValueError(x)
     return x, most
-""", concurrency=4).ready()
+""",
+            concurrency=4,
+        ).ready()
         for i in range(12):
             host.input(i, index=i)
         self.assertEqual(host.error(3)[0]["type"], "ValueError")
@@ -689,13 +810,17 @@ async def f(x):
             self.assertEqual(host.stdout.of(7, i), f"a {i} b {i}\n".encode())
 
     def test_async_one_at_a_time(self) -> None:
-        host = self.host("import asyncio\nhere = 0\nasync def f(x):\n    global here\n    here += 1\n    await asyncio.sleep(0.01)\n    here -= 1\n    return here").ready()
+        host = self.host(
+            "import asyncio\nhere = 0\nasync def f(x):\n    global here\n    here += 1\n    await asyncio.sleep(0.01)\n    here -= 1\n    return here"
+        ).ready()
         for i in range(5):
             host.input(i, index=i)
         self.assertEqual([host.value(i) for i in range(5)], [0] * 5)
 
     def test_async_generator(self) -> None:
-        host = self.host("import asyncio\nasync def f(n):\n    for i in range(n):\n        await asyncio.sleep(0)\n        yield i\n    if n == 2: raise KeyError(n)").ready()
+        host = self.host(
+            "import asyncio\nasync def f(n):\n    for i in range(n):\n        await asyncio.sleep(0)\n        yield i\n    if n == 2: raise KeyError(n)"
+        ).ready()
         host.input(4, index=0)
         self.assertIsNone(host.value(0))
         self.assertEqual([_wire.loads(f[3]) for f in host.frames if f[0] == _wire.ITEM], [0, 1, 2, 3])
@@ -703,7 +828,9 @@ async def f(x):
         self.assertEqual(host.error(1)[0]["type"], "KeyError")
 
     def test_async_exits_and_bad_values(self) -> None:
-        host = self.host("import sys, os\nasync def f(x):\n    if x == 0: sys.exit(3)\n    if x == 1: raise KeyboardInterrupt\n    if x == 2: return lambda: 0\n    if x == 4: os._exit(9)\n    return x").ready()
+        host = self.host(
+            "import sys, os\nasync def f(x):\n    if x == 0: sys.exit(3)\n    if x == 1: raise KeyboardInterrupt\n    if x == 2: return lambda: 0\n    if x == 4: os._exit(9)\n    return x"
+        ).ready()
         for i, kind in enumerate(("SystemExit", "KeyboardInterrupt", "SerializationError")):
             host.input(i, index=i)
             self.assertIn(kind, host.error(i)[0]["type"])

@@ -25,15 +25,24 @@ class Output(unittest.TestCase):
         return host
 
     def test_tags(self) -> None:
-        host = self.host("import sys\nprint('import')\ndef f(x):\n    print('a', x)\n    print('b', x, end='')\n    print('err', x, file=sys.stderr)\n").ready()
+        host = self.host(
+            "import sys\nprint('import')\ndef f(x):\n    print('a', x)\n    print('b', x, end='')\n    print('err', x, file=sys.stderr)\n"
+        ).ready()
         for i in range(3):
             host.input(i, index=i)
         host.value(2)
         host.input(9, index=0, call=8)
         host.value(0, 8)
         self.assertEqual(host.stop(), 0)
-        self.assertEqual(host.stdout.parts(), [(None, b"import\n")] + [((7, i), b"a %d\nb %d" % (i, i)) for i in range(3)] + [((8, 0), b"a 9\nb 9")])
-        self.assertEqual(host.stderr.parts(), [((7, i), b"err %d\n" % i) for i in range(3)] + [((8, 0), b"err 9\n")])
+        self.assertEqual(
+            host.stdout.parts(),
+            [(None, b"import\n")]
+            + [((7, i), b"a %d\nb %d" % (i, i)) for i in range(3)]
+            + [((8, 0), b"a 9\nb 9")],
+        )
+        self.assertEqual(
+            host.stderr.parts(), [((7, i), b"err %d\n" % i) for i in range(3)] + [((8, 0), b"err 9\n")]
+        )
         end = b"\0gx" + bytes.fromhex(MARKER) + b"\xff\xff\xff\xff\0\0\0\0"
         self.assertTrue(bytes(host.stdout.raw).endswith(b"b 9" + end))
         # Output is written before the answer: no marker is in force once it has come.
@@ -82,8 +91,11 @@ def f():
         want = (False, "utf-8", "backslashreplace", True, True, False, False, True, True, True, True, True)
         self.assertEqual(host.call(), [want, want])
         self.assertEqual(host.stop(), 0)
-        self.assertEqual(host.stdout.of(7, 0), b"abc\n4\nx\ny\nbytes\nraw\nafter close\nwrite() argument must be str, not bytes\n"
-                         b"unsupported\nunsupported\nunsupported\nwrapped\n")
+        self.assertEqual(
+            host.stdout.of(7, 0),
+            b"abc\n4\nx\ny\nbytes\nraw\nafter close\nwrite() argument must be str, not bytes\n"
+            b"unsupported\nunsupported\nunsupported\nwrapped\n",
+        )
 
     def test_difficult_text(self) -> None:
         host = self.host("""
@@ -99,7 +111,10 @@ def f():
 """).ready()
         host.call()
         host.stop()
-        self.assertEqual(host.stdout.of(7, 0), b"\\udcff \\ud800 \xc3\xbc \xf0\x9f\x98\x80 \0\n\xff\xfe\x80\n\xff direct\n\r 10%\r 20%\na\nb\nc")
+        self.assertEqual(
+            host.stdout.of(7, 0),
+            b"\\udcff \\ud800 \xc3\xbc \xf0\x9f\x98\x80 \0\n\xff\xfe\x80\n\xff direct\n\r 10%\r 20%\na\nb\nc",
+        )
 
     def test_order_with_subprocesses(self) -> None:
         host = self.host("""
@@ -113,8 +128,13 @@ def f():
 """).ready()
         host.call()
         host.stop()
-        self.assertEqual(host.stdout.of(7, 0), b"".join(b"python %d\nshell %d\nsystem %d\n" % (i, i, i) for i in range(5)))
-        self.assertEqual(b"".join(t for _, t in host.stderr.parts()), b"".join(b"error %d\nto stderr %d\n" % (i, i) for i in range(5)))
+        self.assertEqual(
+            host.stdout.of(7, 0), b"".join(b"python %d\nshell %d\nsystem %d\n" % (i, i, i) for i in range(5))
+        )
+        self.assertEqual(
+            b"".join(t for _, t in host.stderr.parts()),
+            b"".join(b"error %d\nto stderr %d\n" % (i, i) for i in range(5)),
+        )
 
     def test_logging_and_warnings(self) -> None:
         host = self.host("""
@@ -152,8 +172,10 @@ def f(x):
             self.assertEqual(sorted(lines), sorted(f"line {x} {i} {j}" for i in range(4) for j in range(200)))
 
     def test_concurrent_inputs(self) -> None:
-        for app in ("import time\ndef f(x):\n    for j in range(50):\n        print('line', x, end=' ')\n        if j % 10 == 0: time.sleep(0.001)\n        print(j)",
-                    "import asyncio\nasync def f(x):\n    for j in range(50):\n        print('line', x, end=' ')\n        if j % 10 == 0: await asyncio.sleep(0)\n        print(j)"):
+        for app in (
+            "import time\ndef f(x):\n    for j in range(50):\n        print('line', x, end=' ')\n        if j % 10 == 0: time.sleep(0.001)\n        print(j)",
+            "import asyncio\nasync def f(x):\n    for j in range(50):\n        print('line', x, end=' ')\n        if j % 10 == 0: await asyncio.sleep(0)\n        print(j)",
+        ):
             host = self.host(app, concurrency=8).ready()
             for x in range(24):
                 host.input(x, index=x)
@@ -164,14 +186,18 @@ def f(x):
                 self.assertEqual(host.stdout.of(7, x), b"".join(b"line %d %d\n" % (x, j) for j in range(50)))
 
     def test_output_after_the_input_belongs_to_none(self) -> None:
-        host = self.host("import threading, time\ndef f():\n    def later():\n        time.sleep(0.2)\n        print('later')\n    threading.Thread(target=later).start()\n    print('now')").ready()
+        host = self.host(
+            "import threading, time\ndef f():\n    def later():\n        time.sleep(0.2)\n        print('later')\n    threading.Thread(target=later).start()\n    print('now')"
+        ).ready()
         host.call()
         host.stdout.wait(b"later")
         host.stop()
         self.assertEqual(host.stdout.parts(), [((7, 0), b"now\n"), (None, b"later\n")])
 
     def test_first_output_of_a_child_is_tagged(self) -> None:
-        host = self.host("import os\ndef f():\n    child = os.fork()\n    if child == 0:\n        print('child')\n        os._exit(0)\n    os.waitpid(child, 0)").ready()
+        host = self.host(
+            "import os\ndef f():\n    child = os.fork()\n    if child == 0:\n        print('child')\n        os._exit(0)\n    os.waitpid(child, 0)"
+        ).ready()
         host.call()
         host.stop()
         self.assertEqual(host.stdout.parts(), [((7, 0), b"child\n")])
@@ -224,10 +250,19 @@ def f(x):
         host.value(199)
         host.stop()
         mark = b"\0gx" + bytes.fromhex(MARKER)
-        seen = [int.from_bytes(m.group(1), "little") for m in re.finditer(re.escape(mark) + rb"\x07\0\0\0(....)", bytes(host.stdout.raw), re.S)]
+        seen = [
+            int.from_bytes(m.group(1), "little")
+            for m in re.finditer(re.escape(mark) + rb"\x07\0\0\0(....)", bytes(host.stdout.raw), re.S)
+        ]
         self.assertEqual(seen, list(range(200)))
-        self.assertEqual(bytes(host.stdout.raw).count(b"\0"), bytes(host.stdout.raw).count(mark) * 1 + sum(
-            bytes(host.stdout.raw)[m.end():m.end() + 8].count(b"\0") for m in re.finditer(re.escape(mark), bytes(host.stdout.raw))))
+        self.assertEqual(
+            bytes(host.stdout.raw).count(b"\0"),
+            bytes(host.stdout.raw).count(mark) * 1
+            + sum(
+                bytes(host.stdout.raw)[m.end() : m.end() + 8].count(b"\0")
+                for m in re.finditer(re.escape(mark), bytes(host.stdout.raw))
+            ),
+        )
 
     def test_without_markers(self) -> None:
         host = self.host("def f(x): print(x)", marker="").ready()

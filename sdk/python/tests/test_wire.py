@@ -50,7 +50,9 @@ class Vectors(unittest.TestCase):
                 frames, used = _wire.decode(raw + raw[:10])
                 self.assertEqual(used, len(raw))
                 want = v["file_size"] if v["flags"] & _wire.FLAG_FD else body
-                self.assertEqual(frames, [(v["type"], v["call"], v["index"], want, v["attempt"], v.get("logged", 0))])
+                self.assertEqual(
+                    frames, [(v["type"], v["call"], v["index"], want, v["attempt"], v.get("logged", 0))]
+                )
 
     def test_bad(self) -> None:
         for v in VECTORS["bad"]:
@@ -68,7 +70,12 @@ class Vectors(unittest.TestCase):
 
 class Json(unittest.TestCase):
     def test_round_trip(self) -> None:
-        value = {"a": [1, -2, 1.5, True, False, None, "ü\ud83d\ude00\n\x00"], "b": {}, "c": [], "d": {"e": "f"}}
+        value = {
+            "a": [1, -2, 1.5, True, False, None, "ü\ud83d\ude00\n\x00"],
+            "b": {},
+            "c": [],
+            "d": {"e": "f"},
+        }
         self.assertEqual(_wire.from_json(_wire.to_json(value)), json.loads(json.dumps(value)))
         self.assertEqual(json.loads(_wire.to_json(value)), json.loads(json.dumps(value)))
         self.assertEqual(_wire.from_json(b'  {"x": NaN} \n')["x"] != 0, True)
@@ -98,8 +105,15 @@ class Payloads(unittest.TestCase):
         return payload
 
     def test_values(self) -> None:
-        for value in (None, 1, ((2,), {"a": 1}), "x" * 1000, list(range(100000)), b"y" * (1 << 20),
-                      {"a": b"z" * 300000, "b": bytearray(400000), "c": [b"w" * 70000] * 3}):
+        for value in (
+            None,
+            1,
+            ((2,), {"a": 1}),
+            "x" * 1000,
+            list(range(100000)),
+            b"y" * (1 << 20),
+            {"a": b"z" * 300000, "b": bytearray(400000), "c": [b"w" * 70000] * 3},
+        ):
             self.check(value)
         self.assertIsInstance(self.check(b"y" * _wire.INLINE_MAX), _wire.Parts)
         self.assertIsInstance(self.check(b"y" * 1000), bytes)
@@ -120,7 +134,11 @@ class Payloads(unittest.TestCase):
         Array.__qualname__, Array.__module__ = "Array", __name__
         globals()["Array"] = Array
         for size in (10, 100000, 300000, 5000000):
-            arrays = [Array(bytearray(os.urandom(16) + bytes(size))), Array(bytes(size)), Array(bytearray(size + 7))]
+            arrays = [
+                Array(bytearray(os.urandom(16) + bytes(size))),
+                Array(bytes(size)),
+                Array(bytearray(size + 7)),
+            ]
             payload = _wire.dumps(arrays)
             data = bytearray(_wire.whole(payload))
             back = _wire.loads(data)
@@ -143,8 +161,12 @@ class Payloads(unittest.TestCase):
             self.assertEqual(_wire.loads(_wire.dumps(3)), 3)
 
     def test_bad_payloads(self) -> None:
-        for bad in (b"\0gxb\0\0\0\0", b"\0gxb\xff\xff\xff\xff" + bytes(20), b"\0abcdefgh",
-                    b"\0gxb\1\0\0\0" + struct.pack("<QQ", 1 << 60, 1)):
+        for bad in (
+            b"\0gxb\0\0\0\0",
+            b"\0gxb\xff\xff\xff\xff" + bytes(20),
+            b"\0abcdefgh",
+            b"\0gxb\1\0\0\0" + struct.pack("<QQ", 1 << 60, 1),
+        ):
             with self.subTest(bad), self.assertRaises(_wire.ProtocolError):
                 _wire.loads(bad)
 
@@ -152,14 +174,18 @@ class Payloads(unittest.TestCase):
 class Connections(unittest.TestCase):
     def exchange(self, values: list, **options: bool) -> list:
         a, _, b, got = pair(**options)
+
         def send() -> None:
             for i, value in enumerate(values):
                 a.send_payload(_wire.INPUT, 7, i, _wire.dumps(value), attempt=1)
+
         thread = threading.Thread(target=send)
         thread.start()
         self.assertTrue(b.wait(lambda: len(got) == len(values), 60))
         thread.join()
-        self.assertEqual([f[:3] + f[4:] for f in got], [(_wire.INPUT, 7, i, 1, 0) for i in range(len(values))])
+        self.assertEqual(
+            [f[:3] + f[4:] for f in got], [(_wire.INPUT, 7, i, 1, 0) for i in range(len(values))]
+        )
         back = [_wire.loads(f[3]) for f in got]
         got.clear()
         self.assertEqual(back, values)
@@ -167,8 +193,18 @@ class Connections(unittest.TestCase):
         a.close(), b.close()
         return []
 
-    VALUES = [1, "x" * 100, b"y" * 40000, b"z" * 130000, b"w" * 262144, b"v" * 3000000, list(range(500000)), 2,
-              b"u" * 20_000_000, 3]
+    VALUES = [
+        1,
+        "x" * 100,
+        b"y" * 40000,
+        b"z" * 130000,
+        b"w" * 262144,
+        b"v" * 3000000,
+        list(range(500000)),
+        2,
+        b"u" * 20_000_000,
+        3,
+    ]
 
     def test_descriptors(self) -> None:
         before = len(os.listdir("/proc/self/fd"))
@@ -204,7 +240,9 @@ class Connections(unittest.TestCase):
         a, _, b, got = pair()
         size = 48 << 20
         frame = _wire.encode(_wire.INPUT, 1, 0, bytes(size))
-        thread = threading.Thread(target=lambda: [a.sock.sendall(frame[i : i + 65536]) for i in range(0, len(frame), 65536)])
+        thread = threading.Thread(
+            target=lambda: [a.sock.sendall(frame[i : i + 65536]) for i in range(0, len(frame), 65536)]
+        )
         start = time.perf_counter()
         thread.start()
         self.assertTrue(b.wait(lambda: got, 60))
@@ -222,7 +260,9 @@ class Connections(unittest.TestCase):
                 a.sock.sendall(stream[at : at + step])
                 while b.serve() and len(got) < 20 and at + step >= len(stream):
                     pass
-            self.assertEqual([(f[2], bytes(f[3])) for f in got], [(i, bytes([i]) * (i * 7)) for i in range(20)])
+            self.assertEqual(
+                [(f[2], bytes(f[3])) for f in got], [(i, bytes([i]) * (i * 7)) for i in range(20)]
+            )
             a.close(), b.close()
 
     def test_ends(self) -> None:
@@ -252,7 +292,11 @@ class Connections(unittest.TestCase):
     def test_descriptor_is_too_short(self) -> None:
         a, _, b, _ = pair()
         with open(__file__, "rb") as file:
-            send_fd(a, [_wire.encode(_wire.RESULT, 1, 1, struct.pack("<Q", 1 << 30), flags=_wire.FLAG_FD)], file.fileno())
+            send_fd(
+                a,
+                [_wire.encode(_wire.RESULT, 1, 1, struct.pack("<Q", 1 << 30), flags=_wire.FLAG_FD)],
+                file.fileno(),
+            )
         with self.assertRaises(_wire.ProtocolError):
             b.wait(lambda: False, 5)
         a.close(), b.close()
@@ -273,19 +317,23 @@ class Connections(unittest.TestCase):
         a, _, b, _ = pair()
         answers: dict = {}
         b.handler = lambda frame: answers.__setitem__(frame[2], frame)
+
         def echo() -> None:
             try:
                 a.wait(lambda: False)
             except _wire.Closed:
                 pass
+
         a.handler = lambda frame: a.send(_wire.encode(_wire.RESULT, 1, frame[2], frame[3]))
         failed = []
+
         def caller(me: int) -> None:
             for i in range(200):
                 index = me * 1000 + i
                 b.send(_wire.encode(_wire.INPUT, 1, index, b"x"))
                 if not b.wait(lambda: index in answers, 20):
                     failed.append(index)
+
         echoer = threading.Thread(target=echo)
         echoer.start()
         callers = [threading.Thread(target=caller, args=(i,)) for i in range(8)]
@@ -300,11 +348,13 @@ class Connections(unittest.TestCase):
     def test_all_waiters_hear_of_the_end(self) -> None:
         a, _, b, _ = pair()
         heard = []
+
         def wait() -> None:
             try:
                 b.wait(lambda: False, 20)
             except _wire.Closed:
                 heard.append(1)
+
         threads = [threading.Thread(target=wait) for _ in range(5)]
         [t.start() for t in threads]
         a.close()
@@ -321,11 +371,14 @@ class Connections(unittest.TestCase):
 
     def test_exception_of_a_signal_handler_tears_no_frame(self) -> None:
         a, _, b, got = pair()
+
         class Interrupt(Exception):
             pass
+
         def handler(*_: object) -> None:
             if not a.guarded(threading.get_ident()):
                 raise Interrupt
+
         old = signal.signal(signal.SIGALRM, handler)
         reader = threading.Thread(target=lambda: b.wait(lambda: got and got[-1][2] == 1 << 20, 60))
         reader.start()

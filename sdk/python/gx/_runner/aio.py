@@ -78,9 +78,11 @@ class Aio:
     def _begin(self) -> None:
         """Begins inputs, as many as may run."""
         self._scheduled = False
-        inputs, tasks = self.runner.inputs, self.tasks
-        while inputs and len(tasks) < self.concurrency and self.runner.stopping is None:
-            frame = inputs.popleft()
+        tasks = self.tasks
+        while len(tasks) < self.concurrency and self.runner.stopping is None:
+            frame = self.runner.next()
+            if frame is None:
+                break
             if self.concurrency == 1:
                 state.running = frame  # for threads, which do not inherit the task's context
             task = self.loop.create_task(self._one(frame))

@@ -73,4 +73,9 @@ class Answers:
         except _wire.Closed:
             raise
         except OSError as error:  # no memory for the payload's file
-            self.error(frame, errors.make("ResourceExhaustedError", f"a value of {len(payload)} bytes cannot be sent: {error}"))
+            self.error(
+                frame,
+                errors.make(
+                    "ResourceExhaustedError", f"a value of {len(payload)} bytes cannot be sent: {error}"
+                ),
+            )

@@ -29,7 +29,9 @@ class Runner:
     """
 
     def __init__(self) -> None:
-        self.connection = _wire.connect(os.environ.get("GX_RUNNER_SOCKET", "/__gx/run/host.sock"), self.handle)
+        self.connection = _wire.connect(
+            os.environ.get("GX_RUNNER_SOCKET", "/__gx/run/host.sock"), self.handle
+        )
         self.answers = Answers(self.connection)
         self.outputs: tuple = ()
         self.start: Optional[dict] = None
@@ -73,9 +75,18 @@ class Runner:
                     self.inputs.remove(frame)
                 except ValueError:
                     continue  # it was begun just now
-                self.answers.error(frame, errors.make("InputCancellation", "the input was cancelled before it began"))
+                self.answers.error(
+                    frame, errors.make("InputCancellation", "the input was cancelled before it began")
+                )
                 self.answers.flush()
         self.cancel(matches)
+
+    def next(self) -> Optional[Frame]:
+        """Takes the next input that has not begun, or None."""
+        try:
+            return self.inputs.popleft()
+        except IndexError:
+            return None  # perhaps it was cancelled just now, in another thread
 
     def method(self, frame: Frame) -> str:
         """The name of the method that an input is for; "" for a function."""
@@ -130,7 +141,11 @@ class Runner:
             try:
                 executor.hook(hook)
             except BaseException as error:
-                print(f"exit hook {getattr(hook, '__qualname__', hook)} failed:\n{errors.head(error)['traceback']}", file=sys.stderr, end="")
+                print(
+                    f"exit hook {getattr(hook, '__qualname__', hook)} failed:\n{errors.head(error)['traceback']}",
+                    file=sys.stderr,
+                    end="",
+                )
         return self._bye()
 
     def _load(self) -> Service:

@@ -60,7 +60,7 @@ class Serial:
 
     def run(self) -> None:
         """Answers inputs until the host says stop."""
-        runner, inputs, answers = self.runner, self.runner.inputs, self.runner.answers
+        runner, answers = self.runner, self.runner.answers
         waiting, watcher = answers.waiting, self._watcher
         targets, only = self.service.targets, self.service.targets.get("")
         loads, result, finish, clock = _wire.loads, answers.result, runner.finish, perf_counter
@@ -68,14 +68,13 @@ class Serial:
         watcher.start()
         before = held = clock()
         while runner.stopping is None:
-            if not inputs:
+            frame = runner.next()
+            if frame is None:
                 if waiting:
                     answers.flush()
                 self._wait()
                 before = clock()
                 continue
-            frame: Optional[Frame] = inputs.popleft()
-            assert frame is not None
             self.sequence += 1
             state.running = frame
             if watcher.parked:
@@ -167,7 +166,12 @@ class Serial:
         _signal.pthread_kill(self._main, _CANCEL_SIGNAL)
 
     def _on_cancel(self, *_: Any) -> None:
-        if not self.in_user or self.cancelled is None or self.cancelled is not state.running or state.runner is None:
+        if (
+            not self.in_user
+            or self.cancelled is None
+            or self.cancelled is not state.running
+            or state.runner is None
+        ):
             return
         if self.runner.connection.guarded(self._main):
             return  # not in the middle of a frame; the signal comes again

@@ -37,7 +37,9 @@ class Service:
 def is_async(function: Any) -> bool:
     """Whether a call of it makes a coroutine or an async generator."""
     while True:
-        inner = getattr(function, "func", None) or getattr(function, "__func__", None)  # partial, bound method
+        inner = getattr(function, "func", None) or getattr(
+            function, "__func__", None
+        )  # partial, bound method
         if inner is None or inner is function:
             break
         function = inner
@@ -88,7 +90,7 @@ def _found(start: dict) -> Any:
             raise errors.make(
                 "ExecutionError",
                 f"module {name!r} ({getattr(sys.modules[name], '__file__', None)}) has no {path!r} in the container: "
-                "is it defined only under a condition, e.g. `if __name__ == \"__main__\"` or `if gx.is_local()`?",
+                'is it defined only under a condition, e.g. `if __name__ == "__main__"` or `if gx.is_local()`?',
             ) from None
     return found
 
@@ -97,7 +99,10 @@ def _raw(found: Any, start: dict) -> Callable:
     """The user's own function, or class, out of what the SDK's decorator made of it."""
     raw: Callable = getattr(found, "_raw", found)
     if not callable(raw):
-        raise errors.make("ExecutionError", f"{start.get('qualname') or start.get('name')} is a {type(raw).__name__}, not a function")
+        raise errors.make(
+            "ExecutionError",
+            f"{start.get('qualname') or start.get('name')} is a {type(raw).__name__}, not a function",
+        )
     return raw
 
 

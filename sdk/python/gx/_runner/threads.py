@@ -75,12 +75,13 @@ class Threads:
 
     def _arrived(self) -> None:
         """Gives the threads what has come."""
-        inputs = self.runner.inputs
         while self.runner.stopping is None:
             with self._lock:
-                if not self.idle and len(self.workers) >= self.concurrency or not inputs:
+                if not self.idle and len(self.workers) >= self.concurrency:
                     return
-                frame = inputs.popleft()
+                frame = self.runner.next()
+                if frame is None:
+                    return
                 if self.idle:
                     self.idle -= 1
                     self.queue.put(frame)
@@ -90,7 +91,9 @@ class Threads:
                 self.queue.put(frame)
             import threading
 
-            threading.Thread(target=self._work, args=(worker,), name=f"gx-input-{len(self.workers)}", daemon=True).start()
+            threading.Thread(
+                target=self._work, args=(worker,), name=f"gx-input-{len(self.workers)}", daemon=True
+            ).start()
 
     def _work(self, worker: Worker) -> None:
         worker.ident = get_ident()
@@ -104,9 +107,9 @@ class Threads:
                     frame = None
                     with self._lock:
                         worker.frame = None
-                        if self.runner.inputs and self.runner.stopping is None:
-                            frame = self.runner.inputs.popleft()
-                        else:
+                        if self.runner.stopping is None:
+                            frame = self.runner.next()
+                        if frame is None:
                             self.idle += 1
             except (_wire.Closed, _wire.ProtocolError):
                 return  # the main thread says so
@@ -210,4 +213,6 @@ def _raise_in(thread: int, kind: Optional[type]) -> None:
         import ctypes
     except ImportError:
         return  # a Python without ctypes cannot
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind) if kind else None)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread), ctypes.py_object(kind) if kind else None
+    )

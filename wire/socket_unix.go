@@ -3,9 +3,9 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -74,10 +74,10 @@ func sendmsg(fd uintptr, data [][]byte, oob []byte) (int, error) {
 		} else {
 			n, err = unix.SendmsgBuffers(int(fd), data, oob, nil, 0)
 		}
-		if err != unix.EINTR {
+		if !errors.Is(err, unix.EINTR) {
 			return max(n, 0), err
 		}
 	}
 }
 
-func wouldBlock(err error) bool { return err == syscall.EAGAIN || err == unix.EWOULDBLOCK }
+func wouldBlock(err error) bool { return errors.Is(err, unix.EAGAIN) }

@@ -173,6 +173,8 @@ const (
 	FailRefused   = "refused"   // InvalidError: unknown function, wrong kind of call
 	FailTooLarge  = "too_large" // RequestSizeError
 	FailInternal  = "internal"  // InternalError
+	FailNotFound  = "not_found" // NotFoundError: of a Reply, e.g. no such call
+	FailExpired   = "expired"   // OutputExpiredError: of a Reply, the call's results are not kept any more
 )
 
 // CancelBody is the body of Cancel; it may be empty.

@@ -247,6 +247,7 @@ func (c *cell) bind(namespace *os.File, path string) error {
 // close ends every process in the cell and waits until the namespaces are
 // gone. do must not be running or called again.
 func (c *cell) close() {
+	_ = c.reaper.Process.Kill() // it has nothing to put in order
 	c.hold.Close()
 	<-c.dead
 	close(c.work)

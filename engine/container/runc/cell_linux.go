@@ -92,6 +92,7 @@ func (c *cell) enter(ctx context.Context, command []string) (statuses io.ReadClo
 	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
 		return nil, fmt.Errorf("unshare the mount namespace: %w", err)
 	}
+	unix.Umask(0o022) // this thread's own since the unshare: modes in containers are not the user's habit
 	// Mounts that appear on the host later are seen here; the reverse never.
 	if err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
 		return nil, fmt.Errorf("make the mounts private: %w", err)

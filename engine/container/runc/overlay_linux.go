@@ -51,10 +51,6 @@ func (l layers) mount(lower []string, fill func(upper string) error) (err error)
 			return fmt.Errorf("make a container's directory: %w", err)
 		}
 	}
-	// The mode of the root directory is not left to the umask.
-	if err := os.Chmod(l.upper(), 0o755); err != nil {
-		return err
-	}
 	names := make([]string, len(lower))
 	for i, dir := range lower {
 		names[i] = strconv.FormatInt(int64(i), 36)

@@ -161,6 +161,53 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// TestConformanceOfCrun runs the suite with crun, where that works.
+func TestConformanceOfCrun(t *testing.T) {
+	needRoot(t)
+	crun, err := findBinary("crun")
+	if err != nil {
+		t.Skip(err)
+	}
+	first := newRuntime(t)
+	refusal := first.try(t.Context(), crun)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if refusal != nil {
+		t.Skip(refusal)
+	}
+	containertest.Run(t, containertest.Suite{
+		New: func(t *testing.T) container.Runtime {
+			r := newRuntime(t)
+			r.bestBinary = crun
+			return r
+		},
+		Base: func(t *testing.T) container.Spec { return hostImage(t) },
+		Left: func(t *testing.T, r container.Runtime) []string { return left(t, r.(*Runtime)) },
+	})
+}
+
+// TestBestBinary lets a Runtime choose by itself.
+func TestBestBinary(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	log := &strings.Builder{}
+	r, err := New(t.Context(), Config{Dir: filepath.Join(dir, "disk"), RunDir: filepath.Join(dir, "run"), Log: slog.New(slog.NewTextHandler(log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.try(t.Context(), r.Binary()); err != nil {
+		t.Errorf("%s was chosen and does not work: %v", r.Binary(), err)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if left := left(t, r); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+	t.Logf("%s %s", r.Binary(), log)
+}
+
 // tables lists the packet filter's tables of gx.
 func tables(t testing.TB) []string {
 	t.Helper()

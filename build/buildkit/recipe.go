@@ -1,0 +1,190 @@
+//go:build linux
+
+package buildkit
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+
+	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/build"
+)
+
+// recipeVersion is part of every image's identity; it changes when the same
+// recipe would give another image.
+const recipeVersion = 1
+
+// recipe is a user's recipe in its canonical form.
+type recipe struct {
+	id    string // "im-" and 16 hex digits
+	steps []app.Step
+	force int
+	keys  []string // digest of each step alone
+}
+
+func newRecipe(req build.Request) (*recipe, error) {
+	if len(req.Recipe.Steps) == 0 {
+		return nil, errors.New("the image has no steps: it needs a base such as debian_slim")
+	}
+	if !isBase(req.Recipe.Steps[0].Op) {
+		return nil, fmt.Errorf("the image's first step is %s, which is not a base", req.Recipe.Steps[0].Op)
+	}
+	r := &recipe{steps: req.Recipe.Steps, force: req.Recipe.Force}
+	python := ""
+	if first := req.Recipe.Steps[0]; first.Op == app.OpDebianSlim && first.Python == "" {
+		python = req.Python // the base depends on it
+	}
+	for i, step := range req.Recipe.Steps {
+		if i > 0 && isBase(step.Op) {
+			return nil, fmt.Errorf("step %d of the image, %s, is a base; only the first can be one", i+1, step.Op)
+		}
+		key, err := stepKey(step)
+		if err != nil {
+			return nil, err
+		}
+		r.keys = append(r.keys, key)
+	}
+	whole, err := json.Marshal([]any{recipeVersion, runtime.GOARCH, python, r.keys})
+	if err != nil {
+		return nil, err
+	}
+	r.id = "im-" + shortHash(whole)
+	return r, nil
+}
+
+func isBase(op app.Op) bool {
+	switch op {
+	case app.OpDebianSlim, app.OpRegistry, app.OpScratch, app.OpDockerfile:
+		return true
+	}
+	return false
+}
+
+// stepKey is the digest of what a step means: not where it was written, nor
+// where its files lie.
+func stepKey(step app.Step) (string, error) {
+	step.File, step.Line = "", 0
+	files := make([]app.File, len(step.Files))
+	for i, f := range step.Files {
+		f.Local = ""
+		files[i] = f
+	}
+	step.Files = files
+	data, err := json.Marshal(step)
+	if err != nil {
+		return "", fmt.Errorf("reading the image's step %s: %w", step.Op, err)
+	}
+	return shortHash(data), nil
+}
+
+func shortHash(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}
+
+// works tells whether a step does something while the image is built; others
+// only say how containers start.
+func works(step app.Step) bool {
+	switch step.Op {
+	case app.OpEnv, app.OpWorkdir, app.OpEntrypoint, app.OpCmd, app.OpShell, app.OpScratch:
+		return false
+	}
+	return true
+}
+
+// announce tells all steps before any work begins.
+func (r *recipe) announce(events func(build.Event)) {
+	total := 0
+	for _, step := range r.steps {
+		if works(step) {
+			total++
+		}
+	}
+	for i, step := range r.steps {
+		if works(step) {
+			events(build.Event{Kind: build.EventStep, Image: r.id, Step: i, Name: stepName(step), Total: total})
+		}
+	}
+}
+
+// allCached tells that nothing had to be done.
+func (r *recipe) allCached(events func(build.Event)) {
+	for i, step := range r.steps {
+		if works(step) {
+			events(build.Event{Kind: build.EventDone, Image: r.id, Step: i, Cached: true})
+		}
+	}
+}
+
+func (r *recipe) names() []string {
+	var names []string
+	for _, step := range r.steps {
+		names = append(names, stepName(step))
+	}
+	return names
+}
+
+// stepName is a step as its user knows it, in one line.
+func stepName(step app.Step) string {
+	what := ""
+	switch step.Op {
+	case app.OpDebianSlim:
+		what = step.Python
+	case app.OpRegistry:
+		what = step.Tag
+	case app.OpApt:
+		what = strings.Join(step.Packages, " ")
+	case app.OpPip:
+		parts := append([]string(nil), step.Packages...)
+		if step.Requirements != "" {
+			parts = append(parts, "-r requirements")
+		}
+		what = strings.Join(append(parts, step.Options...), " ")
+	case app.OpRun, app.OpEntrypoint, app.OpCmd, app.OpShell:
+		what = strings.Join(step.Commands, "; ")
+	case app.OpWorkdir:
+		what = step.Path
+	case app.OpEnv:
+		names := make([]string, 0, len(step.Env))
+		for _, name := range sortedKeys(step.Env) {
+			names = append(names, name)
+		}
+		what = strings.Join(names, " ")
+	case app.OpCopy:
+		what = copied(step.Files)
+	case app.OpDockerfile, app.OpDockerfileCommands:
+		line, _, _ := strings.Cut(strings.TrimSpace(step.Dockerfile), "\n")
+		what = line
+	}
+	name := strings.Join(strings.Fields(string(step.Op)+" "+what), " ")
+	const longest = 160
+	if len(name) > longest {
+		name = strings.ToValidUTF8(name[:longest], "") + "..."
+	}
+	return name
+}
+
+func copied(files []app.File) string {
+	switch len(files) {
+	case 0:
+		return "nothing"
+	case 1:
+		return files[0].Remote
+	}
+	return fmt.Sprintf("%d files to %s", len(files), commonDir(files))
+}
+
+func commonDir(files []app.File) string {
+	common := files[0].Remote
+	for _, f := range files[1:] {
+		for !strings.HasPrefix(f.Remote, common+"/") && common != "" {
+			common = common[:max(0, strings.LastIndexByte(common, '/'))]
+		}
+	}
+	return common + "/"
+}

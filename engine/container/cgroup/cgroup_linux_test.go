@@ -101,7 +101,7 @@ func TestRemove(t *testing.T) {
 		require.NoError(t, os.MkdirAll(filepath.Join(point, g.Path(), "inner"), 0o755))
 	}
 	require.True(t, g.Exists())
-	cmd := exec.Command("sh", "-c", `trap '' TERM; for d do echo $$ >"$d/cgroup.procs"; done; echo in; sleep 600 & wait`, "sh")
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", `trap '' TERM; for d do echo $$ >"$d/cgroup.procs"; done; echo in; sleep 600 & wait`, "sh")
 	cmd.Args = append(cmd.Args, g.Child("inner").dirs()...)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)

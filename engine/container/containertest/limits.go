@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/gx-dev/gx/engine/container"
 )
@@ -42,7 +41,7 @@ func testUnixSocket(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	l, err := net.Listen("unix", filepath.Join(dir, "host.sock"))
+	l, err := new(net.ListenConfig).Listen(t.Context(), "unix", filepath.Join(dir, "host.sock"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +159,7 @@ func testWritableLayer(t *testing.T, f *fixture) {
 
 func testManyLayers(t *testing.T, f *fixture) {
 	s := f.sh(`cat /layer; ls /each | wc -l`)
-	var layers []string
+	layers := make([]string, 0, 60+len(s.Root.Lower))
 	long := filepath.Join(t.TempDir(), strings.Repeat("long-", 20), "with:colon,and comma")
 	for i := range 60 {
 		dir := filepath.Join(long, fmt.Sprint(i))
@@ -257,7 +256,7 @@ except OSError as e: print(e.strerror)`)
 
 func testNetworkOutbound(t *testing.T, f *fixture) {
 	// A service on the host's loopback and on all its addresses.
-	l, err := net.Listen("tcp", "0.0.0.0:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "0.0.0.0:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,12 +267,12 @@ l = socket.create_server(("0.0.0.0", 9000))
 print(socket.gethostbyname(socket.gethostname()), flush=True)
 time.sleep(600)`))
 	neighbour.out.await(t, "\n")
-	defer neighbour.Kill()
+	defer func() { _ = neighbour.Kill() }()
 	neighbour.out.mu.Lock()
 	address := strings.TrimSpace(neighbour.out.buf.String())
 	neighbour.out.mu.Unlock()
 	// The host reaches a container.
-	conn, err := net.DialTimeout("tcp", net.JoinHostPort(address, "9000"), 5*time.Second)
+	conn, err := (&net.Dialer{Timeout: patience}).DialContext(t.Context(), "tcp", net.JoinHostPort(address, "9000"))
 	if err != nil {
 		t.Errorf("host to container: %v", err)
 	} else {
@@ -308,7 +307,7 @@ for a in sys.argv[3:]: print("host", reach(a, port))`)
 }
 
 func testNetworkHost(t *testing.T, f *fixture) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -110,7 +110,7 @@ func mark() string { return fmt.Sprintf("31%d.%d", os.Getpid(), rand.Uint32()) }
 // find lists the processes with a marked command line.
 func find(t *testing.T, mark string) []string {
 	t.Helper()
-	out, err := exec.Command("ps", "-A", "-o", "pid=,args=").Output()
+	out, err := exec.CommandContext(t.Context(), "ps", "-A", "-o", "pid=,args=").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +293,7 @@ func testCancelledStart(t *testing.T, f *fixture) {
 
 func testCloseEndsAll(t *testing.T, f *fixture) {
 	m := mark()
-	var running []*process
+	running := make([]*process, 0, 5)
 	for range 5 {
 		running = append(running, f.run(t, f.sh("trap '' TERM INT; echo up; sleep "+m)))
 	}

@@ -43,7 +43,7 @@ func TestNetwork(t *testing.T) {
 		testOnMachine(t)
 		return
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestNetwork$", "-test.v", "-test.timeout=90s")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestNetwork$", "-test.v", "-test.timeout=90s")
 	cmd.Env = append(os.Environ(), machineVariable+"=1", "TMPDIR="+t.TempDir())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Unshareflags: unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
 	out, err := cmd.CombinedOutput()
@@ -90,7 +90,7 @@ func testOnMachine(t *testing.T) {
 			netip.AddrPortFrom(gateway, service.Port()), netip.AddrPortFrom(netip.MustParseAddr(hostAddress), service.Port()),
 			netip.AddrPortFrom(two.Address(), 9000), netip.MustParseAddrPort(metadataAddress + ":80"),
 		} {
-			conn, err := net.DialTimeout("tcp4", to.String(), 300*time.Millisecond)
+			conn, err := dial(to.String())
 			assert.Error(t, err, to)
 			if err == nil {
 				conn.Close()
@@ -108,7 +108,7 @@ func testOnMachine(t *testing.T) {
 			assert.Len(t, addrs, 1, "no IPv6: %v", addrs)
 		}
 	}, func() {
-		l, err := net.Listen("tcp4", ":9000")
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp4", ":9000")
 		if assert.NoError(t, err) {
 			t.Cleanup(func() { l.Close() })
 		}
@@ -116,7 +116,7 @@ func testOnMachine(t *testing.T) {
 
 	// The world can't come in uninvited, even if it knows the way.
 	world(func() {
-		conn, err := net.DialTimeout("tcp4", netip.AddrPortFrom(two.Address(), 9000).String(), 300*time.Millisecond)
+		conn, err := dial(netip.AddrPortFrom(two.Address(), 9000).String())
 		assert.Error(t, err)
 		if err == nil {
 			conn.Close()
@@ -124,7 +124,8 @@ func testOnMachine(t *testing.T) {
 	})
 
 	// A crash leaves the network; the next Open takes it over.
-	require.NoError(t, n.forwardClose())
+	n.forward.close()
+	n.forward = nil
 	again, err := Open(ctx, "test")
 	require.NoError(t, err)
 	assert.Equal(t, n.Subnet(), again.Subnet())
@@ -144,13 +145,13 @@ func testOnMachine(t *testing.T) {
 	fourth, err := other.Attach(ctx)
 	require.NoError(t, err)
 	inside(t, third, func() {
-		conn, err := net.DialTimeout("tcp4", netip.AddrPortFrom(fourth.Address(), 9000).String(), 300*time.Millisecond)
+		conn, err := dial(netip.AddrPortFrom(fourth.Address(), 9000).String())
 		assert.Error(t, err, "another host's container")
 		if err == nil {
 			conn.Close()
 		}
 	}, func() {
-		l, err := net.Listen("tcp4", ":9000")
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp4", ":9000")
 		if assert.NoError(t, err) {
 			t.Cleanup(func() { l.Close() })
 		}
@@ -166,12 +167,6 @@ func testOnMachine(t *testing.T) {
 	for _, l := range links {
 		assert.False(t, strings.HasPrefix(l.Name, "gx-") || strings.HasPrefix(l.Name, "gv"), l.Name)
 	}
-}
-
-func (n *Network) forwardClose() error {
-	n.forward.close()
-	n.forward = nil
-	return nil
 }
 
 // makeWorld connects this process's empty namespace with another one, and
@@ -217,7 +212,7 @@ func makeWorld(t *testing.T) func(func()) {
 		must(address(down, worldAddress+"/24"), address(down, metadataAddress+"/32"))
 		must(netlink.RouteAdd(&netlink.Route{Gw: net.ParseIP(hostAddress)}))
 		for _, port := range []string{":8000", ":80", ":53"} {
-			l, err := net.Listen("tcp4", port)
+			l, err := new(net.ListenConfig).Listen(context.Background(), "tcp4", port)
 			must(err)
 			t.Cleanup(func() { l.Close() })
 			go func() {
@@ -245,6 +240,12 @@ func dockerLike(t *testing.T) {
 	table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "filter"})
 	c.AddChain(&nftables.Chain{Name: "FORWARD", Table: table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Policy: &drop})
 	require.NoError(t, c.Flush())
+}
+
+// dial connects, or finds soon that it can't.
+func dial(to string) (net.Conn, error) {
+	d := net.Dialer{Timeout: 300 * time.Millisecond}
+	return d.DialContext(context.Background(), "tcp4", to)
 }
 
 // foreignRules counts what gx has put into that chain.

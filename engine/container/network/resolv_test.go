@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"strings"
@@ -33,7 +34,7 @@ func FuzzParseResolvConf(f *testing.F) {
 // echoServer answers UDP and TCP questions with themselves in capitals.
 func echoServer(t *testing.T, addr string) netip.AddrPort {
 	t.Helper()
-	udp, err := net.ListenPacket("udp4", addr)
+	udp, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp4", addr)
 	require.NoError(t, err)
 	t.Cleanup(func() { udp.Close() })
 	tcp, err := net.Listen("tcp4", udp.LocalAddr().String())
@@ -70,7 +71,7 @@ func echoServer(t *testing.T, addr string) netip.AddrPort {
 
 // question asks a server and returns the answer.
 func question(network string, to netip.AddrPort, text string) (string, error) {
-	conn, err := net.DialTimeout(network, to.String(), 5*time.Second)
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(context.Background(), network, to.String())
 	if err != nil {
 		return "", err
 	}
@@ -98,7 +99,7 @@ func TestForwarder(t *testing.T) {
 		assert.Equal(t, "ABC", answer[2:], network)
 	}
 	// Closing does not wait for a connection that says nothing.
-	conn, err := net.Dial("tcp4", f.addr().String())
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp4", f.addr().String())
 	require.NoError(t, err)
 	defer conn.Close()
 	closed := make(chan struct{})

@@ -31,7 +31,7 @@ func newRuntime(t testing.TB, dir string) *Runtime {
 func venv(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "venv")
-	out, err := exec.Command("python3", "-m", "venv", "--without-pip", dir).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "python3", "-m", "venv", "--without-pip", dir).CombinedOutput()
 	if err != nil {
 		t.Skipf("the machine's Python makes no virtual environment: %v: %s", err, out)
 	}

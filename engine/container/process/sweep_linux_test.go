@@ -24,7 +24,7 @@ func TestOwnerKilled(t *testing.T) {
 	}
 	dir := t.TempDir()
 	mark := fmt.Sprintf("77%d.5", os.Getpid())
-	owner := exec.Command(os.Args[0], "-test.run=^TestOwnerKilled$")
+	owner := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestOwnerKilled$")
 	owner.Env = append(os.Environ(), "GX_TEST_OWNER_DIR="+dir, "GX_TEST_VENV="+venv(t), "GX_TEST_MARK="+mark)
 	out, err := owner.StdoutPipe()
 	require.NoError(t, err)
@@ -56,7 +56,7 @@ func runOwner(t *testing.T, dir string) {
 
 func count(t *testing.T, mark string) (n int) {
 	t.Helper()
-	out, err := exec.Command("ps", "-A", "-o", "stat=,args=").Output()
+	out, err := exec.CommandContext(t.Context(), "ps", "-A", "-o", "stat=,args=").Output()
 	require.NoError(t, err)
 	for line := range strings.Lines(string(out)) {
 		f := strings.Fields(line)

@@ -133,7 +133,7 @@ func (c *cell) enter(ctx context.Context, command []string) (statuses io.ReadClo
 			hold.Close()
 			out.Close()
 			_ = c.reaper.Process.Kill()
-			if c.reaper.Wait(); complaint.Len() > 0 {
+			if _ = c.reaper.Wait(); complaint.Len() > 0 {
 				err = fmt.Errorf("%w: %s", err, strings.TrimSpace(complaint.String()))
 			}
 		}

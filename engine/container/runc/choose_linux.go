@@ -98,7 +98,7 @@ func (r *Runtime) try(ctx context.Context, binary string) error {
 	if err != nil {
 		return err
 	}
-	c.wait()
+	c.wait(context.WithoutCancel(ctx))
 	if exit := c.Exit(); exit.Code != 0 {
 		return fmt.Errorf("a container that runs `true` ended with status %d (%s)", exit.Code, unix.SignalName(exit.Signal))
 	}

@@ -87,7 +87,7 @@ func isInit(status string, pid int) bool {
 }
 
 // wait sees the container to its end and removes it.
-func (c *running) wait() {
+func (c *running) wait(ctx context.Context) {
 	var status unix.WaitStatus
 	over := make(chan struct{})
 	var watch sync.WaitGroup
@@ -123,7 +123,7 @@ func (c *running) wait() {
 	c.exit, c.last = exit, stats(usage)
 	c.mu.Unlock()
 
-	if err := c.clear(); err != nil {
+	if err := c.clear(ctx); err != nil {
 		c.runtime.cfg.Log.Error("a container is not wholly removed", "container", c.id, "error", err)
 	}
 	c.runtime.forget(c.id)
@@ -132,8 +132,8 @@ func (c *running) wait() {
 
 // clear kills what runs and removes everything that the container has on the
 // host, in the order in which one part holds another.
-func (c *running) clear() error {
-	ctx, cancel := context.WithTimeout(context.Background(), cleanupLimit)
+func (c *running) clear(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, cleanupLimit)
 	defer cancel()
 	c.mu.Lock()
 	if c.init >= 0 {

@@ -59,7 +59,7 @@ func reap(w io.Writer) error {
 			continue
 		}
 		if err != nil || pid <= 0 {
-			return nil // none left, or none ended
+			return nil //nolint:nilerr // none left, or none ended
 		}
 		var report [reportSize]byte
 		binary.LittleEndian.PutUint32(report[:], uint32(pid))

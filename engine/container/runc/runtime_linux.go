@@ -82,7 +82,7 @@ func New(ctx context.Context, cfg Config) (*Runtime, error) {
 	}
 	r.cells = []*cell{c}
 	if err := errors.Join(r.chooseLayers(), r.chooseBinary(ctx)); err != nil {
-		return nil, errors.Join(err, r.Close())
+		return nil, errors.Join(err, r.Close()) //nolint:contextcheck // must clean up though ctx may have ended
 	}
 	return r, nil
 }

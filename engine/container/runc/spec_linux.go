@@ -117,7 +117,8 @@ func mounts(s container.Spec) []specs.Mount {
 	if s.Memory > 0 {
 		shm = append(shm, fmt.Sprintf("size=%d", s.Memory)) // it counts as the container's memory
 	}
-	all := []specs.Mount{
+	all := make([]specs.Mount, 0, 8+len(s.Mounts))
+	all = append(all, []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
 		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
@@ -125,7 +126,7 @@ func mounts(s container.Spec) []specs.Mount {
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}},
 		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", "ro"}},
-	}
+	}...)
 	if s.Network == container.NetworkHost {
 		// A new sysfs can't be mounted in a namespace that shares the network.
 		all[5] = specs.Mount{Destination: "/sys", Type: "none", Source: "/sys", Options: []string{"rbind", "nosuid", "noexec", "nodev", "ro"}}

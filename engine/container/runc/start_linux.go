@@ -34,7 +34,7 @@ func (r *Runtime) Start(ctx context.Context, spec container.Spec) (container.Con
 	if err != nil {
 		return nil, fmt.Errorf("start container %s: %w", spec.ID, err)
 	}
-	go c.wait()
+	go c.wait(context.WithoutCancel(ctx))
 	return c, nil
 }
 
@@ -49,7 +49,7 @@ func (r *Runtime) start(ctx context.Context, binary string, spec container.Spec)
 	c := r.newRunning(cell, spec)
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, c.clear())
+			err = errors.Join(err, c.clear(context.WithoutCancel(ctx)))
 		}
 	}()
 	warm := make(chan struct{})

@@ -19,7 +19,7 @@ const (
 
 // Disk checks that a folder can be written to and that its disk has room.
 func Disk(dir string) Check {
-	return Check{Name: "disk", Run: func(context.Context) Result {
+	return one("disk", func(context.Context) Result {
 		existing, err := nearest(dir)
 		if err != nil {
 			return Result{Level: Fail, Found: err.Error(), Mend: "set GX_STATE_DIR to a folder on a disk of your own"}
@@ -41,7 +41,7 @@ func Disk(dir string) Check {
 		default:
 			return Result{Level: OK, Found: found}
 		}
-	}}
+	})
 }
 
 // nearest is the folder, or the one above it that exists.

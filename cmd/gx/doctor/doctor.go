@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -26,10 +27,16 @@ type Result struct {
 	Mend  string `json:"mend,omitempty"` // a command, or what to do
 }
 
-// Check examines one thing.
-type Check struct {
-	Name string
-	Run  func(ctx context.Context) Result
+// Check examines one thing, or several that belong together.
+type Check func(ctx context.Context) []Result
+
+// one is a check with a single result.
+func one(name string, run func(ctx context.Context) Result) Check {
+	return func(ctx context.Context) []Result {
+		r := run(ctx)
+		r.Name = name
+		return []Result{r}
+	}
 }
 
 // patience is how long one check may take.
@@ -37,18 +44,17 @@ const patience = 15 * time.Second
 
 // Examine runs all checks at once; the results are in the checks' order.
 func Examine(ctx context.Context, checks []Check) []Result {
-	results := make([]Result, len(checks))
+	found := make([][]Result, len(checks))
 	var all sync.WaitGroup
 	for i, check := range checks {
 		all.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
-			results[i] = check.Run(ctx)
-			results[i].Name = check.Name
+			found[i] = check(ctx)
 		})
 	}
 	all.Wait()
-	return results
+	return slices.Concat(found...)
 }
 
 // Failed tells whether something is missing without which gx does not work.

@@ -12,8 +12,8 @@ import (
 func TestExamineKeepsOrder(t *testing.T) {
 	second := make(chan struct{})
 	results := Examine(context.Background(), []Check{
-		{Name: "first", Run: func(context.Context) Result { <-second; return Result{Level: OK} }},
-		{Name: "second", Run: func(context.Context) Result { close(second); return Result{Level: Fail} }},
+		one("first", func(context.Context) Result { <-second; return Result{Level: OK} }),
+		one("second", func(context.Context) Result { close(second); return Result{Level: Fail} }),
 	})
 	require.Equal(t, []Result{{Name: "first", Level: OK}, {Name: "second", Level: Fail}}, results)
 	require.True(t, Failed(results))
@@ -22,13 +22,13 @@ func TestExamineKeepsOrder(t *testing.T) {
 
 func TestDisk(t *testing.T) {
 	dir := t.TempDir()
-	r := Disk(filepath.Join(dir, "not", "yet")).Run(context.Background())
+	r := Disk(filepath.Join(dir, "not", "yet"))(context.Background())[0]
 	require.NotEqual(t, Fail, r.Level, r.Found)
 	require.Contains(t, r.Found, "free at")
 
 	file := filepath.Join(dir, "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	r = Disk(file).Run(context.Background())
+	r = Disk(file)(context.Background())[0]
 	require.Equal(t, Fail, r.Level)
 	require.Contains(t, r.Found, "not a folder")
 	require.NotEmpty(t, r.Mend)

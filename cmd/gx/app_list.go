@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gx-dev/gx/cmd/gx/ui"
+)
+
+func newAppListCmd(d deps) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List apps",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runAppList(cmd.Context(), d, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "for programs")
+	return cmd
+}
+
+func runAppList(ctx context.Context, d deps, asJSON bool) error {
+	c, err := d.ensure(ctx, hostOptions{})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	apps, err := c.Apps(ctx)
+	if err != nil {
+		return answer(err)
+	}
+	if asJSON {
+		return d.ui.JSON(apps)
+	}
+	var rows [][]string
+	for _, a := range apps {
+		rows = append(rows, []string{a.ID, a.Name, a.State, ui.Ago(d.now(), a.Created), fmt.Sprint(a.Containers), strings.Join(a.Functions, ", ")})
+	}
+	d.ui.Table([]string{"APP", "NAME", "STATE", "CREATED", "CONTAINERS", "FUNCTIONS"}, rows)
+	return nil
+}

@@ -37,7 +37,7 @@ func echoServer(t *testing.T, addr string) netip.AddrPort {
 	udp, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp4", addr)
 	require.NoError(t, err)
 	t.Cleanup(func() { udp.Close() })
-	tcp, err := net.Listen("tcp4", udp.LocalAddr().String())
+	tcp, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", udp.LocalAddr().String())
 	require.NoError(t, err)
 	t.Cleanup(func() { tcp.Close() })
 	go func() {
@@ -87,7 +87,7 @@ func question(network string, to netip.AddrPort, text string) (string, error) {
 
 func TestForwarder(t *testing.T) {
 	server := echoServer(t, "127.0.0.1:0")
-	dead, err := net.Listen("tcp4", "127.0.0.1:0")
+	dead, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", "127.0.0.1:0")
 	require.NoError(t, err)
 	gone := dead.Addr().(*net.TCPAddr).AddrPort()
 	dead.Close()

@@ -98,7 +98,7 @@ func (c *cell) enter(ctx context.Context, command []string) (statuses io.ReadClo
 		return nil, fmt.Errorf("make the mounts private: %w", err)
 	}
 	var complaint bytes.Buffer
-	c.reaper = exec.Command(command[0], command[1:]...)
+	c.reaper = exec.CommandContext(context.WithoutCancel(ctx), command[0], command[1:]...)
 	c.reaper.Args[0] = os.Args[0] // for whoever reads a process list
 	c.reaper.Stderr = &complaint
 	c.reaper.Env = []string{"GOMAXPROCS=1", "PATH=" + os.Getenv("PATH")}

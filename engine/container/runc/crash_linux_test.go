@@ -35,7 +35,7 @@ func TestOwnerKilled(t *testing.T) {
 	dir := t.TempDir()
 	for i, phase := range []string{"ready", "starting", "starting", "starting"} {
 		t.Run(phase, func(t *testing.T) {
-			owner := exec.Command(os.Args[0], "-test.run=^TestOwnerKilled$", "-test.v")
+			owner := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestOwnerKilled$", "-test.v")
 			owner.Env = append(os.Environ(), ownerDir+"="+dir, "TMPDIR="+dir)
 			out, err := owner.StdoutPipe()
 			require.NoError(t, err)
@@ -192,7 +192,7 @@ func TestSecretsOnDisk(t *testing.T) {
 	spec.ExtraEnv = func() []string { return []string{"TOKEN=" + secret} }
 	c, err := r.Start(context.Background(), spec)
 	require.NoError(t, err)
-	out, err := exec.Command("grep", "-rl", secret, r.cfg.Dir, r.cfg.RunDir).Output()
+	out, err := exec.CommandContext(t.Context(), "grep", "-rl", secret, r.cfg.Dir, r.cfg.RunDir).Output()
 	assert.Error(t, err, "grep finds nothing")
 	assert.Empty(t, string(out))
 	for _, dir := range []string{r.cfg.Dir, r.cfg.RunDir, c.(*running).bundle} {

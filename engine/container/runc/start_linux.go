@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/gx-dev/gx/engine/container"
 )
@@ -64,7 +63,7 @@ func (r *Runtime) start(ctx context.Context, binary string, spec container.Spec)
 	}
 	cell.begin()
 	defer cell.end()
-	if err := r.execute(binary, c, spec); err != nil {
+	if err := r.execute(ctx, binary, c, spec); err != nil {
 		return nil, err
 	}
 	pid, err := readPid(filepath.Join(c.bundle, pidFile))
@@ -152,8 +151,12 @@ func writeEtc(upper string, spec container.Spec, address string, resolv []byte) 
 
 // execute runs the OCI runtime, which ends when the container's first process
 // is being executed.
-func (r *Runtime) execute(binary string, c *running, spec container.Spec) error {
-	cmd := exec.Command(binary, "--root", r.stateDir(),
+func (r *Runtime) execute(ctx context.Context, binary string, c *running, spec container.Spec) error {
+	// Cut off in the middle it would leave processes that are in no control
+	// group yet, so a cancelled start goes on to where it can be undone.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, "--root", r.stateDir(),
 		"--log", filepath.Join(c.bundle, logFile), "--log-format", "json",
 		"run", "--detach", "--bundle", c.bundle, "--pid-file", filepath.Join(c.bundle, pidFile), spec.ID)
 	cmd.Dir = c.bundle
@@ -164,9 +167,8 @@ func (r *Runtime) execute(binary string, c *running, spec container.Spec) error 
 	if err := c.cell.do(cmd.Start); err != nil {
 		return fmt.Errorf("run %s: %w", binary, err)
 	}
-	hung := time.AfterFunc(startLimit, func() { _ = cmd.Process.Kill() })
 	err := cmd.Wait()
-	if !hung.Stop() {
+	if ctx.Err() != nil {
 		return fmt.Errorf("%s did not start the container within %v", binary, startLimit)
 	}
 	// The configuration has the container's secrets in it.

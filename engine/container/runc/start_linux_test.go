@@ -34,14 +34,14 @@ func BenchmarkStart(b *testing.B) {
 			switch k {
 			case 0:
 				took = firstByte(b, func(out *os.File) func() {
-					cmd := exec.Command("/usr/bin/python3", "-S", "-c", "print(1)")
+					cmd := exec.CommandContext(b.Context(), "/usr/bin/python3", "-S", "-c", "print(1)")
 					cmd.Stdout = out
 					require.NoError(b, cmd.Start())
 					return func() { _ = cmd.Wait() }
 				})
 			case 1:
 				took = firstByte(b, func(out *os.File) func() {
-					cmd := exec.Command(r.Binary(), "--root", filepath.Join(plain, "state"), "run", "--bundle", plain, fmt.Sprintf("gx-bench-%d", os.Getpid()))
+					cmd := exec.CommandContext(b.Context(), r.Binary(), "--root", filepath.Join(plain, "state"), "run", "--bundle", plain, fmt.Sprintf("gx-bench-%d", os.Getpid()))
 					cmd.Stdout, cmd.Stderr = out, os.Stderr
 					require.NoError(b, cmd.Start())
 					return func() { _ = cmd.Wait() }
@@ -100,12 +100,12 @@ func firstByte(b *testing.B, start func(out *os.File) (wait func())) time.Durati
 func plainBundle(b *testing.B, image container.Spec) string {
 	b.Helper()
 	dir := b.TempDir()
-	out, err := exec.Command("cp", "-a", image.Root.Lower[0], filepath.Join(dir, "rootfs")).CombinedOutput()
+	out, err := exec.CommandContext(b.Context(), "cp", "-a", image.Root.Lower[0], filepath.Join(dir, "rootfs")).CombinedOutput()
 	require.NoError(b, err, string(out))
-	cmd := exec.Command("runc", "spec")
+	cmd := exec.CommandContext(b.Context(), "runc", "spec")
 	cmd.Dir = dir
 	require.NoError(b, cmd.Run())
-	edit := exec.Command("python3", "-c", `import json, sys
+	edit := exec.CommandContext(b.Context(), "python3", "-c", `import json, sys
 c = json.load(open("config.json"))
 c["process"].update(terminal=False, args=["python3", "-S", "-c", "print(1)"])
 c["root"]["readonly"] = False

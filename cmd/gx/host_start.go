@@ -36,7 +36,7 @@ func runHostStart(ctx context.Context, d deps, o hostStartOptions) error {
 	}
 	ctx, cancel := interruptible(ctx)
 	defer cancel()
-	c, err := d.ensure(ctx, hostOptions{runtime: o.runtime, idle: o.idle})
+	c, err := d.ensure(ctx, hostOptions(o))
 	if err != nil {
 		return err
 	}

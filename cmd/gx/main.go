@@ -30,7 +30,7 @@ func main() {
 // run is gx from its arguments to its exit code.
 func run(ctx context.Context, args []string) int {
 	d := newDeps(version)
-	root := newRootCmd(d)
+	root := newRootCmd(d) //nolint:contextcheck // cobra hands it to the commands
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	d.ui.Flush()

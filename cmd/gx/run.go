@@ -113,9 +113,9 @@ func verdict(outcome session.Outcome, code int, err error) error {
 	case outcome.Exception != 0:
 		return exit.Silently(outcome.Exception)
 	case err != nil:
-		return exit.With(exit.UserCode, fmt.Errorf("Python: %w", err))
+		return exit.With(exit.UserCode, fmt.Errorf("running Python: %w", err))
 	case code > 128:
-		return exit.With(exit.UserCode, fmt.Errorf("Python was ended by %s", syscall.Signal(code-128)))
+		return exit.With(exit.UserCode, fmt.Errorf("the Python that ran your file was ended from outside: %s", syscall.Signal(code-128)))
 	default:
 		return exit.Silently(code)
 	}

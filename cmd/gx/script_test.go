@@ -36,8 +36,8 @@ func newLab(t *testing.T) *lab {
 	if kept := os.Getenv("GX_TEST_CACHE"); kept != "" {
 		l.state = filepath.Join(kept, "state")
 	}
-	l.output(t, exec.Command("go", "build", "-o", l.gx, "."))
-	l.python = strings.TrimSpace(l.output(t, exec.Command("python3", "-c", "import sys; print(sys.executable)")))
+	l.output(t, exec.CommandContext(t.Context(), "go", "build", "-o", l.gx, "."))
+	l.python = strings.TrimSpace(l.output(t, exec.CommandContext(t.Context(), "python3", "-c", "import sys; print(sys.executable)")))
 	t.Cleanup(func() { l.output(t, l.command("host", "stop", "--force")) })
 	return l
 }
@@ -47,7 +47,7 @@ func (l *lab) env() []string {
 }
 
 func (l *lab) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(l.gx, args...)
+	cmd := exec.Command(l.gx, args...) //nolint:noctx // cleaning up goes on after the test
 	cmd.Env = append(os.Environ(), l.env()...)
 	return cmd
 }

@@ -23,7 +23,7 @@ func write(t *testing.T, path, content string) {
 
 func TestSums(t *testing.T) {
 	dir := t.TempDir()
-	var paths []string
+	paths := make([]string, 0, 100)
 	for i := range 100 {
 		path := filepath.Join(dir, strings.Repeat("x", i+1))
 		write(t, path, "hello")

@@ -93,7 +93,7 @@ const (
 func Run(ctx context.Context, o Options) Outcome {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := &session{Options: o, ctx: ctx}
+	s := &session{Options: o}
 	received := make(chan sdk.FromPython)
 	listening := make(chan struct{})
 	go func() {
@@ -101,7 +101,7 @@ func Run(ctx context.Context, o Options) Outcome {
 		defer close(received)
 		s.listen(ctx, received)
 	}()
-	s.loop(received)
+	s.loop(ctx, received)
 	cancel()
 	<-listening
 	s.showBill()
@@ -112,7 +112,6 @@ func Run(ctx context.Context, o Options) Outcome {
 // session is the state of Run, owned by its goroutine.
 type session struct {
 	Options
-	ctx     context.Context
 	outcome Outcome
 
 	starting   <-chan started // set while an app is being started
@@ -149,38 +148,38 @@ func (s *session) listen(ctx context.Context, received chan<- sdk.FromPython) {
 	}
 }
 
-func (s *session) loop(received <-chan sdk.FromPython) {
-	ctxDone := s.ctx.Done()
+func (s *session) loop(ctx context.Context, received <-chan sdk.FromPython) {
+	ctxDone := ctx.Done()
 	for !s.pythonEnds || s.app != nil || s.starting != nil {
 		select {
 		case m, ok := <-received:
 			if !ok {
 				received = nil
-				s.python(sdk.FromPython{Stop: &struct{}{}})
+				s.python(ctx, sdk.FromPython{Stop: &struct{}{}})
 				s.pythonEnds = true
 				continue
 			}
-			s.python(m)
+			s.python(ctx, m)
 		case st := <-s.starting:
-			s.started(st)
+			s.started(ctx, st)
 		case m, ok := <-s.events:
 			s.happened(m, ok)
 		case sig := <-s.Signals:
-			s.signal(sig)
+			s.signal(ctx, sig)
 		case <-s.timer:
-			s.overdue()
+			s.overdue(ctx)
 		case <-ctxDone:
 			ctxDone = nil
-			s.signal(syscall.SIGTERM)
+			s.signal(ctx, syscall.SIGTERM)
 		}
 	}
 }
 
 // python acts on a line from Python.
-func (s *session) python(m sdk.FromPython) {
+func (s *session) python(ctx context.Context, m sdk.FromPython) {
 	switch {
 	case m.Start != nil:
-		s.start(*m.Start)
+		s.start(ctx, *m.Start)
 	case m.Sync != 0:
 		s.sync = m.Sync
 		s.answerSync()
@@ -190,10 +189,10 @@ func (s *session) python(m sdk.FromPython) {
 		s.UI.Warn(m.Warning)
 	case m.Stop != nil:
 		s.answerStop = true
-		s.stopApp(false)
+		s.stopApp(ctx, false)
 	case m.Exit != nil:
 		s.outcome.Exit = m.Exit
-		s.stopApp(false)
+		s.stopApp(ctx, false)
 		s.pythonEnds = true
 	}
 }
@@ -208,7 +207,7 @@ func (s *session) exception(e sdk.Exception) {
 }
 
 // start begins to start an app. The loop goes on meanwhile.
-func (s *session) start(st sdk.Start) {
+func (s *session) start(ctx context.Context, st sdk.Start) {
 	if s.app != nil || s.starting != nil {
 		s.send(sdk.ToPython{Failed: &sdk.Failure{Kind: "InvalidError", Exit: exit.Usage,
 			Message: "an app is running in this program already"}})
@@ -218,14 +217,14 @@ func (s *session) start(st sdk.Start) {
 		s.send(sdk.ToPython{Failed: &sdk.Failure{Kind: "InternalError", Message: "interrupted", Shown: true, Exit: exit.Interrupted}})
 		return
 	}
-	ctx, cancel := context.WithCancel(s.ctx)
+	ctx, s.abandon = context.WithCancel(ctx)
 	result := make(chan started, 1)
-	s.starting, s.abandon = result, cancel
+	s.starting = result
 	go func() { result <- s.prepare(ctx, st) }()
 }
 
 // started tells Python how its start went.
-func (s *session) started(st started) {
+func (s *session) started(ctx context.Context, st started) {
 	s.starting = nil
 	s.abandon()
 	if st.failure != nil {
@@ -245,12 +244,12 @@ func (s *session) started(st started) {
 	err := s.Control.Send(sdk.ToPython{Started: &sdk.Started{App: ids.App, Functions: ids.Functions}}, st.frames)
 	_ = st.frames.Close()
 	if err != nil || s.pythonEnds || s.signals > 0 {
-		s.stopApp(s.signals > 1)
+		s.stopApp(ctx, s.signals > 1)
 	}
 }
 
 // stopApp ends the app, or lets go of it if it is detached.
-func (s *session) stopApp(now bool) {
+func (s *session) stopApp(ctx context.Context, now bool) {
 	switch {
 	case s.starting != nil:
 		s.abandon()
@@ -262,7 +261,7 @@ func (s *session) stopApp(now bool) {
 		s.ended()
 	case !s.stopping || now:
 		s.stopping = true
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), lastWait)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWait)
 		defer cancel()
 		if err := s.app.Stop(ctx, now); err != nil {
 			s.UI.Warn(fmt.Sprintf("asking the host to stop the app: %v", err))
@@ -336,12 +335,12 @@ func (s *session) answerSync() {
 }
 
 // signal ends the app, gently at first.
-func (s *session) signal(sig os.Signal) {
+func (s *session) signal(ctx context.Context, sig os.Signal) {
 	s.signals++
 	s.fail(exit.Interrupted)
 	if s.signals > 1 {
 		s.tell(syscall.SIGKILL)
-		s.stopApp(true)
+		s.stopApp(ctx, true)
 		s.timer = time.After(lastWait)
 		return
 	}
@@ -358,7 +357,7 @@ func (s *session) signal(sig os.Signal) {
 }
 
 // overdue goes on without those who did not react to Ctrl-C.
-func (s *session) overdue() {
+func (s *session) overdue(ctx context.Context) {
 	s.timer = nil
 	switch {
 	case s.signals > 1 && s.app != nil:
@@ -366,7 +365,7 @@ func (s *session) overdue() {
 		s.ended()
 	case s.signals == 1:
 		s.tell(syscall.SIGINT)
-		s.stopApp(false)
+		s.stopApp(ctx, false)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -38,7 +37,6 @@ type stage struct {
 	building chan struct{} // closed when a build begins that never ends
 	done     chan Outcome
 
-	mu       sync.Mutex
 	uploaded []app.File
 	request  api.SessionRequest
 }

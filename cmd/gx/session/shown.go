@@ -2,7 +2,6 @@ package session
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/gx-dev/gx/api"
@@ -106,15 +105,13 @@ func (s *shown) bill(b api.Stopped) {
 	if b.Reason != "" {
 		s.ui.Notice(s.name + " stopped: " + b.Reason)
 	}
-	parts := []string{
-		ui.Count(containers, "container"),
-		ui.Count(inputs, "input"),
-	}
+	failures := ""
 	if failed > 0 {
-		parts[1] += fmt.Sprintf(" (%d failed)", failed)
+		failures = fmt.Sprintf(" (%d failed)", failed)
 	}
-	parts = append(parts, fmt.Sprintf("%.1f container seconds", seconds), ui.Dollars(cost)+" (emulated)")
-	s.ui.Done(fmt.Sprintf("%s took %s", s.name, ui.Seconds(b.Took)), strings.Join(parts, ", "))
+	s.ui.Done(fmt.Sprintf("%s took %s", s.name, ui.Seconds(b.Took)),
+		fmt.Sprintf("%s, %s%s, %.1f container seconds, %s (emulated)",
+			ui.Count(containers, "container"), ui.Count(inputs, "input"), failures, seconds, ui.Dollars(cost)))
 	for _, u := range b.Usage {
 		if u.GPU == "" || u.Containers == 0 {
 			continue

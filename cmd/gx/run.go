@@ -91,7 +91,7 @@ func runRun(ctx context.Context, d deps, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	opts.Python = python.Signal
+	opts.Python, opts.Terminal = python.Signal, inForeground()
 	opts.Detach, opts.Timestamps = o.detach, o.timestamps
 	opts.HoldBill, opts.ShowExceptions = true, true
 	outcome := session.Run(ctx, opts)

@@ -57,9 +57,11 @@ type Options struct {
 	Hashes  *filehash.Cache
 	// Signals are the interrupts that gx received.
 	Signals <-chan os.Signal
-	// Python receives signals that did not come from a terminal, which gives
-	// them to every process by itself. nil = nobody to tell.
+	// Python receives the signals that gx has to pass on; nil = nobody to tell.
 	Python func(os.Signal)
+	// Terminal says that gx and Python are in the foreground of a terminal,
+	// which gives Ctrl-C to both of them by itself.
+	Terminal bool
 
 	Detach     bool // the app goes on when the session ends
 	Timestamps bool
@@ -82,7 +84,7 @@ type Outcome struct {
 
 const (
 	// patience is how long Python has to react to Ctrl-C by itself.
-	patience = 2 * time.Second
+	patience = 5 * time.Second
 	// lastWait is how long a host has to end an app at once.
 	lastWait = 10 * time.Second
 )
@@ -347,7 +349,7 @@ func (s *session) signal(ctx context.Context, sig os.Signal) {
 	if s.app != nil {
 		s.UI.Notice("stopping; Ctrl-C again ends it at once")
 	}
-	if sig != os.Interrupt {
+	if sig != os.Interrupt || !s.Terminal {
 		s.tell(syscall.SIGINT)
 	}
 	if s.starting != nil {
@@ -364,7 +366,6 @@ func (s *session) overdue(ctx context.Context) {
 		s.UI.Warn("the host did not end the app in time; it will when this connection closes")
 		s.ended()
 	case s.signals == 1:
-		s.tell(syscall.SIGINT)
 		s.stopApp(ctx, false)
 	}
 }

@@ -235,7 +235,7 @@ func TestHostLost(t *testing.T) {
 // In a terminal Python gets Ctrl-C by itself, and ends the app in its own way.
 func TestInterrupt(t *testing.T) {
 	s := newStage(t)
-	s.begin(nil)
+	s.begin(func(o *Options) { o.Terminal = true })
 	s.start()
 	s.reply()
 	s.signals <- os.Interrupt
@@ -247,6 +247,20 @@ func TestInterrupt(t *testing.T) {
 	require.Equal(t, exit.Interrupted, s.end().Code)
 	require.Empty(t, s.told, "Python is not told twice")
 	require.NotContains(t, s.err.String(), "KeyboardInterrupt")
+}
+
+// Without a terminal gx is the only one that got the signal.
+func TestInterruptFromAProgram(t *testing.T) {
+	s := newStage(t)
+	s.begin(nil)
+	s.start()
+	s.reply()
+	s.signals <- os.Interrupt
+	require.Equal(t, syscall.SIGINT, <-s.told)
+	close(s.toGx)
+	require.False(t, <-s.stops)
+	s.stopped()
+	require.Equal(t, exit.Interrupted, s.end().Code)
 }
 
 func TestSecondInterruptEndsAtOnce(t *testing.T) {

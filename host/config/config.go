@@ -1,0 +1,130 @@
+// Package config reads gx's configuration file. It knows the settings and
+// their bounds, not who uses them.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/pelletier/go-toml/v2"
+)
+
+// Config are the settings of a host. The zero value of each means its default.
+type Config struct {
+	// Runtime is how containers are made: "runc", "process", or "" = the best
+	// that is possible on this machine.
+	Runtime string `toml:"runtime"`
+	// IdleTimeout is how long a host with nothing to do stays, as "15m".
+	IdleTimeout Duration `toml:"idle_timeout"`
+	// DiskBudget is what images, uploads and logs may occupy together, as
+	// "50 GiB"; default: a fifth of the file system, at most 50 GiB.
+	DiskBudget Size   `toml:"disk_budget"`
+	Images     Images `toml:"images"`
+}
+
+// Images are the settings of building.
+type Images struct {
+	// Registry says whether image registries are asked: "auto" (the default)
+	// or "off".
+	Registry string `toml:"registry"`
+	// DebianSources is the archive that debian_slim is made from, in the
+	// language of apt's sources; default: what the machine's own apt uses.
+	DebianSources string `toml:"debian_sources"`
+	// DebianTarball is a root file system to use instead, as a tarball.
+	DebianTarball string `toml:"debian_tarball"`
+}
+
+// Load reads a file; one that does not exist is one without settings. The
+// environment goes before the file: GX_RUNTIME, GX_IDLE_TIMEOUT,
+// GX_DISK_BUDGET, GX_REGISTRY.
+func Load(path string, getenv func(string) string) (Config, error) {
+	var c Config
+	data, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && path != "" {
+		return c, fmt.Errorf("reading the configuration: %w", err)
+	}
+	decoder := toml.NewDecoder(strings.NewReader(string(data))).DisallowUnknownFields()
+	if err := decoder.Decode(&c); err != nil {
+		return c, fmt.Errorf("%s: %w", path, explain(err))
+	}
+	for _, setting := range []struct {
+		name string
+		set  func(string) error
+	}{
+		{"GX_RUNTIME", func(v string) error { c.Runtime = v; return nil }},
+		{"GX_IDLE_TIMEOUT", func(v string) error { return c.IdleTimeout.UnmarshalText([]byte(v)) }},
+		{"GX_DISK_BUDGET", func(v string) error { return c.DiskBudget.UnmarshalText([]byte(v)) }},
+		{"GX_REGISTRY", func(v string) error { c.Images.Registry = v; return nil }},
+	} {
+		if value := getenv(setting.name); value != "" {
+			if err := setting.set(value); err != nil {
+				return c, fmt.Errorf("%s: %w", setting.name, err)
+			}
+		}
+	}
+	return c, c.validate()
+}
+
+func (c Config) validate() error {
+	switch c.Runtime {
+	case "", "auto", "runc", "process":
+	default:
+		return fmt.Errorf("runtime %q: it can be runc, process or auto", c.Runtime)
+	}
+	switch c.Images.Registry {
+	case "", "auto", "off":
+	default:
+		return fmt.Errorf("images.registry %q: it can be auto or off", c.Images.Registry)
+	}
+	if c.DiskBudget != 0 && c.DiskBudget < 1<<30 {
+		return fmt.Errorf("disk_budget %s: an image alone needs more; give 1 GiB at least", humanize.IBytes(uint64(c.DiskBudget)))
+	}
+	return nil
+}
+
+// explain says where in the file a mistake is.
+func explain(err error) error {
+	var strict *toml.StrictMissingError
+	if errors.As(err, &strict) && len(strict.Errors) > 0 {
+		first := strict.Errors[0]
+		row, _ := first.Position()
+		return fmt.Errorf("line %d: there is no setting %s", row, strings.Join(first.Key(), "."))
+	}
+	var decode *toml.DecodeError
+	if errors.As(err, &decode) {
+		row, _ := decode.Position()
+		return fmt.Errorf("line %d: %s", row, decode.Error())
+	}
+	return err
+}
+
+// Duration is a duration written as "15m".
+type Duration time.Duration
+
+// UnmarshalText reads a duration.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil || v <= 0 {
+		return fmt.Errorf("%q is not a duration such as \"15m\"", text)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Size is a number of bytes written as "50 GiB".
+type Size int64
+
+// UnmarshalText reads a size.
+func (s *Size) UnmarshalText(text []byte) error {
+	v, err := humanize.ParseBytes(string(text))
+	if err != nil || v > 1<<60 {
+		return fmt.Errorf("%q is not a size such as \"50 GiB\"", text)
+	}
+	*s = Size(v)
+	return nil
+}

@@ -1,0 +1,310 @@
+//go:build unix
+
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/build"
+	"github.com/gx-dev/gx/remote"
+	"github.com/gx-dev/gx/wire"
+)
+
+// backend answers as the tests want; what it is not asked for stays nil.
+type backend struct {
+	remote.Backend
+	mu     sync.Mutex
+	blobs  map[string][]byte
+	app    *fakeApp
+	build  func(ctx context.Context, req api.BuildRequest, events func(build.Event)) (string, []string, error)
+	attach func(ctx context.Context, conn net.Conn) error
+}
+
+func (b *backend) MissingBlobs(_ context.Context, sums []string) (missing []string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, sum := range sums {
+		if _, ok := b.blobs[sum]; !ok {
+			missing = append(missing, sum)
+		}
+	}
+	return missing, nil
+}
+
+func (b *backend) PutBlob(_ context.Context, sum string, content io.Reader) error {
+	data, err := io.ReadAll(content)
+	if err != nil {
+		return err
+	}
+	if got := sha256.Sum256(data); hex.EncodeToString(got[:]) != sum {
+		return &api.Error{Code: "invalid", Message: "the content is not what its hash says"}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.blobs[sum] = data
+	return nil
+}
+
+func (b *backend) Build(ctx context.Context, req api.BuildRequest, events func(build.Event)) (string, []string, error) {
+	return b.build(ctx, req, events)
+}
+
+func (b *backend) StartApp(_ context.Context, req api.SessionRequest) (remote.App, error) {
+	if req.Manifest.Name == "bad" {
+		return nil, &api.Error{Code: "invalid", Message: "the manifest is bad"}
+	}
+	return b.app, nil
+}
+
+func (b *backend) Attach(ctx context.Context, id string, conn net.Conn) error {
+	if id != "ap-1" {
+		return &api.Error{Code: "not_found", Message: "no app " + id}
+	}
+	return b.attach(ctx, conn)
+}
+
+func (b *backend) Stop(context.Context, bool) error {
+	return &api.Error{Code: "busy", Message: "apps are running"}
+}
+
+func (b *backend) Status(context.Context) (api.Status, error) { panic("a mistake in the host") }
+
+// fakeApp is an app whose end the test awaits.
+type fakeApp struct {
+	events  chan api.SessionMessage
+	stopped chan bool // now
+	once    sync.Once
+}
+
+func (a *fakeApp) Started() api.Started {
+	return api.Started{App: "ap-1", Functions: map[string]string{"f": "fu-1"}}
+}
+func (a *fakeApp) Events(context.Context) <-chan api.SessionMessage { return a.events }
+func (a *fakeApp) Stop(_ context.Context, now bool) error {
+	a.once.Do(func() {
+		a.stopped <- now
+		a.events <- api.SessionMessage{Stopped: &api.Stopped{Reason: "asked"}}
+		close(a.events)
+	})
+	return nil
+}
+
+func serve(t *testing.T) (*backend, *Client) {
+	t.Helper()
+	b := &backend{blobs: map[string][]byte{}, app: &fakeApp{events: make(chan api.SessionMessage, 10), stopped: make(chan bool, 1)}}
+	dir, err := os.MkdirTemp("", "gx-client-") // short: a socket's path has a limit
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "s")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", socket)
+	require.NoError(t, err)
+	life, end := context.WithCancel(context.Background())
+	server := &http.Server{Handler: remote.NewServer(life, b, slog.New(slog.DiscardHandler)), ReadHeaderTimeout: time.Second}
+	served := make(chan struct{})
+	go func() { defer close(served); _ = server.Serve(listener) }()
+	t.Cleanup(func() { end(); _ = server.Close(); <-served })
+	c, err := Dial(t.Context(), "unix://"+socket)
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return b, c
+}
+
+func TestUploadSendsOnlyWhatTheHostLacks(t *testing.T) {
+	b, c := serve(t)
+	texts := map[string]string{}
+	var files []app.File
+	for i := range 50 {
+		text := strings.Repeat(fmt.Sprint(i), i*100)
+		sum := sha256.Sum256([]byte(text))
+		texts[hex.EncodeToString(sum[:])] = text
+		files = append(files, app.File{SHA256: hex.EncodeToString(sum[:]), Size: int64(len(text)), Local: fmt.Sprint(i)})
+	}
+	files = append(files, files[3]) // twice the same content
+	opened := 0
+	var mu sync.Mutex
+	open := func(f app.File) (io.ReadCloser, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		opened++
+		return io.NopCloser(strings.NewReader(texts[f.SHA256])), nil
+	}
+	require.NoError(t, c.Upload(t.Context(), files, open, nil))
+	require.Equal(t, 50, opened)
+	require.Len(t, b.blobs, 50)
+	require.NoError(t, c.Upload(t.Context(), files, open, nil))
+	require.Equal(t, 50, opened, "nothing is sent twice")
+
+	changed := app.File{SHA256: strings.Repeat("0", 64), Size: 1, Local: "changed.py"}
+	err := c.Upload(t.Context(), []app.File{changed}, func(app.File) (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader("x")), nil
+	}, nil)
+	require.ErrorContains(t, err, "changed.py")
+	require.ErrorContains(t, err, "not what its hash says")
+}
+
+func TestBuildTellsEventsAndTheFailingStep(t *testing.T) {
+	b, c := serve(t)
+	b.build = func(_ context.Context, req api.BuildRequest, events func(build.Event)) (string, []string, error) {
+		events(build.Event{Kind: build.EventLog, Data: "hello\n"})
+		if req.Python == "bad" {
+			return "", nil, &build.StepError{Index: 2, Name: "run_commands false", Step: app.Step{File: "a.py", Line: 9}, Code: 1, Log: "no", Err: errors.New("it failed")}
+		}
+		return "im-1", []string{"a note"}, nil
+	}
+	var got []build.Event
+	id, notes, err := c.Build(t.Context(), api.BuildRequest{}, func(e build.Event) { got = append(got, e) })
+	require.NoError(t, err)
+	require.Equal(t, "im-1", id)
+	require.Equal(t, []string{"a note"}, notes)
+	require.Equal(t, "hello\n", got[0].Data)
+
+	_, _, err = c.Build(t.Context(), api.BuildRequest{Python: "bad"}, nil)
+	var e *api.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, &api.StepFailure{Index: 2, Name: "run_commands false", File: "a.py", Line: 9, Code: 1, Log: "no"}, e.Step)
+}
+
+func TestABuildEndsWithItsClient(t *testing.T) {
+	b, c := serve(t)
+	ended := make(chan struct{})
+	b.build = func(ctx context.Context, _ api.BuildRequest, events func(build.Event)) (string, []string, error) {
+		events(build.Event{Kind: build.EventLog})
+		<-ctx.Done()
+		close(ended)
+		return "", nil, ctx.Err()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	_, _, err := c.Build(ctx, api.BuildRequest{}, func(build.Event) { cancel() })
+	require.ErrorIs(t, err, context.Canceled)
+	<-ended
+}
+
+func TestClosingASessionStopsItsApp(t *testing.T) {
+	b, c := serve(t)
+	s, err := c.StartSession(t.Context(), api.SessionRequest{})
+	require.NoError(t, err)
+	require.Equal(t, "ap-1", s.Started().App)
+	b.app.events <- api.SessionMessage{Log: &api.LogLine{Text: "line"}}
+	require.Equal(t, "line", (<-s.Events()).Log.Text)
+	require.NoError(t, s.Close())
+	require.False(t, <-b.app.stopped)
+}
+
+func TestStopIsAnsweredByTheBill(t *testing.T) {
+	b, c := serve(t)
+	s, err := c.StartSession(t.Context(), api.SessionRequest{})
+	require.NoError(t, err)
+	defer s.Close()
+	require.NoError(t, s.Stop(t.Context(), true))
+	require.True(t, <-b.app.stopped)
+	require.Equal(t, "asked", (<-s.Events()).Stopped.Reason)
+	_, open := <-s.Events()
+	require.False(t, open)
+}
+
+func TestErrorsKeepTheirCode(t *testing.T) {
+	_, c := serve(t)
+	var e *api.Error
+	_, err := c.StartSession(t.Context(), api.SessionRequest{Manifest: app.Manifest{Name: "bad"}})
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, "invalid", e.Code)
+	require.ErrorAs(t, c.StopHost(t.Context(), false), &e)
+	require.Equal(t, "busy", e.Code)
+	_, err = c.Status(t.Context())
+	require.ErrorAs(t, err, &e, "a panic in a request must not end the host")
+	require.Equal(t, "internal", e.Code)
+	require.ErrorAs(t, c.StopHost(t.Context(), false), &e)
+}
+
+// echo answers each Input with a Result of the same payload.
+func echo(_ context.Context, conn net.Conn) error {
+	reader, writer := wire.NewReader(conn), wire.NewWriter(conn)
+	defer reader.Close()
+	var joiner wire.Joiner
+	defer joiner.Close()
+	for {
+		f, err := reader.Read()
+		if err != nil {
+			return err
+		}
+		whole, done, err := joiner.Add(f)
+		if err != nil {
+			return err
+		}
+		if !done {
+			continue
+		}
+		whole.Type = wire.Result
+		if whole.File != nil && !writer.Descriptors() {
+			err = wire.Pieces(whole, func(p wire.Frame) error { return writer.Write(p) })
+		} else {
+			err = writer.Write(whole)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func TestAttachedDescriptors(t *testing.T) {
+	for _, way := range []string{"bare", "bridged"} {
+		t.Run(way, func(t *testing.T) {
+			b, c := serve(t)
+			b.attach = echo
+			s, err := c.StartSession(t.Context(), api.SessionRequest{})
+			require.NoError(t, err)
+			defer s.Close()
+			c.unix = way == "bare"
+			file, err := s.Attach(t.Context())
+			require.NoError(t, err)
+			conn, err := net.FileConn(file)
+			require.NoError(t, err)
+			require.NoError(t, file.Close())
+			defer conn.Close()
+			reader, writer := wire.NewReader(conn), wire.NewWriter(conn)
+			defer reader.Close()
+
+			small := wire.Frame{Header: wire.Header{Type: wire.Input, Call: 1}, Body: []byte("small")}
+			require.NoError(t, writer.Write(small))
+			got, err := reader.Read()
+			require.NoError(t, err)
+			require.Equal(t, "small", string(got.Body))
+
+			if way == "bare" {
+				return // package wire tests descriptors over a socket
+			}
+			payload, err := wire.NewFile()
+			require.NoError(t, err)
+			defer payload.Close()
+			text := bytes.Repeat([]byte("0123456789abcdef"), 1<<17) // 2 MiB
+			_, err = payload.Write(text)
+			require.NoError(t, err)
+			large := wire.Frame{Header: wire.Header{Type: wire.Input, Call: 1, Index: 1}, File: payload, FileSize: int64(len(text))}
+			require.NoError(t, writer.Write(large))
+			got, err = reader.Read()
+			require.NoError(t, err)
+			data, err := got.ReadPayload(1 << 30)
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(text, data))
+		})
+	}
+}

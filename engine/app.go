@@ -1,0 +1,270 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/build"
+	"github.com/gx-dev/gx/engine/blob"
+	"github.com/gx-dev/gx/engine/call"
+	"github.com/gx-dev/gx/engine/function"
+	"github.com/gx-dev/gx/engine/logs"
+	"github.com/gx-dev/gx/engine/metering"
+	"github.com/gx-dev/gx/engine/pool"
+	"github.com/gx-dev/gx/engine/source"
+	"github.com/gx-dev/gx/gpu"
+)
+
+// App is a running app.
+type App struct {
+	engine    *Engine
+	id, name  string
+	created   time.Time
+	log       *logs.Log
+	functions []*function.Function
+	byID      map[string]*function.Function
+	started   api.Started
+	meters    []*metering.Meter
+	images    []build.Image
+	trees     []source.Tree
+	events    *events
+	done      chan struct{}
+	lettingGo sync.Once
+
+	mu       sync.Mutex
+	stopping bool
+	reason   string
+	clients  map[closer]struct{}
+	stopped  api.Stopped
+}
+
+// closer ends a client's connection.
+type closer interface{ Close() error }
+
+// StartApp starts an app whose images were built and whose files were uploaded.
+func (e *Engine) StartApp(ctx context.Context, req api.SessionRequest) (_ *App, err error) {
+	end, err := e.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	m := &req.Manifest
+	if err := check(m, req.Images); err != nil {
+		return nil, err
+	}
+	a := &App{
+		engine: e, id: call.NewID("ap"), name: m.Name, created: e.cfg.Clock.Now(), byID: map[string]*function.Function{},
+		done: make(chan struct{}), clients: map[closer]struct{}{}, events: newEvents(),
+	}
+	a.started = api.Started{App: a.id, Functions: map[string]string{}}
+	defer func() {
+		if err != nil {
+			a.letGo()
+		}
+	}()
+	for _, id := range req.Images {
+		image, err := e.images.get(id)
+		if err != nil {
+			return nil, err
+		}
+		a.images = append(a.images, image)
+	}
+	sources := make([]string, len(m.Functions))
+	for i := range m.Functions {
+		if sources[i], err = a.source(ctx, m, &m.Functions[i]); err != nil {
+			return nil, err
+		}
+	}
+	if a.log, err = e.logs.Create(logs.Info{ID: a.id, Name: a.name, Created: a.created}); err != nil {
+		return nil, err
+	}
+	for i := range m.Functions {
+		a.started.Functions[m.Functions[i].Name] = call.NewID("fu")
+	}
+	shared := function.App{ID: a.id, Name: a.name, Functions: a.started.Functions, Log: a.log, Event: a.events.add, Resolve: a.resolve}
+	for i := range m.Functions {
+		a.add(shared, m.Functions[i], sources[i])
+	}
+	e.mu.Lock()
+	closed := e.closed
+	e.apps[a.id] = a
+	e.mu.Unlock()
+	if closed { // Close has not seen the app
+		return nil, errors.Join(ErrClosed, a.Stop(context.WithoutCancel(ctx), true))
+	}
+	return a, nil
+}
+
+// source makes the directory of a function's files.
+func (a *App) source(ctx context.Context, m *app.Manifest, f *app.Function) (string, error) {
+	var mounts []app.Mount
+	for _, i := range f.Mounts {
+		mounts = append(mounts, m.Mounts[i])
+	}
+	root := a.images[f.Image].Root()
+	tree, err := a.engine.sources.Make(ctx, mounts, root.Lower, root.Venv != "")
+	switch {
+	case errors.Is(err, blob.ErrNotFound):
+		return "", at(f, "a file of it was not uploaded: %v", err)
+	case errors.Is(err, source.ErrPath):
+		return "", at(f, "%v", err)
+	case err != nil:
+		return "", fmt.Errorf("preparing the files of function %q: %w", f.Name, err)
+	}
+	a.trees = append(a.trees, tree)
+	return tree.Dir(), nil
+}
+
+// add starts a function.
+func (a *App) add(shared function.App, f app.Function, source string) {
+	e := a.engine
+	need, limits := function.Resources(f, e.ledger)
+	rate := metering.Rate{Function: f.Name, Cores: need.CPU, Memory: need.Memory, Emulated: true}
+	label := ""
+	if cards, err := gpu.ParseAll(f.GPU); err == nil && len(cards) > 0 { // it was checked
+		rate.GPU, rate.GPUs = cards[0].Card, cards[0].Count
+		label = cards[0].Card
+		if cards[0].Count > 1 {
+			label = strconv.Itoa(cards[0].Count) + " × " + label
+		}
+		label += " (emulated)"
+	}
+	meter := metering.New(rate)
+	fn := function.New(e.host, function.Config{
+		ID: shared.Functions[f.Name], App: shared, Spec: f, Image: a.images[f.Image], Source: source,
+		Need: need, Limits: limits, GPU: label, Meter: meter,
+	})
+	a.functions = append(a.functions, fn)
+	a.byID[fn.ID()] = fn
+	a.meters = append(a.meters, meter)
+	if f.CPU.Request > need.CPU || f.Memory.Request > float64(need.Memory>>20)+1 {
+		a.say(f.Name, fmt.Sprintf("it asks for more than this host has, and gets all of it: %.3g cores, %s of memory", need.CPU, pool.Bytes(need.Memory)))
+	}
+}
+
+// say puts gx's own words into the app's log.
+func (a *App) say(function, text string) {
+	if _, err := a.log.Append([]api.LogLine{{Function: function, Stream: logs.System, Text: text}}); err != nil {
+		a.engine.cfg.Log.Error("the app's log cannot be written", "app", a.id, "error", err)
+	}
+}
+
+// resolve finds a function of the app.
+func (a *App) resolve(id string) (call.Target, error) {
+	if f := a.byID[id]; f != nil {
+		return f, nil
+	}
+	return nil, fmt.Errorf("app %s has no function %q", a.id, id)
+}
+
+// ID is the app's id.
+func (a *App) ID() string { return a.id }
+
+// Started tells the ids of the app and its functions.
+func (a *App) Started() api.Started { return a.started }
+
+// Done is closed when the app has ended and nothing of it is left.
+func (a *App) Done() <-chan struct{} { return a.done }
+
+// Stopped is the app's bill, after Done.
+func (a *App) Stopped() api.Stopped {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.stopped
+}
+
+func (a *App) describe() api.App {
+	a.mu.Lock()
+	state := "running"
+	if a.stopping {
+		state = "stopping"
+	}
+	a.mu.Unlock()
+	d := api.App{ID: a.id, Name: a.name, State: state, Created: a.created}
+	for _, f := range a.functions {
+		d.Functions = append(d.Functions, f.Name())
+		d.Containers += len(f.Containers())
+	}
+	return d
+}
+
+// Stop ends the app: calls are cancelled, containers run their exit hooks
+// within a grace period, or with now are killed. It waits until the app has
+// ended. It may be called again, to kill.
+func (a *App) Stop(ctx context.Context, now bool) error {
+	a.stop("the app was stopped", now)
+	select {
+	case <-a.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for app %s to end: %w", a.id, ctx.Err())
+	}
+}
+
+// stop begins to end the app.
+func (a *App) stop(reason string, now bool) {
+	a.mu.Lock()
+	first := !a.stopping
+	a.stopping = true
+	if first {
+		a.reason = reason
+	}
+	a.mu.Unlock()
+	for _, f := range a.functions {
+		f.Stop(reason, now)
+	}
+	if first {
+		// Close waits for done before it waits for tending.
+		a.engine.tending.Go(a.finish)
+	}
+}
+
+// finish sees a stopped app to its end.
+func (a *App) finish() {
+	// A client that does not read must not keep a container from ending.
+	a.mu.Lock()
+	for c := range a.clients {
+		_ = c.Close()
+	}
+	a.mu.Unlock()
+	for _, f := range a.functions {
+		f.Wait()
+	}
+	now := a.engine.cfg.Clock.Now()
+	a.mu.Lock()
+	a.stopped = api.Stopped{Reason: a.reason, Took: now.Sub(a.created).Seconds(), Usage: []api.Usage{}}
+	for _, m := range a.meters {
+		if u := m.Usage(now); u.Containers > 0 || u.Inputs > 0 {
+			a.stopped.Usage = append(a.stopped.Usage, u)
+		}
+	}
+	a.mu.Unlock()
+	a.letGo()
+	a.engine.mu.Lock()
+	delete(a.engine.apps, a.id)
+	a.engine.idle = now
+	a.engine.mu.Unlock()
+	close(a.done)
+	a.events.wake()
+}
+
+// letGo gives back what the app holds.
+func (a *App) letGo() {
+	a.lettingGo.Do(func() {
+		if a.log != nil {
+			a.log.End()
+		}
+		for _, t := range a.trees {
+			t.Release()
+		}
+		for _, i := range a.images {
+			i.Release()
+		}
+	})
+}

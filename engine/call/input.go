@@ -1,0 +1,122 @@
+package call
+
+import (
+	"os"
+	"time"
+
+	"github.com/gx-dev/gx/wire"
+)
+
+// Input is one input of a call, from its coming to its answer. Its owner is the
+// function that it was submitted to, under whose lock everything but the first
+// block is read and written.
+type Input struct {
+	Call  *Call
+	Index uint32
+	Body  []byte   // the payload, or
+	File  *os.File // the file that holds it
+	Size  int64    // bytes in File
+
+	Attempt  uint16    // of the newest attempt, from 1
+	Failures int       // attempts that failed by the user's doing
+	Lost     int       // containers that died while they ran it
+	Since    time.Time // when the attempt began to run; zero while it waits
+	Logged   uint64    // sequence number of the last line that the attempt printed
+	Items    bool      // items of it went to the caller: it cannot be tried again
+	Done     bool      // it was answered, or forgotten; a container may still be at it
+	Recalled bool      // its container was asked to give it back unstarted
+
+	held       int64 // bytes that the input's caller is charged for
+	next, prev *Input
+	list       *List
+}
+
+// Again returns an input that takes this one's place, payload included, while a
+// container is still at this one and will not be listened to.
+func (in *Input) Again() *Input {
+	again := *in
+	again.next, again.prev, again.list = nil, nil, nil
+	again.Done, again.Recalled = false, false
+	in.Done, in.Body, in.File = true, nil, nil
+	return &again
+}
+
+// Frame is the input as it goes to a runner.
+func (in *Input) Frame() wire.Frame {
+	return wire.Frame{
+		Header: wire.Header{Type: wire.Input, Call: in.Call.Number, Index: in.Index, Attempt: in.Attempt},
+		Body:   in.Body, File: in.File, FileSize: in.Size,
+	}
+}
+
+// Drop lets go of the payload. It must not be waiting to be written.
+func (in *Input) Drop() {
+	if in.File != nil {
+		_ = in.File.Close()
+		in.File = nil
+	}
+	in.Body = nil
+}
+
+// List is a list of inputs, in which each is at most once, and which gives any
+// of them up at once. The zero value is empty.
+type List struct {
+	first, last *Input
+	n           int
+}
+
+// Len is how many inputs are in the list.
+func (l *List) Len() int { return l.n }
+
+// Front is the first input, nil if there is none.
+func (l *List) Front() *Input { return l.first }
+
+// Next is the input behind in, nil at the end.
+func (in *Input) Next() *Input { return in.next }
+
+// In reports whether the input is in l.
+func (in *Input) In(l *List) bool { return in.list == l }
+
+// PushBack appends an input that is in no list.
+func (l *List) PushBack(in *Input) {
+	in.list, in.prev, in.next = l, l.last, nil
+	if l.last == nil {
+		l.first = in
+	} else {
+		l.last.next = in
+	}
+	l.last = in
+	l.n++
+}
+
+// PushFront puts an input that is in no list before the others.
+func (l *List) PushFront(in *Input) {
+	in.list, in.prev, in.next = l, nil, l.first
+	if l.first == nil {
+		l.last = in
+	} else {
+		l.first.prev = in
+	}
+	l.first = in
+	l.n++
+}
+
+// Remove takes an input out of the list that it is in, if it is in one.
+func (in *Input) Remove() {
+	l := in.list
+	if l == nil {
+		return
+	}
+	if in.prev == nil {
+		l.first = in.next
+	} else {
+		in.prev.next = in.next
+	}
+	if in.next == nil {
+		l.last = in.prev
+	} else {
+		in.next.prev = in.prev
+	}
+	in.list, in.next, in.prev = nil, nil, nil
+	l.n--
+}

@@ -1,0 +1,308 @@
+// Package engine is what a host does: it keeps what clients upload, has images
+// built, starts apps, runs their functions' inputs in containers, and keeps
+// their output. Its sub-packages each do one of these; this one wires them. It
+// knows nothing of HTTP, TLS or the terminal.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/build"
+	"github.com/gx-dev/gx/engine/blob"
+	"github.com/gx-dev/gx/engine/call"
+	"github.com/gx-dev/gx/engine/clock"
+	"github.com/gx-dev/gx/engine/container"
+	"github.com/gx-dev/gx/engine/function"
+	"github.com/gx-dev/gx/engine/logs"
+	"github.com/gx-dev/gx/engine/pool"
+	"github.com/gx-dev/gx/engine/runner"
+	"github.com/gx-dev/gx/engine/source"
+)
+
+// Errors that callers tell apart.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrInvalid  = errors.New("invalid")
+	ErrClosed   = errors.New("the host is ending")
+)
+
+// Network is how containers reach what the machine reaches.
+type Network interface {
+	Env() []string             // proxy variables and the like, KEY=VALUE
+	Mounts() []container.Mount // CA certificates, pip settings
+}
+
+// Config is what an engine is made of.
+type Config struct {
+	Dir      string // state: blobs, source trees, logs
+	RunDir   string // for as long as the engine runs: the runners' socket
+	Runtime  container.Runtime
+	Images   build.Engine
+	Network  Network // nil = none
+	SDK      func(version string) (dir string, err error)
+	Clock    clock.Clock   // nil = the machine's
+	Capacity pool.Capacity // what all containers together are given; zero values = what the machine has
+	Budget   int64         // bytes of disk for images, blobs and logs together; 0 = 64 GiB
+	Version  string
+	Log      *slog.Logger // nil = none
+}
+
+// Engine is a running engine.
+type Engine struct {
+	cfg      Config
+	blobs    *blob.Store
+	sources  *source.Store
+	logs     *logs.Store
+	registry *call.Registry
+	hub      *runner.Hub
+	ledger   *pool.Ledger
+	images   *imageCache
+	host     *function.Host
+
+	tending sync.WaitGroup // the housekeeper, apps' endings, event feeds
+	closing chan struct{}
+
+	mu     sync.Mutex
+	apps   map[string]*App
+	closed bool
+	busy   int // builds and starts of apps in progress
+	idle   time.Time
+}
+
+// New starts an engine, and clears away what an earlier one left unfinished.
+func New(_ context.Context, cfg Config) (*Engine, error) {
+	if cfg.Clock == nil {
+		cfg.Clock = clock.Real{}
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Budget <= 0 {
+		cfg.Budget = 64 << 30
+	}
+	capacity, err := capacityOf(cfg.Capacity)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		cfg: cfg, registry: call.NewRegistry(cfg.Clock), ledger: pool.NewLedger(capacity),
+		images: newImageCache(cfg.Clock), apps: map[string]*App{}, closing: make(chan struct{}), idle: cfg.Clock.Now(),
+	}
+	if e.blobs, err = blob.Open(filepath.Join(cfg.Dir, "blobs"), cfg.Clock); err != nil {
+		return nil, err
+	}
+	if e.sources, err = source.Open(filepath.Join(cfg.Dir, "trees"), e.blobs, cfg.Clock); err != nil {
+		return nil, err
+	}
+	if e.logs, err = logs.Open(filepath.Join(cfg.Dir, "logs"), logs.Options{Clock: cfg.Clock, MaxBytes: min(1<<30, cfg.Budget/8)}); err != nil {
+		return nil, err
+	}
+	runners := filepath.Join(cfg.RunDir, "runners")
+	if err := os.RemoveAll(runners); err != nil {
+		return nil, fmt.Errorf("removing an earlier host's runtime directory: %w", err)
+	}
+	if e.hub, err = runner.Listen(runners, cfg.Log); err != nil {
+		return nil, err
+	}
+	cores := max(2, int(capacity.CPU))
+	e.host = &function.Host{
+		Runtime: cfg.Runtime, Hub: e.hub, Ledger: e.ledger, Registry: e.registry, Clock: cfg.Clock, Log: cfg.Log,
+		Starts: make(chan struct{}, cores), SDK: cfg.SDK, Reclaim: e.reclaim, Probe: min(cores, 8),
+	}
+	if cfg.Network != nil {
+		e.host.Env, e.host.Mounts = cfg.Network.Env(), cfg.Network.Mounts()
+	}
+	e.tending.Go(e.housekeep)
+	return e, nil
+}
+
+// Close ends every app, at the latest when ctx ends, and waits until nothing of
+// the engine is left running. Runtime and Images belong to the caller.
+func (e *Engine) Close(ctx context.Context) error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	e.closed = true
+	apps := e.list()
+	e.mu.Unlock()
+	for _, a := range apps {
+		a.stop("the host is ending", false)
+	}
+	for _, a := range apps {
+		select {
+		case <-a.done:
+		case <-ctx.Done():
+			a.stop("the host is ending", true)
+			<-a.done
+		}
+	}
+	close(e.closing)
+	err := e.hub.Close()
+	e.tending.Wait()
+	e.images.close()
+	e.registry.Close()
+	return err
+}
+
+// list is the apps, the oldest first. mu is held.
+func (e *Engine) list() []*App {
+	apps := make([]*App, 0, len(e.apps))
+	for _, a := range e.apps {
+		apps = append(apps, a)
+	}
+	slices.SortFunc(apps, func(a, b *App) int { return a.created.Compare(b.created) })
+	return apps
+}
+
+// begin notes that something is going on; the returned function that it is over.
+func (e *Engine) begin() (end func(), err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, ErrClosed
+	}
+	e.busy++
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.busy--
+		e.idle = e.cfg.Clock.Now()
+	}, nil
+}
+
+// IdleSince is since when there has been no app, build or call; false = there
+// is one.
+func (e *Engine) IdleSince() (time.Time, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.idle, e.busy == 0 && len(e.apps) == 0
+}
+
+// MissingBlobs returns those of the hashes whose content is not here.
+func (e *Engine) MissingBlobs(ctx context.Context, sums []string) ([]string, error) {
+	missing, err := e.blobs.Missing(ctx, sums)
+	if errors.Is(err, blob.ErrName) {
+		err = fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return missing, err
+}
+
+// PutBlob stores a content under its hash.
+func (e *Engine) PutBlob(ctx context.Context, sha256 string, r io.Reader) error {
+	end, err := e.begin()
+	if err != nil {
+		return err
+	}
+	defer end()
+	err = e.blobs.Put(ctx, sha256, r)
+	if errors.Is(err, blob.ErrName) || errors.Is(err, blob.ErrMismatch) || errors.Is(err, blob.ErrTooLarge) {
+		err = fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return err
+}
+
+// Apps lists the apps that are running, the oldest first.
+func (e *Engine) Apps() []api.App {
+	e.mu.Lock()
+	apps := e.list()
+	e.mu.Unlock()
+	list := make([]api.App, len(apps))
+	for i, a := range apps {
+		list[i] = a.describe()
+	}
+	return list
+}
+
+// App finds a running app by its id, or the newest by its name.
+func (e *Engine) App(idOrName string) (*App, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if a := e.apps[idOrName]; a != nil {
+		return a, nil
+	}
+	apps := e.list()
+	for i := len(apps) - 1; i >= 0; i-- {
+		if apps[i].name == idOrName && idOrName != "" {
+			return apps[i], nil
+		}
+	}
+	return nil, fmt.Errorf("no app %q is running: %w", idOrName, ErrNotFound)
+}
+
+// StopApp ends an app and waits for it.
+func (e *Engine) StopApp(ctx context.Context, idOrName string, now bool) error {
+	a, err := e.App(idOrName)
+	if err != nil {
+		return err
+	}
+	return a.Stop(ctx, now)
+}
+
+// Containers lists the containers of all apps.
+func (e *Engine) Containers() []api.Container {
+	e.mu.Lock()
+	apps := e.list()
+	e.mu.Unlock()
+	var list []api.Container
+	for _, a := range apps {
+		for _, f := range a.functions {
+			list = append(list, f.Containers()...)
+		}
+	}
+	return list
+}
+
+// reclaim ends the container that has been idle longest, of any function but
+// the one that is short of room.
+func (e *Engine) reclaim(for_ *function.Function) {
+	e.mu.Lock()
+	apps := e.list()
+	e.mu.Unlock()
+	var victim *function.Function
+	var oldest time.Time
+	for _, a := range apps {
+		for _, f := range a.functions {
+			if f == for_ {
+				continue
+			}
+			if since, ok := f.IdleSince(); ok && (victim == nil || since.Before(oldest)) {
+				victim, oldest = f, since
+			}
+		}
+	}
+	if victim != nil {
+		victim.Retire("its room is needed by another function")
+	}
+}
+
+// Logs passes on an app's log: what there is, and with q.Follow what comes,
+// until the app or ctx ends.
+func (e *Engine) Logs(ctx context.Context, appIDOrName string, q logs.Query, fn func(api.LogLine) error) error {
+	l, err := e.logs.Find(appIDOrName)
+	if err != nil {
+		if errors.Is(err, logs.ErrNotFound) {
+			err = fmt.Errorf("%w: %w", ErrNotFound, err)
+		}
+		return err
+	}
+	return l.Read(ctx, q, func(lines []api.LogLine) error {
+		for _, line := range lines {
+			if err := fn(line); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,343 @@
+package function
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/engine/call"
+	"github.com/gx-dev/gx/engine/logs"
+	"github.com/gx-dev/gx/engine/output"
+	"github.com/gx-dev/gx/wire"
+)
+
+// maxBatch is how many frames are handled together: more would only make
+// callers wait.
+const maxBatch = 256
+
+// serve reads the runner's frames until the connection ends.
+func (m *member) serve() {
+	for m.broke == nil {
+		f, err := m.conn.Read()
+		if err != nil {
+			m.noteBroken(err)
+			return
+		}
+		m.batch = append(m.batch[:0], f)
+		for len(m.batch) < maxBatch && m.conn.More() {
+			if f, err = m.conn.Read(); err != nil {
+				break // it comes again
+			}
+			m.batch = append(m.batch, f)
+		}
+		m.handle(m.batch)
+		clear(m.batch)
+	}
+}
+
+// noteBroken remembers an error that is more than the end of a connection.
+func (m *member) noteBroken(err error) {
+	if errors.Is(err, wire.ErrProtocol) && m.broke == nil {
+		m.broke = err
+	}
+}
+
+// handle takes frames of a runner that is ready.
+func (m *member) handle(frames []wire.Frame) {
+	m.answers = m.answers[:0]
+	for _, f := range frames {
+		if f.Mine() || f.Type == wire.Request {
+			if err := m.caller.Handle(f); err != nil {
+				m.noteBroken(err)
+				break
+			}
+			continue
+		}
+		switch f.Type {
+		case wire.Result, wire.Error, wire.Item:
+			whole, ok, err := m.joiner.Add(f)
+			if err != nil {
+				m.noteBroken(err)
+			} else if ok {
+				m.answers = append(m.answers, whole)
+			}
+		case wire.Bye:
+			m.bye = true
+		default:
+			m.noteBroken(fmt.Errorf("%w: a runner sent a %v frame", wire.ErrProtocol, f.Type))
+		}
+	}
+	m.caller.Settle()
+	if len(m.answers) > 0 {
+		m.answered(m.answers)
+		clear(m.answers)
+	}
+}
+
+// answered delivers answers, and gives the container more to do.
+func (m *member) answered(frames []wire.Frame) {
+	f := m.f
+	// What the inputs printed comes before their answers.
+	m.capture.Drain(f.cfg.Spec.Concurrency == 1)
+	out := make([]call.Answer, 0, len(frames))
+	var done, failed, measured int
+	var ran time.Duration
+	var retries []retry
+	f.mu.Lock()
+	now := f.host.Clock.Now()
+	for _, fr := range frames {
+		in := m.inputs[key{fr.Call, fr.Index}]
+		if in == nil || in.Attempt != fr.Attempt || fr.Type == wire.Item && in.Done {
+			closeFile(fr)
+			continue
+		}
+		if in.Logged > 0 {
+			fr.Flags |= wire.FlagLogged
+			fr.Logged = in.Logged
+		}
+		if fr.Type == wire.Item {
+			in.Items = true
+			out = append(out, call.Answer{Input: in, Frame: fr})
+			continue
+		}
+		began := in.Since
+		m.release(in, now)
+		if in.Recalled && fr.Type == wire.Error && recalled(fr) {
+			closeFile(fr)
+			in.Attempt--
+			if in.Done {
+				in.Drop()
+			} else {
+				f.queue.PushFront(in)
+			}
+			continue
+		}
+		measured++
+		if !began.IsZero() {
+			ran += now.Sub(began)
+		}
+		if in.Done { // cancelled, or overdue: it was answered before
+			closeFile(fr)
+			in.Drop()
+			continue
+		}
+		if fr.Type == wire.Error {
+			if delay, ok := f.retryDelay(in); ok {
+				retries = append(retries, f.retryLater(in, delay, fr))
+				continue
+			}
+			failed++
+		}
+		done++
+		in.Done = true
+		out = append(out, call.Answer{Input: in, Frame: fr})
+	}
+	m.measure(measured, ran, now)
+	m.served = m.served || done > 0
+	m.refill(now)
+	spent := f.cfg.Spec.MaxInputs > 0 && m.taken >= f.cfg.Spec.MaxInputs && len(m.inputs) == 0
+	if len(m.inputs) == 0 {
+		m.idle = now
+	}
+	look := len(m.inputs) == 0 && f.timer == nil // nobody would notice that it stays idle
+	f.mu.Unlock()
+
+	m.conn.Flush()
+	if done > 0 {
+		f.cfg.Meter.Inputs(done, failed)
+	}
+	call.Deliver(out)
+	for i := range out {
+		if out[i].Input.Done {
+			out[i].Input.Drop()
+		}
+	}
+	for _, r := range retries {
+		f.sayRetry(m, r)
+	}
+	if spent {
+		m.stop("it has taken all the inputs that it may take", f.grace())
+	}
+	if look || spent {
+		f.kick()
+	}
+}
+
+func closeFile(f wire.Frame) {
+	if f.File != nil {
+		_ = f.File.Close()
+	}
+}
+
+// release takes an input off the container, which begins the next. f.mu is held.
+func (m *member) release(in *call.Input, now time.Time) {
+	delete(m.inputs, key{in.Call.Number, in.Index})
+	in.Remove()
+	for m.waiting.Len() > 0 && m.running.Len() < m.f.cfg.Spec.Concurrency {
+		next := m.waiting.Front()
+		next.Remove()
+		m.begin(next, now)
+	}
+}
+
+// recalled reports whether an Error says that an input was given back before it
+// began: the runner answers so when it is asked to cancel one.
+func recalled(f wire.Frame) bool {
+	e, _, err := wire.DecodeError(f.Body)
+	return err == nil && (e.Type == "InputCancellation" || e.Type == "gx.exception.InputCancellation")
+}
+
+// stallAfter is how long a container may be silent before the inputs that it
+// has ahead are given to others.
+const stallAfter = 50 * time.Millisecond
+
+// stalled looks after inputs that a container has ahead: they were given to it
+// because inputs took microseconds, but the one it is at takes long.
+func (m *member) stalled() {
+	f := m.f
+	f.mu.Lock()
+	m.stall = nil
+	if m.waiting.Len() == 0 {
+		f.mu.Unlock()
+		return
+	}
+	now := f.host.Clock.Now()
+	if silent := now.Sub(m.busy); silent < stallAfter {
+		m.stall = f.host.Clock.AfterFunc(stallAfter-silent, m.stalled)
+		f.mu.Unlock()
+		return
+	}
+	for in := m.waiting.Front(); in != nil; in = in.Next() {
+		if !in.Recalled && !in.Done {
+			in.Recalled = true
+			m.conn.Queue(cancelFrame(in, "recalled"))
+		}
+	}
+	// One input took at least as long as this.
+	f.meter.Add(1, now.Sub(m.busy))
+	f.window = f.cfg.Spec.Concurrency
+	f.mu.Unlock()
+	m.conn.Flush()
+	f.kick()
+}
+
+// lines takes what the container printed. It is called with the capture's lock
+// held, so f.mu must not be held by who calls the capture.
+func (m *member) lines(printed []output.Line) {
+	f := m.f
+	now := f.host.Clock.Now()
+	list := make([]api.LogLine, len(printed))
+	owners := make([]*call.Input, len(printed))
+	f.mu.Lock()
+	for i, l := range printed {
+		list[i] = api.LogLine{Time: now, Function: f.Name(), Container: m.id, Stream: logs.Stdout, Text: l.Text, Partial: l.Partial}
+		if l.Stderr {
+			list[i].Stream = logs.Stderr
+		}
+		var c *call.Call
+		switch {
+		case l.Tag.Set:
+			owners[i] = m.inputs[key{l.Tag.Call, l.Tag.Index}]
+			c = m.calls[l.Tag.Call]
+			list[i].Input = l.Tag.Index
+		case f.cfg.Spec.Concurrency == 1:
+			if in := m.running.Front(); in != nil {
+				owners[i], c = in, in.Call
+				list[i].Input = in.Index
+			}
+		}
+		if c != nil {
+			list[i].Call = c.ID
+		} else {
+			list[i].Input = 0
+		}
+		m.tail = append(m.tail, l.Text)
+	}
+	if n := len(m.tail); n > tailSize {
+		m.tail = append(m.tail[:0], m.tail[n-tailSize:]...)
+	}
+	f.mu.Unlock()
+	last, err := f.cfg.App.Log.Append(list)
+	if err != nil {
+		f.log.Error("the app's log cannot be written", "error", err)
+	}
+	f.mu.Lock()
+	for i, in := range owners {
+		if in != nil {
+			if err != nil {
+				in.Logged = last
+			} else {
+				in.Logged = list[i].Seq
+			}
+		}
+	}
+	f.mu.Unlock()
+}
+
+// retry is an input that will be tried again, for telling the user.
+type retry struct {
+	call              string
+	index             uint32
+	attempt, failures int
+	delay             time.Duration
+	cause             string
+}
+
+// retryDelay is how long to wait before an input that failed by the user's
+// doing is tried again; false = it is not. f.mu is held.
+func (f *Function) retryDelay(in *call.Input) (time.Duration, bool) {
+	r := f.cfg.Spec.Retries
+	if in.Failures >= r.Max || in.Items || f.closing {
+		return 0, false
+	}
+	delay := r.Initial
+	if r.Factor > 0 {
+		delay *= math.Pow(r.Factor, float64(in.Failures))
+	}
+	if r.Longest > 0 {
+		delay = min(delay, r.Longest)
+	}
+	in.Failures++
+	return seconds(max(delay, 0), 0), true
+}
+
+// retryLater puts an input back into the queue after a delay. f.mu is held.
+func (f *Function) retryLater(in *call.Input, delay time.Duration, cause wire.Frame) retry {
+	r := retry{call: in.Call.ID, index: in.Index, attempt: int(in.Attempt), failures: in.Failures, delay: delay}
+	if e, _, err := wire.DecodeError(cause.Body); err == nil && cause.Type == wire.Error {
+		r.cause = e.Type + ": " + e.Message
+	}
+	closeFile(cause)
+	f.delayed[in] = f.host.Clock.AfterFunc(delay, func() { f.due(in) })
+	return r
+}
+
+// due brings a delayed input back.
+func (f *Function) due(in *call.Input) {
+	f.mu.Lock()
+	_, waits := f.delayed[in]
+	if waits {
+		delete(f.delayed, in)
+		f.queue.PushBack(in)
+	}
+	f.mu.Unlock()
+	f.kick()
+}
+
+func (f *Function) sayRetry(m *member, r retry) {
+	f.say(m.id, r.call, r.index, "attempt %d of %s failed (%s); it is tried again in %v (retry %d of %d)",
+		r.attempt, f.Name(), short(r.cause), r.delay, r.failures, f.cfg.Spec.Retries.Max)
+}
+
+// short cuts a text for one line.
+func short(s string) string {
+	const most = 200
+	for i, c := range s {
+		if c == '\n' || i >= most {
+			return s[:i] + "..."
+		}
+	}
+	return s
+}

@@ -1,0 +1,350 @@
+// Package function runs the inputs of one function: it keeps their queue, its
+// containers, and hands inputs from the one to the others. It knows calls only
+// as what inputs belong to, and connections only by their writers.
+//
+// # Who does what
+//
+// The goroutine that brings inputs (that of a client's connection) hands them
+// to containers that have room, and writes them there itself; the goroutine
+// that reads a runner's answers delivers them, and refills that runner from the
+// queue. Nothing is handed from goroutine to goroutine on that way; one mutex
+// per function guards the queue and who has what, and nothing is written or
+// read while it is held. Each container has one goroutine for its life, and
+// each function one that starts and stops containers.
+package function
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/build"
+	"github.com/gx-dev/gx/engine/call"
+	"github.com/gx-dev/gx/engine/clock"
+	"github.com/gx-dev/gx/engine/container"
+	"github.com/gx-dev/gx/engine/logs"
+	"github.com/gx-dev/gx/engine/metering"
+	"github.com/gx-dev/gx/engine/pool"
+	"github.com/gx-dev/gx/engine/runner"
+	"github.com/gx-dev/gx/wire"
+)
+
+// Host is what all functions of a host share.
+type Host struct {
+	Runtime  container.Runtime
+	Hub      *runner.Hub
+	Ledger   *pool.Ledger
+	Registry *call.Registry
+	Clock    clock.Clock
+	Log      *slog.Logger
+	Starts   chan struct{}     // holds a value for each container that is being started
+	Env      []string          // of every container: the network's
+	Mounts   []container.Mount // of every container
+	SDK      func(version string) (dir string, err error)
+	// Reclaim ends an idle container of another function, if there is one.
+	Reclaim func(for_ *Function)
+	Probe   int // containers started for inputs of unknown duration
+}
+
+// App is the app that a function is part of.
+type App struct {
+	ID, Name  string
+	Functions map[string]string // names to ids
+	Log       *logs.Log
+	Event     func(api.SessionMessage) // told of containers and waiting; never blocks
+	Resolve   func(function string) (call.Target, error)
+}
+
+// Config is one function.
+type Config struct {
+	ID     string
+	App    App
+	Spec   app.Function
+	Image  build.Image     // pinned until the function is closed
+	Source string          // directory of the user's files; "" = none
+	Need   pool.Capacity   // what one container is set aside
+	Limits Limits          // what one container is held to
+	GPU    string          // what a user is told of the cards; "" = none
+	Cards  string          // the card's name, for the environment
+	Meter  *metering.Meter //
+}
+
+// Limits hold one container; zero values are no limit, or the runtime's own.
+type Limits struct {
+	CPU    float64
+	Memory int64
+	Disk   int64
+}
+
+// Function is a running function.
+type Function struct {
+	host *Host
+	cfg  Config
+	log  *slog.Logger
+
+	kicks   chan struct{} // room for one: look at the pool
+	cancel  context.CancelFunc
+	ctx     context.Context
+	loop    sync.WaitGroup // the control goroutine
+	serving sync.WaitGroup // the containers' goroutines
+
+	mu       sync.Mutex
+	queue    call.List
+	delayed  map[*call.Input]clock.Timer // waiting for their next attempt
+	members  []*member                   // in the order of their starts
+	meter    pool.Meter                  // of one input
+	startup  pool.Meter                  // of one start
+	window   int                         // inputs that a container may have at once
+	timer    clock.Timer                 // looks at the pool again
+	health   health
+	short    string // what a container last waited for
+	told     api.Waiting
+	toldAt   time.Time
+	closing  bool
+	stopping string // why it is closing
+}
+
+// New makes a function and starts its control goroutine. Close it.
+func New(host *Host, cfg Config) *Function {
+	if cfg.Spec.Concurrency < 1 {
+		cfg.Spec.Concurrency = 1
+	}
+	f := &Function{
+		host: host, cfg: cfg, kicks: make(chan struct{}, 1), delayed: map[*call.Input]clock.Timer{},
+		log:    host.Log.With("app", cfg.App.ID, "function", cfg.Spec.Name),
+		window: cfg.Spec.Concurrency,
+	}
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	f.loop.Go(f.control)
+	if cfg.Spec.Scaling.Min > 0 {
+		f.kick()
+	}
+	return f
+}
+
+// ID is the function's id.
+func (f *Function) ID() string { return f.cfg.ID }
+
+// Name implements call.Target.
+func (f *Function) Name() string { return f.cfg.Spec.Name }
+
+// Accepts implements call.Target.
+func (f *Function) Accepts(open wire.OpenBody) error {
+	if len(open.Params) > 0 {
+		return fmt.Errorf("%s: this host does not take class parameters yet", f.Name())
+	}
+	if !f.cfg.Spec.Class {
+		if open.Method != "" {
+			return fmt.Errorf("%s is a function, it has no method %q", f.Name(), open.Method)
+		}
+		return nil
+	}
+	for _, m := range f.cfg.Spec.Methods {
+		if m.Name == open.Method {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s has no method %q", f.Name(), open.Method)
+}
+
+// Submit implements call.Target.
+func (f *Function) Submit(inputs []*call.Input) {
+	var out []call.Answer
+	var touched []*member
+	f.mu.Lock()
+	now := f.host.Clock.Now()
+	flowing := f.queue.Len() == 0
+	for _, in := range inputs {
+		if answer, refused := f.refuse(in, now); refused {
+			out = append(out, answer)
+			continue
+		}
+		if f.queue.Len() == 0 {
+			if m := f.pick(in); m != nil {
+				m.assign(in, now)
+				if len(touched) == 0 || touched[len(touched)-1] != m {
+					touched = append(touched, m)
+				}
+				continue
+			}
+		}
+		f.queue.PushBack(in)
+	}
+	// A queue that was there before is looked at regularly.
+	short := flowing && f.queue.Len() > 0
+	f.mu.Unlock()
+	for _, m := range touched {
+		m.conn.Flush()
+	}
+	f.deliver(out)
+	if short {
+		f.kick()
+	}
+}
+
+// refuse answers an input that the function cannot take now. mu is held.
+func (f *Function) refuse(in *call.Input, now time.Time) (call.Answer, bool) {
+	if f.closing {
+		return f.give(in, wire.FailBody{Kind: wire.FailCancelled, Message: fmt.Sprintf("%s takes no more inputs: %s", f.Name(), f.stopping)}), true
+	}
+	if f.health.broken != nil && now.Before(f.health.hold) {
+		return f.broken(in), true
+	}
+	return call.Answer{}, false
+}
+
+// give makes the last answer of an input that no container answers. mu is held.
+func (f *Function) give(in *call.Input, body wire.FailBody) call.Answer {
+	in.Done = true
+	return call.Fail(in, body)
+}
+
+// deliver gives answers that the function itself made to the callers. It does
+// not wait for them: it may be a caller's own reading that has led here.
+func (f *Function) deliver(answers []call.Answer) {
+	if len(answers) == 0 {
+		return
+	}
+	f.cfg.Meter.Inputs(len(answers), len(answers))
+	call.DeliverNow(answers)
+}
+
+// pick finds the container to give an input to: of those that have room the
+// one that has least to do, and of several the oldest. mu is held.
+func (f *Function) pick(in *call.Input) *member {
+	var best *member
+	for _, m := range f.members {
+		if m.room() && (best == nil || m.load() < best.load()) && !m.has(in) {
+			best = m
+		}
+	}
+	return best
+}
+
+// fill hands queued inputs to containers that have room. mu is held.
+func (f *Function) fill(now time.Time) (touched []*member) {
+	for in := f.queue.Front(); in != nil && f.room(); {
+		next := in.Next()
+		if m := f.pick(in); m != nil {
+			in.Remove()
+			m.assign(in, now)
+			if len(touched) == 0 || touched[len(touched)-1] != m {
+				touched = append(touched, m)
+			}
+		}
+		in = next
+	}
+	return touched
+}
+
+// room reports whether a container has room. mu is held.
+func (f *Function) room() bool {
+	for _, m := range f.members {
+		if m.room() {
+			return true
+		}
+	}
+	return false
+}
+
+// Cancel implements call.Target.
+func (f *Function) Cancel(c *call.Call, index uint32, terminate bool) {
+	var out []call.Answer
+	var touched, victims []*member
+	mine := func(in *call.Input) bool { return in.Call == c && (index == wire.AllInputs || in.Index == index) }
+	body := wire.FailBody{Kind: wire.FailCancelled, Message: "the call was cancelled"}
+	f.mu.Lock()
+	for in := f.queue.Front(); in != nil; {
+		next := in.Next()
+		if mine(in) {
+			in.Remove()
+			out = append(out, f.give(in, body))
+		}
+		in = next
+	}
+	for in, timer := range f.delayed {
+		if mine(in) {
+			timer.Stop()
+			delete(f.delayed, in)
+			out = append(out, f.give(in, body))
+		}
+	}
+	for _, m := range f.members {
+		hit := false
+		for _, in := range m.inputs {
+			if mine(in) && !in.Done {
+				hit = true
+				m.conn.Queue(cancelFrame(in, "cancelled"))
+				out = append(out, f.give(in, body))
+			}
+		}
+		if hit {
+			touched = append(touched, m)
+			if terminate {
+				victims = append(victims, m)
+			}
+		}
+	}
+	f.mu.Unlock()
+	for _, m := range touched {
+		m.conn.Flush()
+	}
+	f.deliver(out)
+	for _, m := range victims {
+		m.kill("its call was cancelled")
+	}
+}
+
+func cancelFrame(in *call.Input, reason string) wire.Frame {
+	fr, _ := wire.JSON(wire.Cancel, in.Call.Number, in.Index, wire.CancelBody{Reason: reason}) // cannot fail: a short text
+	fr.Attempt = in.Attempt
+	return fr
+}
+
+// say puts gx's own words into the app's log.
+func (f *Function) say(container, call string, input uint32, format string, args ...any) {
+	line := api.LogLine{Function: f.Name(), Container: container, Call: call, Input: input, Stream: logs.System, Text: fmt.Sprintf(format, args...)}
+	if _, err := f.cfg.App.Log.Append([]api.LogLine{line}); err != nil {
+		f.log.Error("the app's log cannot be written", "error", err)
+	}
+}
+
+// Busy reports whether the function has inputs.
+func (f *Function) Busy() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.queue.Len() > 0 || len(f.delayed) > 0 {
+		return true
+	}
+	for _, m := range f.members {
+		if m.load() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Containers lists the function's containers.
+func (f *Function) Containers() []api.Container {
+	f.mu.Lock()
+	members := append([]*member(nil), f.members...)
+	list := make([]api.Container, len(members))
+	for i, m := range members {
+		list[i] = api.Container{
+			ID: m.id, App: f.cfg.App.ID, AppName: f.cfg.App.Name, Function: f.Name(), State: m.state.String(), Started: m.began, Running: m.running.Len(),
+		}
+	}
+	f.mu.Unlock()
+	for i, m := range members {
+		if c := m.container.Load(); c != nil {
+			if stats, err := (*c).Stats(); err == nil {
+				list[i].Memory, list[i].CPU = stats.Memory, stats.CPU.Seconds()
+			}
+		}
+	}
+	return list
+}

@@ -1,0 +1,162 @@
+package engine
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/engine/blob"
+	"github.com/gx-dev/gx/engine/source"
+	"github.com/gx-dev/gx/gpu"
+)
+
+// Limits of a manifest.
+const (
+	maxFunctions   = 1000
+	maxSteps       = 1000
+	maxName        = 128
+	maxConcurrency = 1000
+	maxRetries     = 10
+	maxEnv         = 1000
+	maxEnvBytes    = 64 << 10 // of one variable
+	maxTime        = 30 * 24 * 3600
+)
+
+var (
+	// nameRule is what apps and functions may be called: a function's name is
+	// a Python path, a method's class before a dot.
+	nameRule = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.<>-]*$`)
+	envRule  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+)
+
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
+}
+
+// check says what is wrong with a manifest, in a user's words.
+func check(m *app.Manifest, images []string) error {
+	switch {
+	case m.Version > app.ManifestVersion:
+		return invalid("the app was written by an SDK (%s) that is newer than this host; update the host", m.SDK)
+	case m.Version < app.ManifestVersion:
+		return invalid("the app was written by an SDK (%s) that is older than this host; update the SDK", m.SDK)
+	case m.Name != "" && (len(m.Name) > maxName || !nameRule.MatchString(m.Name)):
+		return invalid("%.150q cannot be an app's name: letters, digits, dots, dashes and underscores, at most %d of them", m.Name, maxName)
+	case len(m.Functions) > maxFunctions:
+		return invalid("the app has %d functions; at most %d are allowed", len(m.Functions), maxFunctions)
+	case len(images) != len(m.Images):
+		return invalid("the app has %d images, but %d were built", len(m.Images), len(images))
+	}
+	names := map[string]bool{}
+	for i := range m.Functions {
+		f := &m.Functions[i]
+		if names[f.Name] {
+			return at(f, "there are two functions of this name in the app")
+		}
+		names[f.Name] = true
+		if err := checkFunction(f, len(m.Images), len(m.Mounts)); err != nil {
+			return err
+		}
+	}
+	for _, mount := range m.Mounts {
+		if err := checkFiles(mount.Files); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// at is an error about a function, with where it is.
+func at(f *app.Function, format string, args ...any) error {
+	where := ""
+	if f.File != "" {
+		where = fmt.Sprintf(" (%s, line %d)", f.File, f.Line)
+	}
+	return invalid("function %.150q%s: %s", f.Name, where, fmt.Sprintf(format, args...))
+}
+
+func checkFunction(f *app.Function, images, mounts int) error {
+	switch {
+	case len(f.Name) > maxName || !nameRule.MatchString(f.Name):
+		return at(f, "this cannot be a function's name: at most %d letters, digits, dots and underscores", maxName)
+	case len(f.Payload) == 0 && (f.Module == "" || f.Qualname == ""):
+		return at(f, "it says neither where it is defined nor what it is")
+	case f.Image < 0 || f.Image >= images:
+		return at(f, "it has no image")
+	case f.CPU.Request < 0 || f.CPU.Max < 0 || f.CPU.Max > 0 && f.CPU.Max < f.CPU.Request:
+		return at(f, "cpu=%v with a limit of %v: the limit must not be below the request, nor one of them below 0", f.CPU.Request, f.CPU.Max)
+	case f.Memory.Request < 0 || f.Memory.Max < 0 || f.Memory.Max > 0 && f.Memory.Max < f.Memory.Request:
+		return at(f, "memory=%v with a limit of %v (MiB): the limit must not be below the request, nor one of them below 0", f.Memory.Request, f.Memory.Max)
+	case f.Memory.Max > 0 && f.Memory.Max < 16:
+		return at(f, "a memory limit of %v MiB is too little for Python; memory is given in MiB", f.Memory.Max)
+	case f.Disk < 0:
+		return at(f, "ephemeral_disk=%d: it must not be below 0", f.Disk)
+	case f.Timeout < 0 || f.Timeout > maxTime || f.StartupTimeout < 0 || f.StartupTimeout > maxTime:
+		return at(f, "timeout=%v, startup_timeout=%v: they must be between 0 and %d seconds", f.Timeout, f.StartupTimeout, maxTime)
+	case f.Retries.Max < 0 || f.Retries.Max > maxRetries || f.Retries.Initial < 0 || f.Retries.Initial > 3600 || f.Retries.Longest < 0 || f.Retries.Longest > 3600 || f.Retries.Factor < 0 || f.Retries.Factor > 100:
+		return at(f, "retries: at most %d, with delays of at most an hour", maxRetries)
+	case f.Scaling.Min < 0 || f.Scaling.Max < 0 || f.Scaling.Buffer < 0 || f.Scaling.Window < 0 || f.Scaling.Window > maxTime:
+		return at(f, "min_containers, max_containers, buffer_containers and scaledown_window must not be below 0")
+	case f.Scaling.Max > 0 && f.Scaling.Min > f.Scaling.Max:
+		return at(f, "min_containers=%d is more than max_containers=%d", f.Scaling.Min, f.Scaling.Max)
+	case f.Concurrency < 0 || f.Concurrency > maxConcurrency:
+		return at(f, "%d inputs at once in one container; at most %d are allowed", f.Concurrency, maxConcurrency)
+	case f.MaxInputs < 0:
+		return at(f, "max_inputs=%d: it must not be below 0", f.MaxInputs)
+	case f.Network != "" && f.Network != "none":
+		return at(f, "network %q is not known", f.Network)
+	case len(f.Env) > maxEnv:
+		return at(f, "it has %d environment variables; at most %d are allowed", len(f.Env), maxEnv)
+	case f.Class && len(f.Methods) == 0:
+		return at(f, "the class has no method; put @method() on one")
+	}
+	for _, i := range f.Mounts {
+		if i < 0 || i >= mounts {
+			return at(f, "it names a set of files that the app does not have")
+		}
+	}
+	for k, v := range f.Env {
+		if !envRule.MatchString(k) || len(v) > maxEnvBytes || strings.ContainsRune(v, 0) {
+			return at(f, "the environment variable %.50q: its name must be letters, digits and underscores, its value at most %d bytes without a NUL", k, maxEnvBytes)
+		}
+	}
+	if _, err := gpu.ParseAll(f.GPU); err != nil {
+		return at(f, "%v", err)
+	}
+	return nil
+}
+
+func checkFiles(files []app.File) error {
+	if len(files) > source.MaxFiles {
+		return invalid("%d files are to be mounted; at most %d are allowed", len(files), source.MaxFiles)
+	}
+	for _, f := range files {
+		if err := source.CheckPath(f.Remote); err != nil {
+			return invalid("%v", err)
+		}
+		if !blob.Valid(f.SHA256) || f.Local != "" {
+			return invalid("the file %s comes without its hash", f.Remote)
+		}
+	}
+	return nil
+}
+
+// checkImage says what is wrong with a recipe. What its steps mean is the
+// builder's to say.
+func checkImage(image *app.Image) error {
+	if len(image.Steps) == 0 {
+		return invalid("the image has no step, not even a base")
+	}
+	if len(image.Steps) > maxSteps {
+		return invalid("the image has %d steps; at most %d are allowed", len(image.Steps), maxSteps)
+	}
+	for i, s := range image.Steps {
+		for _, f := range s.Files {
+			if !blob.Valid(f.SHA256) {
+				return invalid("step %d of the image: the file %q comes without its hash", i+1, f.Remote)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/build"
+	"github.com/gx-dev/gx/engine"
+	"github.com/gx-dev/gx/engine/logs"
+	"github.com/gx-dev/gx/remote"
+)
+
+// backend is the host as its API server sees it.
+type backend struct{ h *host }
+
+var _ remote.Backend = (*backend)(nil)
+
+func (b *backend) Status(ctx context.Context) (api.Status, error) {
+	h := b.h
+	disk, err := h.engine.Disk(ctx)
+	if err != nil {
+		return api.Status{}, known(err)
+	}
+	disk.Budget = h.budget
+	_, disk.Free = fileSystem(h.cfg.Dirs.State)
+	s := api.Status{
+		Pid: os.Getpid(), Version: h.cfg.Version, Build: h.cfg.Build, Address: "unix://" + h.cfg.Dirs.Socket,
+		Started: h.started, Uptime: time.Since(h.started).Seconds(),
+		Runtime: h.parts.runtime.Name(), Unisolated: h.parts.runtime.Isolation(), Engine: h.parts.images.Name(),
+		StateDir: h.cfg.Dirs.State, LogFile: h.cfg.Dirs.LogFile, Disk: disk,
+		Apps: len(h.engine.Apps()), Containers: len(h.engine.Containers()),
+	}
+	if since, idle := h.engine.IdleSince(); idle {
+		s.Idle = time.Since(since).Seconds()
+	}
+	return s, nil
+}
+
+func (b *backend) Stop(_ context.Context, force bool) error {
+	if _, idle := b.h.engine.IdleSince(); !idle && !force {
+		return &api.Error{Code: "busy", Message: "apps are running on this host, or images are being built"}
+	}
+	b.h.log.Info("host ends", "asked", true, "force", force)
+	b.h.end()
+	return nil
+}
+
+func (b *backend) HostLog(ctx context.Context, follow bool, tail int, line func(string) error) error {
+	return b.h.logFile.read(ctx, follow, tail, line)
+}
+
+func (b *backend) MissingBlobs(ctx context.Context, sums []string) ([]string, error) {
+	missing, err := b.h.engine.MissingBlobs(ctx, sums)
+	return missing, known(err)
+}
+
+func (b *backend) PutBlob(ctx context.Context, sum string, content io.Reader) error {
+	return known(b.h.engine.PutBlob(ctx, sum, content))
+}
+
+func (b *backend) Build(ctx context.Context, req api.BuildRequest, events func(build.Event)) (string, []string, error) {
+	id, notes, err := b.h.engine.Build(ctx, req, events)
+	return id, notes, known(err)
+}
+
+func (b *backend) Images(ctx context.Context) (build.Usage, error) {
+	usage, err := b.h.engine.ImageUsage(ctx)
+	return usage, known(err)
+}
+
+func (b *backend) Prune(ctx context.Context, req api.PruneRequest) (build.Usage, error) {
+	usage, err := b.h.engine.Prune(ctx, req)
+	return usage, known(err)
+}
+
+func (b *backend) StartApp(ctx context.Context, req api.SessionRequest) (remote.App, error) {
+	app, err := b.h.engine.StartApp(ctx, req)
+	if err != nil {
+		return nil, known(err)
+	}
+	return app, nil
+}
+
+func (b *backend) StopApp(ctx context.Context, id string, now bool) error {
+	return known(b.h.engine.StopApp(ctx, id, now))
+}
+
+func (b *backend) Attach(ctx context.Context, app string, conn net.Conn) error {
+	return known(b.h.engine.ServeClient(ctx, app, conn))
+}
+
+func (b *backend) Logs(ctx context.Context, app string, follow bool, tail int, line func(api.LogLine) error) error {
+	return known(b.h.engine.Logs(ctx, app, logs.Query{Tail: tail, Follow: follow}, line))
+}
+
+func (b *backend) Apps() []api.App             { return b.h.engine.Apps() }
+func (b *backend) Containers() []api.Container { return b.h.engine.Containers() }
+
+// known gives the engine's errors the codes of the API.
+func known(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, engine.ErrNotFound), errors.Is(err, logs.ErrNotFound):
+		return &api.Error{Code: "not_found", Message: err.Error()}
+	case errors.Is(err, engine.ErrInvalid):
+		return &api.Error{Code: "invalid", Message: err.Error()}
+	}
+	return err
+}

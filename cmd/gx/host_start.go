@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,8 +10,8 @@ import (
 )
 
 type hostStartOptions struct {
-	runtime string
-	idle    time.Duration
+	hostOptions
+	foreground bool
 }
 
 func newHostStartCmd(d deps) *cobra.Command {
@@ -22,21 +21,25 @@ func newHostStartCmd(d deps) *cobra.Command {
 		Short: "Start the host, unless it is running",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runHostStart(cmd.Context(), d, o)
+			if o.idle < 0 {
+				return exit.With(exit.Usage, fmt.Errorf("--idle-timeout must not be negative, it is %v", o.idle))
+			}
+			if o.foreground {
+				return runHostForeground(cmd.Context(), d, o.hostOptions)
+			}
+			return runHostStart(cmd.Context(), d, o.hostOptions)
 		},
 	}
 	cmd.Flags().StringVar(&o.runtime, "runtime", "", "how containers are made: runc or process; empty = runc where it is possible")
 	cmd.Flags().DurationVar(&o.idle, "idle-timeout", 0, "end the host after this time without work; 0 = the default")
+	cmd.Flags().BoolVar(&o.foreground, "foreground", false, "be the host, until it is idle or told to end: for service managers and containers")
 	return cmd
 }
 
-func runHostStart(ctx context.Context, d deps, o hostStartOptions) error {
-	if o.idle < 0 {
-		return exit.With(exit.Usage, fmt.Errorf("--idle-timeout must not be negative, it is %v", o.idle))
-	}
+func runHostStart(ctx context.Context, d deps, o hostOptions) error {
 	ctx, cancel := interruptible(ctx)
 	defer cancel()
-	c, err := d.ensure(ctx, hostOptions(o))
+	c, err := d.ensure(ctx, o)
 	if err != nil {
 		return err
 	}

@@ -166,6 +166,13 @@ func (l *Log) End() {
 	l.store.ended(l)
 }
 
+// Ended reports whether no more lines will come.
+func (l *Log) Ended() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ended
+}
+
 // Last is the sequence number of the newest line, 0 if there is none.
 func (l *Log) Last() uint64 {
 	l.mu.Lock()

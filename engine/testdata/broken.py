@@ -1,0 +1,5 @@
+import nothing_of_this_name  # noqa: F401
+
+
+def square(x):
+    return x * x

@@ -19,6 +19,7 @@ import (
 	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/build"
 	"github.com/gx-dev/gx/engine/blob"
+	"github.com/gx-dev/gx/engine/bytecode"
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/clock"
 	"github.com/gx-dev/gx/engine/container"
@@ -115,9 +116,10 @@ func New(_ context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	cores := max(2, int(capacity.CPU))
+	compiler := &bytecode.Compiler{Runtime: cfg.Runtime, Packages: cfg.SDK, Log: cfg.Log}
 	e.host = &function.Host{
 		Runtime: cfg.Runtime, Hub: e.hub, Ledger: e.ledger, Registry: e.registry, Clock: cfg.Clock, Log: cfg.Log,
-		Starts: make(chan struct{}, cores), SDK: cfg.SDK, Reclaim: e.reclaim, Probe: min(cores, 8),
+		Starts: make(chan struct{}, cores), SDK: compiler.Dir, Reclaim: e.reclaim, Probe: min(cores, 8),
 	}
 	if cfg.Network != nil {
 		e.host.Env, e.host.Mounts = cfg.Network.Env(), cfg.Network.Mounts()

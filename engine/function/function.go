@@ -44,7 +44,7 @@ type Host struct {
 	Starts   chan struct{}     // holds a value for each container that is being started
 	Env      []string          // of every container: the network's
 	Mounts   []container.Mount // of every container
-	SDK      func(version string) (dir string, err error)
+	SDK      func(image build.Image) (dir string, err error)
 	// Reclaim ends an idle container of another function, if there is one.
 	Reclaim func(for_ *Function)
 	Probe   int // containers started for inputs of unknown duration

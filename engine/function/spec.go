@@ -47,7 +47,7 @@ func (f *Function) spec(id, token string) (container.Spec, error) {
 	if image.Python == "" {
 		return container.Spec{}, fmt.Errorf("the image of %s has no Python: give it one with add_python", f.Name())
 	}
-	packages, err := f.host.SDK(image.Version)
+	packages, err := f.host.SDK(f.cfg.Image)
 	if err != nil {
 		return container.Spec{}, fmt.Errorf("the SDK for the container: %w", err)
 	}

@@ -1,0 +1,163 @@
+"""An app as data (app.Manifest): what is sent to the host."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional
+
+    from gx.app import App
+    from gx.function import Function
+    from gx.image import Image
+
+VERSION = 1
+
+
+def manifest(app: App, name: Optional[str] = None) -> Dict[str, Any]:
+    """Everything that the app declares. Raises InvalidError, also for local files that are missing."""
+    from gx._version import __version__
+
+    made = _Making(app)
+    functions = [made.function(function) for function in app._functions.values()]
+    return {
+        "version": VERSION,
+        "name": name or app.name or "",
+        "sdk": __version__,
+        "python": "%d.%d" % sys.version_info[:2],
+        "file": _near(made.file),
+        "functions": functions,
+        "images": made.images,
+        "mounts": made.mounts,
+    }
+
+
+class _Making:
+    """Collects the images and mounts that functions refer to by number."""
+
+    def __init__(self, app: App) -> None:
+        from gx.image import Image
+
+        self.app = app
+        self.images: List[Dict[str, Any]] = []
+        self.mounts: List[Dict[str, Any]] = []
+        self.file = app._place[0]
+        self._image_numbers: Dict[int, int] = {}
+        self._mount_numbers: Dict[str, int] = {}
+        self._default: Image = Image.debian_slim()
+        self._source: Optional[int] = None
+
+    def function(self, function: Function) -> Dict[str, Any]:
+        """One function, as app.Function has it."""
+        from gx._declare import place
+        from gx._sources import module_place
+        from gx.secret import environment
+
+        settings, shared = function._settings, function._app._shared
+        image = settings.image or function._app.image or self.app.image or self._default
+        module, file = module_place(function._raw.__module__)
+        fields = {
+            "name": function._name,
+            "module": module,
+            "qualname": function._raw.__qualname__,
+            "file": _near(place(function._raw)[0]),
+            "line": place(function._raw)[1],
+            "generator": function.is_generator,
+            "image": self.image(image),
+            "mounts": self.function_mounts(function, image),
+            "env": environment([*shared.secrets, *settings.secrets], settings.env, settings.what),
+            **settings.manifest(),
+        }
+        if settings.serialized:
+            fields["payload"] = _pickled(function)
+        elif not file and function._raw.__module__ == "__main__":
+            from gx.exception import InvalidError
+
+            raise InvalidError(
+                f"function {function._name} has no file that a container could import (it was typed in, or comes from a "
+                "notebook): declare it with serialized=True"
+            )
+        return {name: value for name, value in fields.items() if value or name in _ALWAYS}
+
+    def image(self, image: Image) -> int:
+        """The number of an image."""
+        number = self._image_numbers.get(id(image))
+        if number is None:
+            if not image._steps:
+                from gx.exception import InvalidError
+
+                raise InvalidError("an image begins with a base, such as gx.Image.debian_slim()")
+            recipe = image._manifest()
+            same = [i for i, other in enumerate(self.images) if other == recipe]
+            number = same[0] if same else len(self.images)
+            if not same:
+                self.images.append(recipe)
+            self._image_numbers[id(image)] = number
+        return number
+
+    def function_mounts(self, function: Function, image: Image) -> List[int]:
+        """The numbers of a function's mounts: its source first, so that what the user names wins."""
+        settings, shared = function._settings, function._app._shared
+        numbers: List[int] = []
+        include = shared.include_source if settings.include_source is None else settings.include_source
+        if (include is None or include) and not settings.serialized:
+            numbers.append(self.source())
+        for i, local in enumerate(image._local):
+            numbers.append(self.mount(f"local {id(local)} {i}", local.manifest))
+        for mount in [*shared.mounts, *settings.mounts]:
+            numbers.append(self.mount(f"mount {id(mount)}", mount._list))
+        return numbers
+
+    def source(self) -> int:
+        """The number of the mount with the user's own Python files."""
+        if self._source is None:
+            from gx._sources import automatic
+
+            names: List[str] = []
+            for function in self.app._functions.values():
+                if not function._settings.serialized and function._raw.__module__ not in names:
+                    names.append(function._raw.__module__)
+            self._source = self.mount("source", lambda: automatic(names))
+        return self._source
+
+    def mount(self, key: str, files: Any) -> int:
+        """The number of a mount, whose files are listed once."""
+        number = self._mount_numbers.get(key)
+        if number is None:
+            number = self._mount_numbers[key] = len(self.mounts)
+            self.mounts.append({"files": files()})
+        return number
+
+
+# Fields that are there even if they say nothing.
+_ALWAYS = ("name", "image", "cpu", "memory", "retries", "scaling", "timeout", "startup_timeout", "concurrency")
+
+
+def _pickled(function: Function) -> bytes:
+    """A function that is declared with serialized=True, by value."""
+    from gx.exception import SerializationError
+
+    try:
+        import cloudpickle  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        raise SerializationError(
+            f"function {function._name} is declared with serialized=True, which needs the package cloudpickle here and in the "
+            'function\'s image: `pip install cloudpickle`, and Image.pip_install("cloudpickle")'
+        ) from None
+    try:
+        return cloudpickle.dumps(function._raw)  # type: ignore[no-any-return]
+    except Exception as error:
+        raise SerializationError(f"function {function._name} can't be pickled: {type(error).__name__}: {error}") from error
+
+
+def _near(file: str) -> str:
+    """A file as the user would name it from here."""
+    if not file or file.startswith("<"):
+        return ""
+    try:
+        near = os.path.relpath(file)
+    except (OSError, ValueError):
+        return file
+    return file if near.startswith("..") else near

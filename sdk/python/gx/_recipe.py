@@ -1,0 +1,229 @@
+"""What the methods of Image put into a recipe: steps as the manifest has them (app.Step)."""
+
+from __future__ import annotations
+
+import os
+
+from gx import _files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Iterable, List, Mapping, NoReturn, Optional, Sequence, Tuple
+
+# Options of pip whose value is the next word.
+_WITH_VALUE = {
+    "-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--trusted-host", "--platform",
+    "--python-version", "--implementation", "--abi", "--only-binary", "--no-binary", "--progress-bar",
+    "--global-option", "--config-settings", "-C", "-t", "--target", "--prefix", "--root", "--upgrade-strategy",
+    "--timeout", "--retries", "--cert", "--client-cert", "--proxy", "--cache-dir", "--src", "--report",
+    "--use-feature", "--use-deprecated", "--log", "--exists-action", "--python",
+}  # fmt: skip
+# Options of pip that name local files.
+_LOCAL = {"-r", "--requirement", "-c", "--constraint", "-e", "--editable"}
+
+
+class Step:
+    """One step. ``fill`` adds what is read from local files, when the app is started."""
+
+    __slots__ = ("fields", "fill", "place", "force")
+
+    def __init__(
+        self,
+        fields: Dict[str, Any],
+        place: Tuple[str, int],
+        fill: Optional[Callable[[Dict[str, Any]], None]] = None,
+        force: bool = False,
+    ) -> None:
+        self.fields = fields
+        self.fill = fill
+        self.place = place
+        self.force = force
+
+    def manifest(self) -> Dict[str, Any]:
+        """The step as the manifest has it. Raises InvalidError that names the user's line."""
+        fields = dict(self.fields)
+        if self.fill is not None:
+            from gx._place import at
+            from gx.exception import Error
+
+            try:
+                self.fill(fields)
+            except Error as error:
+                raise type(error)(f"{error} {at(self.place)}") from None
+        fields["file"], fields["line"] = self.place
+        return {name: value for name, value in fields.items() if value or name == "op"}
+
+
+def words(method: str, values: Sequence[Any], what: str = "packages") -> List[str]:
+    """Arguments that may be strings or lists of strings, as one list of strings."""
+    out: List[str] = []
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            out += words(method, value, what)
+        elif isinstance(value, str):
+            out.append(value)
+        else:
+            raise invalid(f"Image.{method}: {what} are strings or lists of strings, not {type(value).__name__}")
+    return out
+
+
+def split_packages(method: str, values: Sequence[Any]) -> Tuple[List[str], List[str]]:
+    """Packages and the options of pip among them: (packages, options)."""
+    import shlex
+
+    packages: List[str] = []
+    options: List[str] = []
+    todo = words(method, values)[::-1]
+    while todo:
+        word = todo.pop().strip()
+        if not word:
+            continue
+        if not word.startswith("-"):
+            packages.append(word)
+            continue
+        if " " in word:
+            todo += shlex.split(word)[::-1]
+            continue
+        name, equals, _ = word.partition("=")
+        if name in _LOCAL:
+            raise invalid(
+                f"Image.{method}: {name} names a local file, which a build does not see; "
+                "use pip_install_from_requirements, or add_local_dir(..., copy=True) and run_commands"
+            )
+        options.append(word)
+        if name in _WITH_VALUE and not equals:
+            if not todo:
+                raise invalid(f"Image.{method}: the option {name} needs a value")
+            options.append(todo.pop().strip())
+    return packages, options
+
+
+def pip_options(
+    find_links: Optional[str], index_url: Optional[str], extra_index_url: Optional[str], pre: bool, extra_options: str
+) -> List[str]:
+    """The parameters that pip_install and its relatives share, as pip spells them."""
+    import shlex
+
+    options: List[str] = []
+    for flag, value in (("--find-links", find_links), ("--index-url", index_url), ("--extra-index-url", extra_index_url)):
+        if value:
+            options += [flag, str(value)]
+    if pre:
+        options.append("--pre")
+    if extra_options:
+        options += shlex.split(extra_options)
+    return options
+
+
+def exported(commands: List[str], env: Optional[Mapping[str, Optional[str]]]) -> List[str]:
+    """Commands that run with more environment variables, which the image does not keep."""
+    if not env:
+        return commands
+    import shlex
+
+    from gx.secret import Secret
+
+    values = Secret.from_dict(env)._read()
+    prefix = "".join([f"export {name}={shlex.quote(value)}; " for name, value in sorted(values.items())])
+    return [prefix + command for command in commands]
+
+
+def no_secrets(method: str, secrets: Any, env: Any = None, volumes: Any = None) -> None:
+    """Says that a build step can't have these yet."""
+    for name, value in (("secrets", secrets), ("env", env), ("volumes", volumes)):
+        if value:
+            planned(f"Image.{method}({name}=...)")
+
+
+def command_list(method: str, value: Any) -> List[str]:
+    """A command as a list of words, for entrypoint, cmd and shell."""
+    if not isinstance(value, (list, tuple)) or not all([isinstance(word, str) for word in value]):
+        raise invalid(f'Image.{method} takes a list of strings, such as ["/bin/sh", "-c"]')
+    return list(value)
+
+
+def pyproject_packages(path: str, optional: Iterable[str], what: str) -> List[str]:
+    """The dependencies that a pyproject.toml names."""
+    text = _files.read_text(path, what)
+    try:
+        project = _toml()(text).get("project")
+    except ValueError as error:
+        raise invalid(f"{what}: {path} is not TOML: {error}") from None
+    if not isinstance(project, dict) or "dependencies" not in project:
+        raise invalid(f"{what}: {path} has no project.dependencies")
+    packages = list(project["dependencies"])
+    extras = project.get("optional-dependencies", {})
+    for name in optional:
+        if name not in extras:
+            raise invalid(f"{what}: {path} has no optional dependencies {name!r}; it has {', '.join(sorted(extras)) or 'none'}")
+        packages += extras[name]
+    return packages
+
+
+def _toml() -> Callable[[str], Dict[str, Any]]:
+    """A reader of TOML: Python's own from 3.11 on, else one that is installed, else pip's."""
+    for module in ("tomllib", "tomli", "pip._vendor.tomli"):
+        try:
+            loads = __import__(module, fromlist=["loads"]).loads
+        except ImportError:
+            continue
+        return loads  # type: ignore[no-any-return]
+    raise invalid("Image.pip_install_from_pyproject: this Python can't read TOML; use Python 3.11 or newer, or install tomli")
+
+
+def context_files(context_dir: Optional[str], mount: Any, ignore: Any, dockerfile: str, what: str) -> List[Dict[str, Any]]:
+    """The files of a build's context."""
+    if mount is not None:
+        from gx.mount import Mount
+
+        if not isinstance(mount, Mount):
+            raise invalid(f"{what}: context_mount= is a gx.Mount, not a {type(mount).__name__}")
+        return mount._list()
+    if context_dir is None:
+        return []
+    from gx.file_pattern_matcher import FilePatternMatcher, matcher
+
+    if ignore is AUTO_DOCKERIGNORE:
+        for file in (dockerfile + ".dockerignore" if dockerfile else "", os.path.join(context_dir, ".dockerignore")):
+            if file and os.path.isfile(file):
+                return _files.tree(context_dir, "/", FilePatternMatcher.from_file(file), what)
+        ignore = None
+    return _files.tree(context_dir, "/", matcher(ignore), what)
+
+
+def needs_context(dockerfile: str) -> bool:
+    """Whether a Dockerfile copies anything from its context."""
+    for line in dockerfile.splitlines():
+        parts = line.split()
+        if parts and parts[0].upper() in ("COPY", "ADD"):
+            sources = [part for part in parts[1:] if not part.startswith("--")]
+            if not any([part.startswith("--from=") for part in parts]) and not all(
+                [part.startswith(("http://", "https://", "git@", "<<")) for part in sources[:-1]]
+            ):
+                return True
+        if parts and parts[0].upper() == "RUN" and any([p.startswith("--mount=") and "bind" in p and "from=" not in p for p in parts]):
+            return True
+    return False
+
+
+class _Auto:
+    def __repr__(self) -> str:
+        return "AUTO_DOCKERIGNORE"
+
+
+AUTO_DOCKERIGNORE: Any = _Auto()
+"""Means: what the .dockerignore beside the Dockerfile or in the context says."""
+
+
+def invalid(message: str) -> Exception:
+    """InvalidError with this message."""
+    from gx.exception import InvalidError
+
+    return InvalidError(message)
+
+
+def planned(what: str) -> NoReturn:
+    """Raises UnimplementedError."""
+    from gx._planned import planned
+
+    planned(what)

@@ -1,0 +1,369 @@
+"""Apps: functions that are started and stopped together."""
+
+from __future__ import annotations
+
+from gx._dual import Dual
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any, Callable, Dict, Iterator, List, Mapping, NoReturn, Optional, Sequence, Type
+
+    from gx._client import Client
+    from gx._session import Session
+    from gx.function import Function
+    from gx.image import Image
+    from gx.secret import Secret
+
+
+class LocalEntrypoint:
+    """A function that ``gx run`` runs here, in the user's own Python."""
+
+    def __init__(self, app: App, raw: Callable, name: str) -> None:
+        self.app = app
+        self.name = name
+        self._raw = raw
+        self.__name__ = name
+        self.__doc__ = raw.__doc__
+        self.__wrapped__ = raw
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._raw(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<local entrypoint {self.name!r}>"
+
+
+class App:
+    """Functions that belong together, and what they share.
+
+    ``image``, ``secrets`` and ``include_source`` are defaults for its functions.
+    """
+
+    def __init__(
+        self,
+        name: Optional[str] = None,
+        *,
+        tags: Optional[Mapping[str, str]] = None,
+        image: Optional[Image] = None,
+        secrets: Sequence[Secret] = (),
+        volumes: Optional[Mapping[str, Any]] = None,
+        include_source: bool = True,
+        mounts: Sequence[Any] = (),
+    ) -> None:
+        from gx._place import caller
+        from gx._settings import Settings
+
+        _check_name(name)
+        # The same checks as for a function.
+        shared = Settings(
+            f"gx.App({'' if name is None else repr(name)})",
+            {"image": image, "secrets": secrets, "volumes": volumes, "include_source": include_source, "mounts": mounts},
+        )
+        self._name = name
+        self._tags: Dict[str, str] = dict(tags or {})
+        self._shared = shared
+        self._place = caller()
+        self._functions: Dict[str, Function] = {}
+        self._entrypoints: Dict[str, LocalEntrypoint] = {}
+        self._included: List[App] = []
+        self._session: Optional[Session] = None
+        self._client: Optional[Client] = None
+        self._ids: Dict[str, str] = {}
+        self._app_id: Optional[str] = None
+
+    def __repr__(self) -> str:
+        return f"gx.App({'' if self._name is None else repr(self._name)})"
+
+    @property
+    def name(self) -> Optional[str]:
+        """The app's name."""
+        return self._name
+
+    @property
+    def app_id(self) -> Optional[str]:
+        """The id of the running app; None while it does not run."""
+        return self._app_id
+
+    @property
+    def description(self) -> Optional[str]:
+        """The app's name."""
+        return self._name
+
+    @property
+    def image(self) -> Optional[Image]:
+        """The image of functions that name none."""
+        return self._shared.image  # type: ignore[no-any-return]
+
+    @image.setter
+    def image(self, image: Image) -> None:
+        from gx._settings import Settings
+
+        Settings(f"{self!r}.image", {"image": image})
+        self._shared.image = image
+
+    @property
+    def registered_functions(self) -> Dict[str, Function]:
+        """The app's functions by name."""
+        return dict(self._functions)
+
+    @property
+    def registered_classes(self) -> Dict[str, Any]:
+        """The app's classes by name: none, until gx has them."""
+        return {}
+
+    @property
+    def registered_entrypoints(self) -> Dict[str, LocalEntrypoint]:
+        """The app's local entrypoints by name."""
+        return dict(self._entrypoints)
+
+    @property
+    def registered_web_endpoints(self) -> List[str]:
+        """The names of the app's web endpoints: none, until gx has them."""
+        return []
+
+    # -- declaring --
+
+    def function(
+        self,
+        _warn_parentheses_missing: Any = None,
+        *,
+        image: Optional[Image] = None,
+        schedule: Any = None,
+        env: Optional[Mapping[str, Optional[str]]] = None,
+        secrets: Optional[Sequence[Secret]] = None,
+        gpu: Any = None,
+        serialized: bool = False,
+        network_file_systems: Optional[Mapping[str, Any]] = None,
+        volumes: Optional[Mapping[str, Any]] = None,
+        cpu: Any = None,
+        memory: Any = None,
+        ephemeral_disk: Optional[int] = None,
+        min_containers: Optional[int] = None,
+        max_containers: Optional[int] = None,
+        buffer_containers: Optional[int] = None,
+        scaledown_window: Optional[float] = None,
+        proxy: Any = None,
+        retries: Any = None,
+        timeout: Optional[float] = 300,
+        startup_timeout: Optional[float] = None,
+        name: Optional[str] = None,
+        is_generator: Optional[bool] = None,
+        cloud: Optional[str] = None,
+        region: Any = None,
+        routing_region: Optional[str] = None,
+        nonpreemptible: bool = False,
+        enable_memory_snapshot: bool = False,
+        block_network: bool = False,
+        restrict_modal_access: bool = False,
+        single_use_containers: bool = False,
+        i6pn: Optional[bool] = None,
+        include_source: Optional[bool] = None,
+        max_inputs: Optional[int] = None,
+        **older: Any,
+    ) -> Callable[[Callable], Function]:
+        """Makes the decorated function one of the app's.
+
+        gpu: "T4", "A100-80GB:2", or a list in order of preference. cpu: cores,
+        memory: MiB; each a request or (request, limit). timeout: seconds for
+        one attempt. retries: a number or gx.Retries. scaledown_window: seconds
+        that an idle container stays. ephemeral_disk: MiB.
+        """
+        given = dict(locals())
+        for own in ("self", "_warn_parentheses_missing", "older"):
+            del given[own]
+        given.update(older)
+        if _warn_parentheses_missing is not None:
+            raise _invalid("@app.function needs parentheses: @app.function()")
+
+        def decorate(function: Callable) -> Function:
+            from gx._declare import declare
+
+            return declare(self, function, given)
+
+        return decorate
+
+    def local_entrypoint(
+        self, _warn_parentheses_missing: Any = None, *, name: Optional[str] = None
+    ) -> Callable[[Callable], LocalEntrypoint]:
+        """Makes the decorated function what ``gx run`` runs; its parameters become flags."""
+        if _warn_parentheses_missing is not None:
+            raise _invalid("@app.local_entrypoint needs parentheses: @app.local_entrypoint()")
+
+        def decorate(function: Callable) -> LocalEntrypoint:
+            raw = getattr(function, "_raw", function)
+            if not callable(raw) or raw is not function:
+                raise _invalid("@app.local_entrypoint() goes on a plain function")
+            called = name or raw.__qualname__
+            if called in self._entrypoints and self._entrypoints[called]._raw.__code__.co_filename != raw.__code__.co_filename:
+                raise _invalid(f"{self!r} has two local entrypoints named {called!r}")
+            made = self._entrypoints[called] = LocalEntrypoint(self, raw, called)
+            return made
+
+        return decorate
+
+    def cls(self, *_: Any, **__: Any) -> NoReturn:
+        """Planned: classes whose methods share containers."""
+        _planned("@app.cls: classes")
+
+    def server(self, *_: Any, **__: Any) -> NoReturn:
+        """Planned: servers."""
+        _planned("@app.server: servers")
+
+    def include(self, other_app: App, inherit_tags: bool = True) -> App:
+        """Takes over the functions of another app, and its tags."""
+        if not isinstance(other_app, App):
+            raise _invalid(f"app.include takes a gx.App, not a {type(other_app).__name__}")
+        for name, function in other_app._functions.items():
+            if self._functions.get(name, function) is not function:
+                raise _invalid(f"{self!r} and {other_app!r} both have a function {name!r}")
+            self._functions[name] = function
+        self._included.append(other_app)
+        if inherit_tags:
+            self._tags = {**other_app._tags, **self._tags}
+        return self
+
+    # -- running --
+
+    def _run(
+        self,
+        *,
+        name: Optional[str] = None,
+        detach: bool = False,
+        interactive: bool = False,
+        show_progress: Optional[bool] = None,
+        environment_name: Optional[str] = None,
+        client: Any = None,
+    ) -> Running:
+        """A block in which the app runs: ``with app.run(): ...`` or ``async with app.run(): ...``.
+
+        With ``detach`` the app goes on after the block.
+        """
+        if interactive:
+            _planned("app.run(interactive=True)")
+        if show_progress is not None:
+            from gx._notices import older
+
+            older("app.run(show_progress=...)", "with gx.enable_output():")
+        _check_name(name)
+        return Running(self, name, detach, show_progress)
+
+    run = Dual(_run, _run)
+
+    def _deploy(self, *_: Any, **__: Any) -> NoReturn:
+        """Planned: apps that stay."""
+        _planned("app.deploy: deployed apps")
+
+    deploy = Dual(_deploy)
+
+    @staticmethod
+    def lookup(name: str, **_: Any) -> NoReturn:
+        """Planned: a deployed app."""
+        _planned("App.lookup: deployed apps")
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Sets the app's tags."""
+        self._tags = dict(tags)
+
+    def get_tags(self) -> Dict[str, str]:
+        """The app's tags."""
+        return dict(self._tags)
+
+    def get_dashboard_url(self) -> NoReturn:
+        """Planned: a page about the app."""
+        _planned("app.get_dashboard_url")
+
+    @property
+    def logs(self) -> NoReturn:
+        """Planned: the app's log lines (`gx app logs` prints them)."""
+        _planned("app.logs")
+
+    def _together(self) -> Iterator[App]:
+        """This app and those that it includes."""
+        yield self
+        for app in self._included:
+            yield from app._together()
+
+    def _function_id(self, name: str) -> Optional[str]:
+        return self._ids.get(name)
+
+    def _connect(self, function: str) -> Client:
+        """The connection for calls of the app's functions."""
+        if self._client is not None:
+            return self._client
+        from gx._client import in_container
+        from gx._runner import state
+
+        client = in_container()
+        if client is None:
+            from gx.exception import ExecutionError
+
+            raise ExecutionError(
+                f"{function} can't be called remotely because its app does not run: start the file with `gx run FILE`, "
+                "or call it in a block `with app.run():`"
+            )
+        assert state.runner is not None and state.runner.start is not None
+        self._ids = dict(state.runner.start.get("functions") or {})
+        self._client = client
+        return client
+
+    def _attach(self, session: Optional[Session], client: Optional[Client], app_id: Optional[str], ids: Dict[str, str]) -> None:
+        for app in self._together():
+            app._session, app._client, app._app_id, app._ids = session, client, app_id, ids
+
+
+class Running:
+    """The block of ``app.run()``."""
+
+    def __init__(self, app: App, name: Optional[str], detach: bool, output: Optional[bool]) -> None:
+        self._app = app
+        self._name = name
+        self._detach = detach
+        self._output = output
+
+    def __enter__(self) -> App:
+        from gx._session import start
+
+        start(self._app, name=self._name, detach=self._detach, output=self._output)
+        return self._app
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        session = self._app._session
+        if session is not None:
+            session.stop()
+
+    async def __aenter__(self) -> App:
+        from gx._dual import in_thread
+
+        await in_thread(self.__enter__)()
+        return self._app
+
+    async def __aexit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        from gx._dual import in_thread
+
+        await in_thread(self.__exit__)(kind, error, traceback)
+
+
+def _check_name(name: Any) -> None:
+    if name is None:
+        return
+    good = isinstance(name, str) and 0 < len(name) <= 64 and all([c.isalnum() or c in "-_." for c in name])
+    if not good:
+        raise _invalid(f"App name {name!r}: a name has 1 to 64 letters, digits, dashes, dots and underscores")
+
+
+def _invalid(message: str) -> Exception:
+    from gx._place import at, caller
+    from gx.exception import InvalidError
+
+    return InvalidError(f"{message} {at(caller())}")
+
+
+def _planned(what: str) -> NoReturn:
+    from gx._planned import planned
+
+    planned(what)

@@ -1,0 +1,480 @@
+"""Images: what the containers of a function have in them."""
+
+from __future__ import annotations
+
+import os
+
+from gx import _files, _recipe
+from gx._place import at, caller
+from gx._recipe import AUTO_DOCKERIGNORE, Step, invalid, planned
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple, Type, Union
+
+    Words = Union[str, Sequence[str]]
+    Env = Optional[Mapping[str, Optional[str]]]
+
+
+class _Local:
+    """Local files that are added when a container starts."""
+
+    def __init__(self, method: str, place: Tuple[str, int], files: Callable[[], List[Dict[str, Any]]]) -> None:
+        self.method = method
+        self.place = place
+        self.files = files
+
+    def manifest(self) -> List[Dict[str, Any]]:
+        """The files, as the manifest has them."""
+        from gx.exception import Error
+
+        try:
+            return self.files()
+        except Error as error:
+            raise type(error)(f"{error} {at(self.place)}") from None
+
+
+class Image:
+    """A recipe for an image. Each method returns a new Image that has one step more."""
+
+    def __init__(self, _steps: Tuple[Step, ...] = (), _local: Tuple[_Local, ...] = ()) -> None:
+        self._steps = _steps
+        self._local = _local
+        self._import_error: Optional[BaseException] = None
+
+    def __repr__(self) -> str:
+        return f"gx.Image({' > '.join([str(step.fields['op']) for step in self._steps])})"
+
+    # -- bases --
+
+    @staticmethod
+    def debian_slim(python_version: Optional[str] = None, force_build: bool = False) -> Image:
+        """A small Debian with Python: by default the version that runs this program, or the nearest."""
+        version = _version("debian_slim(python_version=...)", python_version)
+        return Image()._base({"op": "debian_slim", "python": version}, force_build)
+
+    @staticmethod
+    def from_registry(
+        tag: str,
+        secret: Any = None,
+        *,
+        setup_dockerfile_commands: Sequence[str] = (),
+        force_build: bool = False,
+        add_python: Optional[str] = None,
+        **_: Any,
+    ) -> Image:
+        """An image of a registry; ``add_python="3.11"`` adds a Python where it has none."""
+        if secret is not None:
+            planned("Image.from_registry(secret=...)")
+        if not isinstance(tag, str) or not tag or any([c.isspace() for c in tag]):
+            raise invalid(f"Image.from_registry: {tag!r} is no reference to an image")
+        setup = _recipe.words("from_registry", [setup_dockerfile_commands], "setup_dockerfile_commands")
+        fields = {"op": "registry", "tag": tag, "setup": setup, "add_python": _version("from_registry(add_python=...)", add_python)}
+        return Image()._base(fields, force_build)
+
+    @staticmethod
+    def from_scratch(force_build: bool = False) -> Image:
+        """An image with nothing in it."""
+        return Image()._base({"op": "scratch"}, force_build)
+
+    @staticmethod
+    def from_dockerfile(
+        path: Any,
+        context_mount: Any = None,
+        force_build: bool = False,
+        *,
+        context_dir: Any = None,
+        env: Env = None,
+        secrets: Any = None,
+        gpu: Any = None,
+        add_python: Optional[str] = None,
+        build_args: Optional[Mapping[str, str]] = None,
+        ignore: Any = AUTO_DOCKERIGNORE,
+    ) -> Image:
+        """What a Dockerfile makes; its context is ``context_dir``, by default the Dockerfile's folder if it copies from it."""
+        _recipe.no_secrets("from_dockerfile", secrets, env)
+        _no_gpu("from_dockerfile", gpu)
+        file = _files.local_path(path, "Image.from_dockerfile")
+        folder = None if context_dir is None else _files.local_path(context_dir, "Image.from_dockerfile")
+        _older_context(context_mount, "from_dockerfile")
+
+        def fill(fields: Dict[str, Any]) -> None:
+            text = fields["dockerfile"] = _files.read_text(file, "Image.from_dockerfile")
+            context = folder
+            if context is None and context_mount is None and _recipe.needs_context(text):
+                context = os.path.dirname(file)
+            fields["files"] = _recipe.context_files(context, context_mount, ignore, file, "Image.from_dockerfile")
+
+        fields = {
+            "op": "dockerfile",
+            "add_python": _version("from_dockerfile(add_python=...)", add_python),
+            "build_args": _strings("from_dockerfile", "build_args", build_args),
+        }
+        return Image()._base(fields, force_build, fill)
+
+    # -- packages --
+
+    def pip_install(
+        self,
+        *packages: Words,
+        find_links: Optional[str] = None,
+        index_url: Optional[str] = None,
+        extra_index_url: Optional[str] = None,
+        pre: bool = False,
+        extra_options: str = "",
+        force_build: bool = False,
+        env: Env = None,
+        secrets: Any = None,
+        gpu: Any = None,
+    ) -> Image:
+        """Installs Python packages with pip, whose options may stand among them."""
+        _recipe.no_secrets("pip_install", secrets, env)
+        _no_gpu("pip_install", gpu)
+        names, options = _recipe.split_packages("pip_install", packages)
+        options += _recipe.pip_options(find_links, index_url, extra_index_url, pre, extra_options)
+        if not names:
+            return self
+        return self._step("pip_install", {"op": "pip_install", "packages": names, "options": options}, force_build)
+
+    def uv_pip_install(
+        self,
+        *packages: Words,
+        requirements: Optional[Sequence[str]] = None,
+        find_links: Optional[str] = None,
+        index_url: Optional[str] = None,
+        extra_index_url: Optional[str] = None,
+        pre: bool = False,
+        extra_options: str = "",
+        force_build: bool = False,
+        uv_version: Optional[str] = None,
+        env: Env = None,
+        secrets: Any = None,
+        gpu: Any = None,
+    ) -> Image:
+        """Planned: installs Python packages with uv."""
+        planned("Image.uv_pip_install (Image.pip_install installs the same packages)")
+
+    def pip_install_from_requirements(
+        self,
+        requirements_txt: Any,
+        find_links: Optional[str] = None,
+        *,
+        index_url: Optional[str] = None,
+        extra_index_url: Optional[str] = None,
+        pre: bool = False,
+        extra_options: str = "",
+        force_build: bool = False,
+        env: Env = None,
+        secrets: Any = None,
+        gpu: Any = None,
+    ) -> Image:
+        """Installs what a local requirements file names."""
+        _recipe.no_secrets("pip_install_from_requirements", secrets, env)
+        _no_gpu("pip_install_from_requirements", gpu)
+        path = _files.local_path(requirements_txt, "Image.pip_install_from_requirements")
+
+        def fill(fields: Dict[str, Any]) -> None:
+            fields["requirements"] = _files.read_text(path, "Image.pip_install_from_requirements") or "\n"
+
+        options = _recipe.pip_options(find_links, index_url, extra_index_url, pre, extra_options)
+        return self._step("pip_install_from_requirements", {"op": "pip_install", "options": options}, force_build, fill)
+
+    def pip_install_from_pyproject(
+        self,
+        pyproject_toml: Any,
+        optional_dependencies: Sequence[str] = (),
+        *,
+        find_links: Optional[str] = None,
+        index_url: Optional[str] = None,
+        extra_index_url: Optional[str] = None,
+        pre: bool = False,
+        extra_options: str = "",
+        force_build: bool = False,
+        env: Env = None,
+        secrets: Any = None,
+        gpu: Any = None,
+    ) -> Image:
+        """Installs the dependencies that a local pyproject.toml names, and those optional ones."""
+        _recipe.no_secrets("pip_install_from_pyproject", secrets, env)
+        _no_gpu("pip_install_from_pyproject", gpu)
+        what = "Image.pip_install_from_pyproject"
+        path, optional = _files.local_path(pyproject_toml, what), list(optional_dependencies)
+
+        def fill(fields: Dict[str, Any]) -> None:
+            fields["packages"] = _recipe.pyproject_packages(path, optional, what)
+
+        options = _recipe.pip_options(find_links, index_url, extra_index_url, pre, extra_options)
+        return self._step("pip_install_from_pyproject", {"op": "pip_install", "options": options}, force_build, fill)
+
+    def apt_install(
+        self, *packages: Words, force_build: bool = False, env: Env = None, secrets: Any = None, gpu: Any = None
+    ) -> Image:
+        """Installs Debian packages."""
+        _recipe.no_secrets("apt_install", secrets, env)
+        _no_gpu("apt_install", gpu)
+        names = _recipe.words("apt_install", packages)
+        if not names:
+            return self
+        return self._step("apt_install", {"op": "apt_install", "packages": names}, force_build)
+
+    # -- commands and settings --
+
+    def run_commands(
+        self,
+        *commands: Words,
+        env: Env = None,
+        secrets: Any = None,
+        volumes: Any = None,
+        gpu: Any = None,
+        force_build: bool = False,
+    ) -> Image:
+        """Runs shell commands, one after the other, in one layer; ``env`` is for them alone."""
+        _recipe.no_secrets("run_commands", secrets, None, volumes)
+        _no_gpu("run_commands", gpu)
+        lines = _recipe.exported(_recipe.words("run_commands", commands, "commands"), env)
+        if not lines:
+            return self
+        return self._step("run_commands", {"op": "run_commands", "commands": lines}, force_build)
+
+    def dockerfile_commands(
+        self,
+        *dockerfile_commands: Words,
+        context_files: Optional[Mapping[str, str]] = None,
+        env: Env = None,
+        secrets: Any = None,
+        gpu: Any = None,
+        context_dir: Any = None,
+        context_mount: Any = None,
+        force_build: bool = False,
+        ignore: Any = AUTO_DOCKERIGNORE,
+        build_args: Optional[Mapping[str, str]] = None,
+    ) -> Image:
+        """Goes on with commands of a Dockerfile. ``context_files`` maps paths in the context to local files."""
+        what = "Image.dockerfile_commands"
+        _recipe.no_secrets("dockerfile_commands", secrets, env)
+        _no_gpu("dockerfile_commands", gpu)
+        _older_context(context_mount, "dockerfile_commands")
+        lines = _recipe.words("dockerfile_commands", dockerfile_commands, "commands")
+        if not lines:
+            return self
+        text = "\n".join(lines)
+        single = [(_files.local_path(local, what), "/" + remote.lstrip("/")) for remote, local in (context_files or {}).items()]
+        folder = None if context_dir is None else _files.local_path(context_dir, what)
+        here = os.getcwd()
+
+        def fill(fields: Dict[str, Any]) -> None:
+            context = folder
+            if context is None and context_mount is None and not single and _recipe.needs_context(text):
+                context = here
+            files = _recipe.context_files(context, context_mount, ignore, "", what)
+            for local, remote in single:
+                files += _files.one(local, remote, what)
+            fields["files"] = files
+
+        fields = {
+            "op": "dockerfile_commands",
+            "dockerfile": text,
+            "build_args": _strings("dockerfile_commands", "build_args", build_args),
+        }
+        return self._step("dockerfile_commands", fields, force_build, fill)
+
+    def env(self, vars: Mapping[str, str]) -> Image:
+        """Sets environment variables."""
+        values = _strings("env", "vars", vars)
+        return self._step("env", {"op": "env", "env": values}) if values else self
+
+    def workdir(self, path: Any) -> Image:
+        """Sets the working directory of the steps that follow, and of functions."""
+        return self._step("workdir", {"op": "workdir", "path": _files.remote_path(path, "Image.workdir")})
+
+    def entrypoint(self, entrypoint_commands: Sequence[str]) -> Image:
+        """Sets the command that what runs in the image is given to."""
+        return self._step("entrypoint", {"op": "entrypoint", "commands": _recipe.command_list("entrypoint", entrypoint_commands)})
+
+    def cmd(self, cmd: Sequence[str]) -> Image:
+        """Sets the image's default command."""
+        return self._step("cmd", {"op": "cmd", "commands": _recipe.command_list("cmd", cmd)})
+
+    def shell(self, shell_commands: Sequence[str]) -> Image:
+        """Sets the shell that runs the commands that follow."""
+        return self._step("shell", {"op": "shell", "commands": _recipe.command_list("shell", shell_commands)})
+
+    # -- local files --
+
+    def add_local_file(self, local_path: Any, remote_path: Any, *, copy: bool = False) -> Image:
+        """Adds a file when a container starts, or with ``copy=True`` as a layer; a remote path with a slash at its end is a folder."""
+        what = "Image.add_local_file"
+        local, remote = _files.local_path(local_path, what), _files.remote_path(remote_path, what)
+        if remote.endswith("/"):
+            remote += os.path.basename(local)
+        return self._add("add_local_file", copy, lambda: _files.one(local, remote, what))
+
+    def add_local_dir(self, local_path: Any, remote_path: Any, *, copy: bool = False, ignore: Any = ()) -> Image:
+        """Adds a folder's files, but those that ``ignore`` matches, when a container starts, or with ``copy=True`` as a layer."""
+        from gx.file_pattern_matcher import matcher
+
+        what = "Image.add_local_dir"
+        local, remote, skip = _files.local_path(local_path, what), _files.remote_path(remote_path, what), matcher(ignore)
+        return self._add("add_local_dir", copy, lambda: _files.tree(local, remote, skip, what))
+
+    def add_local_python_source(self, *modules: str, copy: bool = False, ignore: Any = None) -> Image:
+        """Adds local modules or packages, found as ``import`` finds them, to where a container can import them."""
+        from gx.file_pattern_matcher import NON_PYTHON_FILES, matcher
+
+        names = _recipe.words("add_local_python_source", modules, "modules")
+        skip = NON_PYTHON_FILES if ignore is None else matcher(ignore)
+
+        def files() -> List[Dict[str, Any]]:
+            from gx._sources import module_files
+
+            return [file for name in names for file in module_files(name, skip)]
+
+        return self._add("add_local_python_source", copy, files)
+
+    def copy_local_file(self, local_path: Any, remote_path: Any = "./") -> Image:
+        """The older way to ``add_local_file(..., copy=True)``."""
+        _older("Image.copy_local_file", "Image.add_local_file(..., copy=True)")
+        return self.add_local_file(local_path, remote_path, copy=True)
+
+    def copy_local_dir(self, local_path: Any, remote_path: Any = ".", ignore: Any = ()) -> Image:
+        """The older way to ``add_local_dir(..., copy=True)``."""
+        _older("Image.copy_local_dir", "Image.add_local_dir(..., copy=True)")
+        return self.add_local_dir(local_path, remote_path, copy=True, ignore=ignore)
+
+    def copy_mount(self, mount: Any, remote_path: Any = ".") -> Image:
+        """The older way to ``add_local_dir(..., copy=True)``."""
+        _older("Image.copy_mount", "Image.add_local_dir(..., copy=True)")
+        return self._add("copy_mount", True, mount._list)
+
+    # -- other --
+
+    def pipe(self, func: Callable[..., Image], *args: Any, **kwargs: Any) -> Image:
+        """What ``func(image, *args, **kwargs)`` returns."""
+        made = func(self, *args, **kwargs)
+        if not isinstance(made, Image):
+            raise invalid(f"Image.pipe: {getattr(func, '__name__', func)} returned a {type(made).__name__}, not an Image")
+        return made
+
+    def imports(self) -> _Imports:
+        """A block whose missing modules matter only to functions that use this image."""
+        return _Imports(self)
+
+
+    # -- how a recipe grows --
+
+    def _base(self, fields: Dict[str, Any], force: bool, fill: Optional[Callable[[Dict[str, Any]], None]] = None) -> Image:
+        return Image((Step(fields, caller(), fill, _checked_force(force)),))
+
+    def _step(
+        self, method: str, fields: Dict[str, Any], force: bool = False, fill: Optional[Callable[[Dict[str, Any]], None]] = None
+    ) -> Image:
+        if not self._steps:
+            raise invalid(f"Image.{method}: an image begins with a base: gx.Image.debian_slim().{method}(...)")
+        if self._local:
+            before = self._local[-1]
+            raise invalid(
+                f"Image.{method} comes after Image.{before.method} {at(before.place)}: files that are added when a container "
+                f"starts must be last; move {before.method} to the end, or make it a layer by copy=True"
+            )
+        return Image((*self._steps, Step(fields, caller(), fill, _checked_force(force))))
+
+    def _add(self, method: str, copy: bool, files: Callable[[], List[Dict[str, Any]]]) -> Image:
+        if copy:
+
+            def fill(fields: Dict[str, Any]) -> None:
+                fields["files"] = files()
+
+            return self._step(method, {"op": "copy"}, False, fill)
+        if not self._steps:
+            raise invalid(f"Image.{method}: an image begins with a base: gx.Image.debian_slim().{method}(...)")
+        return Image(self._steps, (*self._local, _Local(method, caller(), files)))
+
+    def _manifest(self) -> Dict[str, Any]:
+        """The recipe, as the manifest has it (app.Image)."""
+        steps = [step.manifest() for step in self._steps]
+        forced = [i for i, step in enumerate(self._steps) if step.force]
+        if any([os.environ.get(name, "") not in ("", "0") for name in ("GX_FORCE_BUILD", "MODAL_FORCE_BUILD")]):
+            forced = [0]
+        return {"steps": steps, "force": forced[0] if forced else -1}
+
+
+class _Imports:
+    """See ``Image.imports``."""
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> bool:
+        if not isinstance(error, ImportError):
+            return False
+        self._image._import_error = error
+        return True
+
+
+_PLANNED = frozenset({
+    "from_id", "from_name", "publish", "build", "hydrate", "run_function", "pip_install_private_repos",
+    "poetry_install_from_file", "uv_sync", "micromamba", "micromamba_install", "conda", "conda_install",
+    "from_gcp_artifact_registry", "from_aws_ecr", "logs",
+})  # fmt: skip
+
+
+def _planned_static(name: str) -> Any:
+    def use(*args: Any, **kwargs: Any) -> NoReturn:
+        planned(f"Image.{name}")
+
+    use.__doc__ = f"Planned: Image.{name}."
+    return staticmethod(use)
+
+
+for _name in _PLANNED:
+    setattr(Image, _name, _planned_static(_name))
+
+
+def _version(what: str, version: Any) -> str:
+    if version is None:
+        return ""
+    if isinstance(version, float):
+        raise invalid(f'Image.{what}: write the version as a string, "{version}": as a number 3.10 is 3.1')
+    parts = version.split(".") if isinstance(version, str) else []
+    if len(parts) not in (2, 3) or parts[0] != "3" or not all([part.isdigit() for part in parts]):
+        raise invalid(f'Image.{what}: {version!r} is no version of Python such as "3.11"')
+    return ".".join(parts[:2])
+
+
+def _strings(method: str, name: str, values: Optional[Mapping[str, Any]]) -> Dict[str, str]:
+    values = {} if values is None else values
+    if not hasattr(values, "items") or not all([isinstance(k, str) and isinstance(v, str) for k, v in values.items()]):
+        raise invalid(f"Image.{method}: {name} maps strings to strings")
+    return dict(values)
+
+
+def _checked_force(force: Any) -> bool:
+    if not isinstance(force, bool):
+        raise invalid(f"force_build={force!r}; it is True or False")
+    return force
+
+
+def _no_gpu(method: str, gpu: Any) -> None:
+    if gpu:
+        from gx._notices import notice
+        from gx.gpu import parse
+
+        parse(gpu)
+        notice(f"Image.{method}(gpu=...) has no effect: builds on a machine of your own run without a GPU")
+
+
+def _older(name: str, present: str) -> None:
+    from gx._notices import older
+
+    older(name, present)
+
+
+def _older_context(context_mount: Any, method: str) -> None:
+    if context_mount is not None:
+        _older(f"Image.{method}(context_mount=...)", "context_dir=...")

@@ -110,7 +110,7 @@ func (m *member) causeOf(exit container.Exit, limit int64) cause {
 // process did: the host killed it then, or it gave up by itself.
 func (m *member) closedItself(exit container.Exit) bool {
 	const lostHost = 70 // the runner's exit status then
-	return m.killed || exit.Code == lostHost
+	return m.killed && exit.Signal == syscall.SIGKILL || exit.Code == lostHost
 }
 
 func crashed(s syscall.Signal) bool {

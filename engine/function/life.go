@@ -64,6 +64,11 @@ func (m *member) start() *failure {
 	_, _ = rand.Read(mark[:]) // never fails
 	c, err := m.launch(token, mark)
 	if err != nil {
+		select {
+		case <-m.quit:
+			return &failure{stopped: true}
+		default:
+		}
 		f.log.Error("a container cannot be started", "container", m.id, "error", err)
 		return &failure{message: fmt.Sprintf("a container for %s cannot be started: %v", f.Name(), err)}
 	}
@@ -102,6 +107,7 @@ func (m *member) start() *failure {
 		return &failure{stopped: true}
 	default:
 	}
+	m.hangUp()
 	m.bury(c, lostPatience)
 	return m.diedStarting(c)
 }
@@ -283,6 +289,20 @@ func (m *member) bury(c container.Container, patience time.Duration) {
 	<-c.Done()
 }
 
+// hangUp ends the connection, before the container's end is waited for: the
+// kernel does not remove a network namespace to which a socket belongs, and
+// this end of the connection belongs to that of the other.
+func (m *member) hangUp() {
+	if m.conn == nil || m.hungUp {
+		return
+	}
+	m.hungUp = true
+	m.conn.Close()
+	m.conn.Release()
+	m.caller.Close()
+	m.joiner.Close()
+}
+
 // finishOutput takes the last that the container's processes, which have ended,
 // printed.
 func (m *member) finishOutput() {
@@ -295,6 +315,7 @@ func (m *member) finishOutput() {
 func (m *member) end(why *failure) {
 	f := m.f
 	var exit container.Exit
+	m.hangUp()
 	c := m.container.Load()
 	if c != nil {
 		patience := lostPatience
@@ -309,12 +330,6 @@ func (m *member) end(why *failure) {
 		}
 		m.bury(*c, patience)
 		exit = (*c).Exit()
-	}
-	if m.conn != nil {
-		m.conn.Close()
-		m.conn.Release()
-		m.caller.Close()
-		m.joiner.Close()
 	}
 	m.finishOutput()
 

@@ -49,6 +49,7 @@ type member struct {
 	answers []wire.Frame
 	bye     bool
 	shown   bool  // its start was told
+	hungUp  bool  // its connection is closed
 	broke   error // how it broke the protocol
 
 	// Under f.mu.

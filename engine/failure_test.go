@@ -1,0 +1,154 @@
+package engine
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/wire"
+)
+
+func TestFailures(t *testing.T) {
+	onRuntimes(t, func(t *testing.T, h *host) {
+		a := h.start("functions",
+			app.Function{Name: "fails"}, app.Function{Name: "leaves"}, app.Function{Name: "killed"}, app.Function{Name: "crashes"},
+			app.Function{Name: "closes"}, app.Function{Name: "forks"}, app.Function{Name: "square"})
+		c := a.dial()
+		defer c.close()
+		for _, f := range []struct {
+			function string
+			input    any
+			kind     string
+			words    []string
+		}{
+			{"fails", 3, "ValueError", []string{"no 3"}},
+			{"leaves", 3, wire.FailLost, []string{"exit status 3", "os._exit"}},
+			{"leaves", 0, wire.FailLost, []string{"exit status 0"}},
+			{"crashes", 0, wire.FailLost, []string{"SIGSEGV", "native code"}},
+			{"killed", 9, wire.FailLost, []string{"3 containers died", "SIGKILL"}},
+			{"closes", 0, wire.FailLost, []string{"3 containers died", "lost its connection"}},
+		} {
+			kind, message := c.callFails(f.function, args(f.input))
+			if kind != f.kind {
+				t.Errorf("%s(%v): %s: %s; want %s", f.function, f.input, kind, message, f.kind)
+			}
+			for _, w := range f.words {
+				if !strings.Contains(message, w) {
+					t.Errorf("%s(%v): %q does not say %q", f.function, f.input, message, w)
+				}
+			}
+		}
+		c.expect(c.call("forks", args(0)), 3)
+		c.expect(c.call("square", args(3)), 9)
+	})
+}
+
+func TestStartFailures(t *testing.T) {
+	onRuntimes(t, func(t *testing.T, h *host) {
+		for _, f := range []struct {
+			module  string
+			timeout float64
+			kind    string
+			words   []string
+		}{
+			{"broken", 0, "ModuleNotFoundError", []string{"nothing_of_this_name"}},
+			{"dies", 0, wire.FailStart, []string{"exit status 7", "about to leave"}},
+			{"hangs", 1, wire.FailStart, []string{"startup_timeout of 1s", "importing for a long time"}},
+			{"functions", 0, "gx.exception.ExecutionError", []string{"absent"}},
+		} {
+			name := "square"
+			if f.module == "functions" {
+				name = "absent"
+			}
+			a := h.start(f.module, app.Function{Name: name, StartupTimeout: f.timeout})
+			c := a.dial()
+			begun := time.Now()
+			got := c.collect(c.open("map", name, "", args(1), args(2), args(3)))
+			if len(got) != 3 {
+				t.Fatalf("%s: %d answers", f.module, len(got))
+			}
+			for i, answer := range got {
+				kind, message := c.failure(answer)
+				if kind != f.kind {
+					t.Errorf("%s: input %d: %s: %s", f.module, i, kind, message)
+				}
+				for _, w := range f.words {
+					if !strings.Contains(message, w) {
+						t.Errorf("%s: %q does not say %q", f.module, message, w)
+					}
+				}
+			}
+			if took := time.Since(begun); took > 15*time.Second {
+				t.Errorf("%s: it took %v", f.module, took)
+			}
+			c.close()
+			a.stop(true)
+		}
+	})
+}
+
+func TestOutOfMemory(t *testing.T) {
+	h := newHost(t, "runc")
+	a := h.start("functions", app.Function{Name: "hog", Memory: app.Limit{Max: 64}})
+	c := a.dial()
+	defer c.close()
+	kind, message := c.callFails("hog", args(200))
+	if kind != wire.FailOOM || !strings.Contains(message, "64 MiB") || !strings.Contains(message, "memory=") {
+		t.Errorf("%s: %s", kind, message)
+	}
+	c.expect(c.call("hog", args(1)), 1)
+}
+
+func TestTimeout(t *testing.T) {
+	onRuntimes(t, func(t *testing.T, h *host) {
+		a := h.start("functions", app.Function{Name: "slow", Timeout: 0.3}, app.Function{Name: "stubborn", Timeout: 0.3, Scaling: app.Scaling{Max: 1}},
+			app.Function{Name: "flaky", Retries: app.Retries{Max: 3, Initial: 0.05, Factor: 2, Longest: 1}})
+		c := a.dial()
+		defer c.close()
+		begun := time.Now()
+		kind, message := c.callFails("slow", args(30.0))
+		if kind != wire.FailTimeout || !strings.Contains(message, "300ms") {
+			t.Errorf("%s: %s", kind, message)
+		}
+		c.expect(c.call("slow", args(0.0)), 0.0)
+		if took := time.Since(begun); took > 10*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		// One that swallows the cancellation has its container killed; the next
+		// input does not suffer.
+		got := c.collect(c.open("map", "stubborn", "", args(60.0), args(0.0)))
+		if kind, message = c.failure(got[0]); kind != wire.FailTimeout {
+			t.Errorf("%s: %s", kind, message)
+		}
+		c.expect(got[1], 0.0)
+		if took := time.Since(begun); took > 20*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+func TestRetries(t *testing.T) {
+	h := newHost(t, "process")
+	a := h.start("functions",
+		app.Function{Name: "flaky", Retries: app.Retries{Max: 3, Initial: 0.01, Factor: 2, Longest: 1}},
+		app.Function{Name: "fails", Retries: app.Retries{Max: 2}},
+		app.Function{Name: "leaves", Retries: app.Retries{Max: 1}})
+	c := a.dial()
+	f := c.call("flaky", args(h.dir+"/attempts"))
+	c.expect(f, 3)
+	if f.Attempt != 3 {
+		t.Errorf("it was attempt %d", f.Attempt)
+	}
+	if kind, _ := c.callFails("fails", args(1)); kind != "ValueError" {
+		t.Error(kind)
+	}
+	if kind, _ := c.callFails("leaves", args(1)); kind != wire.FailLost {
+		t.Error(kind)
+	}
+	c.close()
+	a.stop(false)
+	if n := strings.Count(a.text(), "is tried again"); n != 5 {
+		t.Errorf("%d retries were told:\n%s", n, a.text())
+	}
+}

@@ -18,25 +18,33 @@ import (
 	"github.com/gx-dev/gx/remote/local"
 )
 
-// otherWait is how long a host that came second waits for the first to answer.
+// otherWait is how long a host that came second waits for the first to answer or to go.
 const otherWait = 30 * time.Second
 
 // runHostForeground is the host itself. Whoever started it in the background
 // hears over a pipe when it is ready, or why it will not be.
 func runHostForeground(ctx context.Context, d deps, o hostOptions) error {
 	tell := starter(d.env)
-	err := foreground(ctx, d, o, func() { tell("ready") })
-	if errors.Is(err, host.ErrRunning) {
-		// Two commands started a host at once: the other one's is as good.
-		if dirs, derr := local.Paths(d.env); derr == nil && answers(ctx, dirs.Socket) {
-			tell("running")
+	deadline := time.Now().Add(otherWait)
+	for {
+		err := foreground(ctx, d, o, func() { tell("ready") })
+		if !errors.Is(err, host.ErrRunning) || time.Now().After(deadline) {
+			if err != nil {
+				tell(strings.ReplaceAll(err.Error(), "\n", "; "))
+			}
 			return exit.With(exit.Host, err)
 		}
+		// Another has the state. If it answers, two commands started a host at
+		// once, and its is as good; if not, it is starting, or about to be gone.
+		if dirs, derr := local.Paths(d.env); derr == nil {
+			if c, derr := client.Dial(ctx, "unix://"+dirs.Socket); derr == nil {
+				c.Close()
+				tell("running")
+				return exit.With(exit.Host, err)
+			}
+		}
+		time.Sleep(20 * time.Millisecond) // another process's lock has no event
 	}
-	if err != nil {
-		tell(strings.ReplaceAll(err.Error(), "\n", "; "))
-	}
-	return exit.With(exit.Host, err)
 }
 
 func foreground(ctx context.Context, d deps, o hostOptions, ready func()) error {
@@ -80,22 +88,5 @@ func starter(getenv func(string) string) func(word string) {
 		told = true
 		_, _ = fmt.Fprintln(pipe, word)
 		_ = pipe.Close()
-	}
-}
-
-// answers waits until a host answers on a socket.
-func answers(ctx context.Context, socket string) bool {
-	ctx, cancel := context.WithTimeout(ctx, otherWait)
-	defer cancel()
-	for {
-		if c, err := client.Dial(ctx, "unix://"+socket); err == nil {
-			c.Close()
-			return true
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(20 * time.Millisecond): // another process's socket has no event
-		}
 	}
 }

@@ -123,6 +123,7 @@ func New(_ context.Context, cfg Config) (*Engine, error) {
 	}
 	if cfg.Network != nil {
 		e.host.Env, e.host.Mounts = cfg.Network.Env(), cfg.Network.Mounts()
+		compiler.Mounts = e.host.Mounts
 	}
 	e.tending.Go(e.housekeep)
 	return e, nil

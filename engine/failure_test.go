@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,7 +14,7 @@ import (
 func TestFailures(t *testing.T) {
 	onRuntimes(t, func(t *testing.T, h *host) {
 		a := h.start("functions",
-			app.Function{Name: "fails"}, app.Function{Name: "leaves"}, app.Function{Name: "killed"}, app.Function{Name: "crashes"},
+			app.Function{Name: "fails"}, app.Function{Name: "leaves"}, app.Function{Name: "crashes"},
 			app.Function{Name: "closes"}, app.Function{Name: "forks"}, app.Function{Name: "square"})
 		c := a.dial()
 		defer c.close()
@@ -26,7 +28,6 @@ func TestFailures(t *testing.T) {
 			{"leaves", 3, wire.FailLost, []string{"exit status 3", "os._exit"}},
 			{"leaves", 0, wire.FailLost, []string{"exit status 0"}},
 			{"crashes", 0, wire.FailLost, []string{"SIGSEGV", "native code"}},
-			{"killed", 9, wire.FailLost, []string{"3 containers died", "SIGKILL"}},
 			{"closes", 0, wire.FailLost, []string{"3 containers died", "lost its connection"}},
 		} {
 			kind, message := c.callFails(f.function, args(f.input))
@@ -41,6 +42,88 @@ func TestFailures(t *testing.T) {
 		}
 		c.expect(c.call("forks", args(0)), 3)
 		c.expect(c.call("square", args(3)), 9)
+	})
+}
+
+func TestPoison(t *testing.T) {
+	onRuntimes(t, func(t *testing.T, h *host) {
+		a := h.start("functions", app.Function{Name: "slow"})
+		c := a.dial()
+		defer c.close()
+		number := c.open("call", "slow", "", args(60.0))
+		stop := make(chan struct{})
+		var killer sync.WaitGroup
+		kills := map[string]bool{}
+		killer.Go(func() {
+			for {
+				for _, k := range h.Containers() {
+					if k.Running > 0 && !kills[k.ID] {
+						kills[k.ID] = true
+						h.runtime.kill(t, k.ID)
+					}
+				}
+				select {
+				case <-stop:
+					return
+				case <-time.After(10 * time.Millisecond):
+				}
+			}
+		})
+		got := c.collect(number)
+		close(stop)
+		killer.Wait()
+		kind, message := c.failure(got[0])
+		if kind != wire.FailLost || !strings.Contains(message, "3 containers died") || !strings.Contains(message, "SIGKILL") || len(kills) != 3 {
+			t.Errorf("after %d kills: %s: %s", len(kills), kind, message)
+		}
+	})
+}
+
+// TestKills kills containers at random while a map runs.
+func TestKills(t *testing.T) {
+	onRuntimes(t, func(t *testing.T, h *host) {
+		a := h.start("functions", app.Function{Name: "pause", Scaling: app.Scaling{Max: 4}})
+		c := a.dial()
+		defer c.close()
+		const count = 5000
+		var inputs [][]byte
+		for i := range count {
+			inputs = append(inputs, args(i))
+		}
+		number := c.open("map", "pause", "", inputs...)
+		stop := make(chan struct{})
+		var killer sync.WaitGroup
+		kills := 0
+		random := rand.New(rand.NewPCG(1, 2))
+		killer.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(time.Duration(100+random.IntN(200)) * time.Millisecond):
+				}
+				var ready []string
+				for _, k := range h.Containers() {
+					if k.State == "ready" {
+						ready = append(ready, k.ID)
+					}
+				}
+				if len(ready) > 0 {
+					h.runtime.kill(t, ready[random.IntN(len(ready))])
+					kills++
+				}
+			}
+		})
+		got := c.collect(number) // finds answers that come twice
+		close(stop)
+		killer.Wait()
+		if len(got) != count || kills < 3 {
+			t.Fatalf("%d answers after %d kills", len(got), kills)
+		}
+		for i := range uint32(count) {
+			c.expect(got[i], int(i))
+		}
+		t.Logf("%d kills", kills)
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -92,11 +93,39 @@ type mounts []container.Mount
 func (m mounts) Env() []string             { return []string{"FROM_NETWORK=1"} }
 func (m mounts) Mounts() []container.Mount { return m }
 
+// watched is a runtime whose containers a test can kill.
+type watched struct {
+	container.Runtime
+
+	mu   sync.Mutex
+	byID map[string]container.Container
+}
+
+func (w *watched) Start(ctx context.Context, spec container.Spec) (container.Container, error) {
+	c, err := w.Runtime.Start(ctx, spec)
+	if err == nil {
+		w.mu.Lock()
+		w.byID[c.ID()] = c
+		w.mu.Unlock()
+	}
+	return c, err
+}
+
+// kill kills a container as somebody else on the machine would.
+func (w *watched) kill(t testing.TB, id string) {
+	w.mu.Lock()
+	c := w.byID[id]
+	w.mu.Unlock()
+	if err := c.Signal(syscall.SIGKILL); err != nil {
+		t.Error(err)
+	}
+}
+
 // host is an engine under test.
 type host struct {
 	*Engine
 	t       testing.TB
-	runtime container.Runtime
+	runtime *watched
 	images  *machineImages
 	dir     string
 }
@@ -134,6 +163,7 @@ func newHost(t testing.TB, runtimeName string) *host {
 	}
 	h.images.config = build.Config{Python: python, Version: "3", Env: []string{"FROM_IMAGE=yes"}}
 	var network mounts
+	h.runtime = &watched{byID: map[string]container.Container{}}
 	switch runtimeName {
 	case "process":
 		venv := filepath.Join(dir, "venv")
@@ -146,13 +176,13 @@ func newHost(t testing.TB, runtimeName string) *host {
 			}
 		}
 		h.images.root = build.Root{Venv: venv}
-		h.runtime, err = process.New(t.Context(), process.Config{Dir: filepath.Join(dir, "c"), Log: log})
+		h.runtime.Runtime, err = process.New(t.Context(), process.Config{Dir: filepath.Join(dir, "c"), Log: log})
 	case "runc":
 		if os.Geteuid() != 0 {
 			t.Skip("containers by runc need root")
 		}
 		h.images.root, network = machineRoot(t, dir)
-		h.runtime, err = runc.New(t.Context(), runc.Config{Dir: filepath.Join(dir, "c"), RunDir: filepath.Join(dir, "r"), Log: log})
+		h.runtime.Runtime, err = runc.New(t.Context(), runc.Config{Dir: filepath.Join(dir, "c"), RunDir: filepath.Join(dir, "r"), Log: log})
 	}
 	if err != nil {
 		t.Skip("this runtime does not work here: ", err)

@@ -27,6 +27,7 @@ type Compiler struct {
 	Runtime container.Runtime
 	// Packages returns the folder of the SDK's source.
 	Packages func(version string) (dir string, err error)
+	Mounts   []container.Mount // of every container
 	Log      *slog.Logger
 
 	mu    sync.Mutex
@@ -84,7 +85,7 @@ func (c *Compiler) compile(dir string, image build.Image) error {
 		Args:   []string{image.Config().Python, "-I", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", sdk.ContainerDir},
 		Env:    []string{"PATH=/usr/local/bin:/usr/bin:/bin"},
 		Dir:    "/",
-		Mounts: []container.Mount{{Source: dir, Target: sdk.ContainerDir}},
+		Mounts: append([]container.Mount{{Source: dir, Target: sdk.ContainerDir}}, c.Mounts...),
 		// No network: setting one up costs more than the compilation.
 		Network: container.NetworkNone,
 		Stdout:  null, Stderr: null,
@@ -95,7 +96,9 @@ func (c *Compiler) compile(dir string, image build.Image) error {
 	select {
 	case <-ran.Done():
 	case <-ctx.Done():
-		return errors.Join(ctx.Err(), ran.Kill())
+		err := errors.Join(ctx.Err(), ran.Kill())
+		<-ran.Done()
+		return err
 	}
 	if exit := ran.Exit(); exit.Code != 0 {
 		return fmt.Errorf("compileall ended with %d", exit.Code)

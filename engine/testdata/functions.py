@@ -54,9 +54,9 @@ def leaves(code):
     os._exit(code)
 
 
-def killed(number):
-    os.kill(os.getpid(), number)
-    time.sleep(60)
+def pause(x):
+    time.sleep(0.001)
+    return x
 
 
 def crashes(x):

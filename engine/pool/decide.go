@@ -17,7 +17,8 @@ type Settings struct {
 	Window time.Duration // how long a container stays idle
 	Target int           // inputs that one container should be running at once; at least 1
 	// Probe is how many containers are started for inputs whose duration is
-	// not known yet.
+	// not known yet, and at most for those that take next to no time: about as
+	// many as there are processors.
 	Probe int
 }
 
@@ -59,6 +60,10 @@ const (
 	shortest = 200 * time.Millisecond
 	longest  = 10 * time.Second
 	usual    = 300 * time.Millisecond // while nothing was measured
+	// brief is a duration below which inputs compute rather than wait: more
+	// containers than processors would only take turns, which makes each input
+	// take longer, which would ask for more containers.
+	brief = 10 * time.Millisecond
 	// look is how often a pool with a queue is looked at: inputs that run for
 	// longer than anything measured are a reason for more containers.
 	look = 50 * time.Millisecond
@@ -122,6 +127,9 @@ func busy(s Snapshot) int {
 	within = min(max(within, shortest), longest)
 	work := duration.Seconds() * float64(inputs) / float64(s.target())
 	n := int(math.Min(math.Ceil(work/within.Seconds()), float64(most)))
+	if duration < brief {
+		n = min(n, max(s.Probe, 1))
+	}
 	// What there is works on as long as there is a queue.
 	return min(most, max(n, 1, s.Ready+s.Starting))
 }

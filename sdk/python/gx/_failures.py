@@ -38,7 +38,7 @@ def answer_error(frame: _wire.Frame) -> BaseException:
     traceback = str(head.get("traceback") or "")
     if traceback:
         try:
-            error.__cause__ = exception.RemoteTraceback(traceback)
+            error.__cause__ = exception.RemoteTraceback(traceback, str(head.get("file") or ""), int(head.get("line") or 0))
         except AttributeError:
             pass  # an exception that takes no attributes
     return error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 
 def planned(what: str) -> NoReturn:
@@ -12,3 +12,19 @@ def planned(what: str) -> NoReturn:
     from gx.exception import UnimplementedError
 
     raise UnimplementedError(f"{what}: planned, and not part of gx yet")
+
+
+class _PlannedType(type):
+    """Makes every use of a class say that it is planned."""
+
+    def __call__(cls, *_: Any, **__: Any) -> NoReturn:
+        planned(f"gx.{cls.__name__}(...)")
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        planned(f"gx.{cls.__name__}.{name}")
+
+
+class Planned(metaclass=_PlannedType):
+    """Base of classes that are names so far."""

@@ -9,7 +9,7 @@ from gx import _notices
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, Optional
+    from typing import Any, Dict, List, Optional
 
     from gx._client import Client
     from gx._control import Control
@@ -23,8 +23,9 @@ _output = False  # enable_output()
 class Session:
     """A running app."""
 
-    def __init__(self, app: App, control: Control, client: Client, process: Any) -> None:
+    def __init__(self, app: App, control: Control, client: Client, process: Any, sources: Dict[str, str]) -> None:
         self.app = app
+        self.sources = sources  # files of containers, and the local ones that they are
         self.control = control
         self.client = client
         self._process = process  # gx, if this program has started it
@@ -104,7 +105,8 @@ def start(
         raise InvalidError(f"{app!r} runs already")
     show = bool(_output if output is None else output)
     control, process = use_inherited(), None
-    asked = {"start": {"manifest": manifest(app, name), "output": show, "detach": detach}}
+    made = manifest(app, name)
+    asked = {"start": {"manifest": made, "output": show, "detach": detach}}
     if control is None:
         control, process = _start_gx()
     try:
@@ -125,7 +127,8 @@ def start(
             raise error.error() from None
         raise
     assert isinstance(control, Control)
-    session = Session(app, control, client, process)
+    sources = {str(file["remote"]): str(file["local"]) for mount in made["mounts"] for file in mount["files"]}
+    session = Session(app, control, client, process, sources)
     app._attach(session, client, str(value.get("app")), dict(value.get("functions") or {}))
     return session
 

@@ -203,9 +203,12 @@ class RemoteTraceback(Exception):
     Python prints it with them.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, file: str = "", line: int = 0) -> None:
         super().__init__(text)
         self.text = text
+        self.file = file
+        """The innermost file of the user's own, as the container has it."""
+        self.line = line
 
     def __str__(self) -> str:
         return f"\n{self.text.rstrip()}"

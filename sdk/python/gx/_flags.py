@@ -1,0 +1,287 @@
+"""Command line flags from the parameters of a function, by their annotations.
+
+Signatures are read from the code object and annotations are taken apart by
+hand: the modules inspect and typing take longer to import than gx has to start
+a program, and most annotations are ``str``, ``int``, ``float`` or ``bool``.
+"""
+
+from __future__ import annotations
+
+from gx._report import Mistake
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, List, Optional, Tuple
+
+_MISSING: Any = object()
+_VARARGS, _VARKEYWORDS = 0x04, 0x08  # of co_flags
+_DATES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
+
+
+class Flag:
+    """One parameter."""
+
+    def __init__(self, name: str, kind: Any, default: Any, positional: bool, command: str) -> None:
+        self.name = name
+        self.flag = "--" + name.replace("_", "-")
+        self.default = default
+        self.positional = positional  # can't be given by keyword
+        self.optional = False
+        self.choices: Tuple[Any, ...] = ()
+        self.kind = self._resolve(kind, command)
+
+    def _resolve(self, kind: Any, command: str) -> str:
+        """The kind of the flag's value: str, int, float, bool, datetime or choice."""
+        if kind is _MISSING:
+            given = self.default
+            kind = type(given) if type(given) in (bool, int, float) else str
+        for plain in (str, int, float, bool):
+            if kind is plain:
+                return plain.__name__
+        origin, arguments = getattr(kind, "__origin__", None), getattr(kind, "__args__", ())
+        if origin is None and type(kind).__name__ in ("UnionType", "Union"):  # int | None
+            origin = _union()
+        if origin is not None and origin is _union():
+            inner = [argument for argument in arguments if argument is not type(None)]
+            if len(inner) == 1:
+                self.optional = True
+                if self.default is _MISSING:
+                    self.default = None
+                return self._resolve(inner[0], command)
+        if origin is not None and origin is _literal():
+            self.choices = arguments
+            return "choice"
+        name = f"{getattr(kind, '__module__', '')}.{getattr(kind, '__qualname__', '')}"
+        if name == "datetime.datetime":
+            return "datetime"
+        if name in ("pathlib.Path", "pathlib.PurePath", "pathlib._local.Path"):
+            return "path"
+        if name == "typing." or getattr(kind, "_name", None) == "Any" or kind is object:
+            return "str"
+        if self.default is not _MISSING:
+            return "unknown"  # only an error if somebody gives it
+        raise Mistake(
+            "usage",
+            f"{command}: the parameter {self.name} is annotated as {_type_text(kind)}, which a flag can't give",
+            "annotate it as str, int, float, bool, datetime, Literal or Optional of one of these, give it a default,\n"
+            "or call the function from a local entrypoint",
+        )
+
+    def convert(self, text: str) -> Any:
+        """The value that a text means. Raises Mistake."""
+        try:
+            if self.kind == "int":
+                return int(text)
+            if self.kind == "float":
+                return float(text)
+            if self.kind == "bool":
+                return _BOOLEANS[text.lower()]
+            if self.kind == "datetime":
+                return _date(text)
+            if self.kind == "choice":
+                return [choice for choice in self.choices if str(choice) == text][0]
+            if self.kind == "path":
+                from pathlib import Path
+
+                return Path(text)
+            if self.kind == "unknown":
+                raise ValueError
+        except (ValueError, KeyError, IndexError):
+            raise Mistake("usage", f"{self.flag} takes {self.expects()}, not {text!r}") from None
+        return text
+
+    def expects(self) -> str:
+        """What the flag takes, in words."""
+        if self.kind == "choice":
+            return "one of " + ", ".join([str(choice) for choice in self.choices])
+        return {
+            "int": "an integer", "float": "a number", "bool": "true or false", "datetime": "a date such as 2026-05-30 or 2026-05-30T12:00:00",
+            "path": "a path", "unknown": "a value that no text can give", "str": "a text",
+        }[self.kind]  # fmt: skip
+
+    def usage(self) -> str:
+        """The flag as help shows it."""
+        if self.kind == "bool":
+            return f"{self.flag} / --no-{self.flag[2:]}"
+        if self.kind == "choice":
+            return f"{self.flag} [{'|'.join([str(choice) for choice in self.choices])}]"
+        return f"{self.flag} {self.kind.upper() if self.kind != 'str' else 'TEXT'}"
+
+
+class Command:
+    """A function as a command."""
+
+    def __init__(self, raw: Callable, name: str, reference: str) -> None:
+        self.raw = raw
+        self.name = name
+        self.reference = reference
+        self.rest = ""  # the name of *args
+        self.flags: List[Flag] = []
+        while hasattr(raw, "__wrapped__"):
+            raw = raw.__wrapped__
+        code = getattr(raw, "__code__", None)
+        if code is None:
+            raise Mistake("usage", f"{name} has no parameters that could be read", "call it from a local entrypoint")
+        self._read(raw, code)
+
+    def _read(self, raw: Any, code: Any) -> None:
+        annotations = _annotations(raw, self.name)
+        count, kwonly = code.co_argcount, code.co_kwonlyargcount
+        names = code.co_varnames
+        defaults = raw.__defaults__ or ()
+        if code.co_flags & _VARARGS:
+            self.rest = names[count + kwonly]
+        for i, name in enumerate(names[: count + kwonly]):
+            if i < count:
+                at = i - (count - len(defaults))
+                default = defaults[at] if at >= 0 else _MISSING
+            else:
+                default = (raw.__kwdefaults__ or {}).get(name, _MISSING)
+            self.flags.append(Flag(name, annotations.get(name, _MISSING), default, i < code.co_posonlyargcount, self.name))
+
+    def parse(self, words: List[str]) -> Tuple[List[Any], Dict[str, Any]]:
+        """The arguments that these words mean. Raises Mistake, and SystemExit for --help."""
+        if self.rest and not self.flags:
+            return list(words), {}
+        known: Dict[str, Tuple[Flag, Any]] = {}
+        for flag in self.flags:
+            for spelled in {flag.flag, "--" + flag.name}:
+                known[spelled] = (flag, True)
+                if flag.kind == "bool":
+                    known["--no-" + spelled[2:]] = (flag, False)
+        values: Dict[str, Any] = {}
+        rest: List[str] = []
+        todo = list(words)[::-1]
+        while todo:
+            word = todo.pop()
+            name, equals, value = word.partition("=")
+            if word in ("--help", "-h") and "--help" not in known:
+                print(self.help())
+                raise SystemExit(0)
+            if word == "--" and self.rest:
+                rest += todo[::-1]
+                break
+            if name in known:
+                flag, positive = known[name]
+                values[flag.name] = self._value(flag, name, positive, value if equals else None, todo)
+            elif self.rest:
+                rest.append(word)
+            else:
+                raise self._unknown(word, name, list(known))
+        return self._arguments(values, rest)
+
+    def _value(self, flag: Flag, name: str, positive: bool, value: Optional[str], todo: List[str]) -> Any:
+        if flag.kind == "bool":
+            if value is None:
+                return positive
+            return flag.convert(value) is positive
+        if value is None:
+            if not todo or todo[-1].startswith("--") and todo[-1] != "--":
+                raise Mistake("usage", f"{name} needs a value: it takes {flag.expects()}", self._see_help())
+            value = todo.pop()
+        return flag.convert(value)
+
+    def _arguments(self, values: Dict[str, Any], rest: List[str]) -> Tuple[List[Any], Dict[str, Any]]:
+        missing = [flag.flag for flag in self.flags if flag.default is _MISSING and flag.name not in values]
+        if missing:
+            raise Mistake("usage", f"{self.name} needs {', '.join(missing)}", self._see_help())
+        arguments: List[Any] = []
+        for flag in self.flags:
+            if flag.positional or rest and flag.name in self._before_rest():
+                arguments.append(values.pop(flag.name, flag.default))
+        return arguments + rest, values
+
+    def _before_rest(self) -> Tuple[str, ...]:
+        raw = self.raw
+        while hasattr(raw, "__wrapped__"):
+            raw = raw.__wrapped__
+        code = raw.__code__
+        return tuple(code.co_varnames[: code.co_argcount])
+
+    def _unknown(self, word: str, name: str, known: List[str]) -> Mistake:
+        from difflib import get_close_matches
+
+        if not word.startswith("-"):
+            return Mistake("usage", f"{self.name} takes flags only; what is {word!r} for?", self._see_help())
+        near = get_close_matches(name, known, 1)
+        return Mistake("usage", f"{self.name} has no flag {name}", f"did you mean {near[0]}?" if near else self._see_help())
+
+    def _see_help(self) -> str:
+        return f"gx run {self.reference} --help shows its flags"
+
+    def help(self) -> str:
+        """The text for --help."""
+        lines = [f"Usage: gx run {self.reference} [flags]" + (f" [{self.rest}...]" if self.rest else "")]
+        doc = (self.raw.__doc__ or "").strip()
+        if doc:
+            lines += ["", *[line.strip() for line in doc.splitlines()]]
+        lines += ["", "Flags:"]
+        width = max([len(flag.usage()) for flag in self.flags] + [len("--help")])
+        for flag in self.flags:
+            note = "required" if flag.default is _MISSING else "" if flag.default is None else f"default: {flag.default}"
+            lines.append(f"  {flag.usage():{width}}  {note}".rstrip())
+        lines.append(f"  {'--help':{width}}  show this")
+        return "\n".join(lines)
+
+
+_BOOLEANS = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
+_BY_NAME = {"str": str, "int": int, "float": float, "bool": bool}
+
+
+def _annotations(raw: Any, name: str) -> Dict[str, Any]:
+    """A function's annotations as types."""
+    annotations = dict(getattr(raw, "__annotations__", None) or {})
+    annotations.pop("return", None)
+    texts = {key: value for key, value in annotations.items() if isinstance(value, str)}
+    if not texts:
+        return annotations
+    scope = getattr(raw, "__globals__", {})
+    for key, value in texts.items():
+        found = _BY_NAME.get(value) if value not in scope else None
+        annotations[key] = found if found is not None else _evaluated(value, scope, name)
+    return annotations
+
+
+def _evaluated(text: str, scope: Dict[str, Any], name: str) -> Any:
+    """An annotation that is written as text, or stands in a file with ``from __future__ import annotations``."""
+    head, bar, tail = text.rpartition("|")
+    if bar and tail.strip() == "None":  # before Python 3.10 types have no |
+        import typing
+
+        return typing.Optional[_evaluated(head.strip(), scope, name)]
+    try:
+        return eval(text, dict(scope))  # it is the user's own file
+    except Exception:
+        import typing
+
+        try:
+            return eval(text, {**vars(typing), **scope})
+        except Exception as error:
+            raise Mistake("usage", f"{name}: the annotation {text!r} can't be understood: {error}") from None
+
+
+def _union() -> Any:
+    import typing
+
+    return typing.Union
+
+
+def _literal() -> Any:
+    import typing
+
+    return typing.Literal
+
+
+def _date(text: str) -> Any:
+    from datetime import datetime
+
+    for form in _DATES:
+        try:
+            return datetime.strptime(text, form)
+        except ValueError:
+            continue
+    return datetime.fromisoformat(text)
+
+
+def _type_text(kind: Any) -> str:
+    return getattr(kind, "__qualname__", None) or str(kind)

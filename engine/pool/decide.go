@@ -116,7 +116,10 @@ func busy(s Snapshot) int {
 	if s.Queued == 0 {
 		return min(most, s.Ready+s.Starting)
 	}
-	duration := max(s.Duration, s.Oldest)
+	duration := s.Duration
+	if s.Oldest >= shortest { // less may be the machine's doing
+		duration = max(duration, s.Oldest)
+	}
 	if s.Duration == 0 && s.Oldest < shortest {
 		return min(most, max(s.Probe, 1, s.Ready+s.Starting))
 	}

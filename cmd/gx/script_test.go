@@ -77,11 +77,12 @@ func (l *lab) params(dir string) testscript.Params {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"await": await,
-			"tmpfs": tmpfs,
-			"gone":  gone,
-			"code":  code,
-			"lines": lines,
+			"await":  await,
+			"tmpfs":  tmpfs,
+			"gone":   gone,
+			"code":   code,
+			"lines":  lines,
+			"signal": signal,
 		},
 	}
 }
@@ -124,6 +125,19 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// signal NAME sends a signal to the program that was started last with &.
+func signal(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 || len(ts.BackgroundCmds()) == 0 {
+		ts.Fatalf("usage: signal NAME, after exec ... &")
+	}
+	cmds := ts.BackgroundCmds()
+	number := unix.SignalNum("SIG" + args[0])
+	if number == 0 {
+		ts.Fatalf("there is no signal %s", args[0])
+	}
+	ts.Check(cmds[len(cmds)-1].Process.Signal(number))
 }
 
 // tmpfs DIR SIZE makes a small file system.

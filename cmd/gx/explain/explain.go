@@ -20,8 +20,7 @@ func Exception(e sdk.Exception) ui.Problem {
 	p := ui.Problem{What: e.Message, Detail: e.Traceback, File: e.File, Line: e.Line, Source: e.Source, Do: e.Hint}
 	if e.Type != "" && e.Kind == "user" {
 		p.What = strings.TrimSuffix(e.Type+": "+e.Message, ": ")
-		// A traceback ends with what is said below it anyway.
-		p.Detail = strings.TrimSuffix(strings.TrimRight(p.Detail, "\n"), p.What)
+		p.Detail = withoutEnd(p.Detail, p.What)
 	}
 	if p.Source == "" {
 		p.Source = sourceLine(p.File, p.Line)
@@ -30,6 +29,21 @@ func Exception(e sdk.Exception) ui.Problem {
 		p.Do = missing(e)
 	}
 	return p
+}
+
+// withoutEnd takes the last lines off a traceback if they say what, with or
+// without the name of its module: it is said below anyway.
+func withoutEnd(traceback, what string) string {
+	traceback = strings.TrimRight(traceback, "\n")
+	rest, ok := strings.CutSuffix(traceback, what)
+	if !ok {
+		return traceback
+	}
+	line := rest[strings.LastIndexByte(rest, '\n')+1:]
+	if strings.ContainsAny(line, " \t") {
+		return traceback
+	}
+	return strings.TrimSuffix(rest, line)
 }
 
 // ExceptionCode is the exit code for a Python that could not tell its own.

@@ -33,6 +33,9 @@ func TestMissingModuleInContainer(t *testing.T) {
 	require.Equal(t, remote, p.Detail, "what is said below is not said twice")
 	require.Contains(t, p.Do, `.pip_install("opencv-python-headless")`)
 
+	p = Exception(sdk.Exception{Kind: "user", Type: "ExecutionError", Message: "lost", Traceback: remote + "gx.exception.ExecutionError: lost\n"})
+	require.Equal(t, remote, p.Detail)
+
 	p = Exception(sdk.Exception{Kind: "user", Type: "ModuleNotFoundError", Message: "No module named 'cv2'", Traceback: "File \"/home/me/app.py\""})
 	require.Empty(t, p.Do, "the image has nothing to do with what is missing here")
 

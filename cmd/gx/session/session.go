@@ -388,7 +388,7 @@ func (s *session) send(m sdk.ToPython) { _ = s.Control.Send(m) }
 
 func (s *session) showBill() {
 	if s.bill != nil && s.show != nil {
-		s.show.bill(*s.bill)
+		s.show.bill(*s.bill, s.stopping)
 		s.bill = nil
 	}
 }

@@ -88,8 +88,8 @@ func (s *shown) wait(w api.Waiting) {
 	s.ui.Notice(fmt.Sprintf("%s: %s waiting for %s", w.Function, ui.Count(int64(w.Inputs), "input"), text))
 }
 
-// bill prints what the app used.
-func (s *shown) bill(b api.Stopped) {
+// bill prints what the app used, and why it ended if that was not asked for.
+func (s *shown) bill(b api.Stopped, asked bool) {
 	if !s.output {
 		return
 	}
@@ -102,7 +102,7 @@ func (s *shown) bill(b api.Stopped) {
 		seconds += u.Seconds
 		cost += u.Cost
 	}
-	if b.Reason != "" {
+	if b.Reason != "" && !asked {
 		s.ui.Notice(s.name + " stopped: " + b.Reason)
 	}
 	failures := ""

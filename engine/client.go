@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/gx-dev/gx/engine/call"
@@ -46,8 +47,8 @@ func (e *Engine) ServeClient(ctx context.Context, appID string, conn net.Conn) e
 			err = caller.Handle(f)
 		}
 		if err != nil {
-			if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
-				return ctx.Err()
+			if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) {
+				return ctx.Err() // it has gone, perhaps without reading everything
 			}
 			return fmt.Errorf("serving a client of app %s: %w", a.id, err)
 		}

@@ -24,6 +24,7 @@ import (
 	"github.com/gx-dev/gx/engine/clock"
 	"github.com/gx-dev/gx/engine/container"
 	"github.com/gx-dev/gx/engine/function"
+	"github.com/gx-dev/gx/engine/load"
 	"github.com/gx-dev/gx/engine/logs"
 	"github.com/gx-dev/gx/engine/pool"
 	"github.com/gx-dev/gx/engine/runner"
@@ -119,7 +120,7 @@ func New(_ context.Context, cfg Config) (*Engine, error) {
 	compiler := &bytecode.Compiler{Runtime: cfg.Runtime, Packages: cfg.SDK, Log: cfg.Log}
 	e.host = &function.Host{
 		Runtime: cfg.Runtime, Hub: e.hub, Ledger: e.ledger, Registry: e.registry, Clock: cfg.Clock, Log: cfg.Log,
-		Starts: make(chan struct{}, cores), SDK: compiler.Dir, Reclaim: e.reclaim, Probe: min(cores, 8),
+		Starts: make(chan struct{}, cores), SDK: compiler.Dir, Reclaim: e.reclaim, Busy: load.New(cfg.Clock).Busy, Probe: min(cores, 8),
 	}
 	if cfg.Network != nil {
 		e.host.Env, e.host.Mounts = cfg.Network.Env(), cfg.Network.Mounts()

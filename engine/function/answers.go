@@ -134,7 +134,10 @@ func (m *member) answered(frames []wire.Frame) {
 		in.Done = true
 		out = append(out, call.Answer{Input: in, Frame: fr})
 	}
-	m.measure(measured, ran, now)
+	if measured > 0 {
+		m.stuck = false
+		m.measure(measured, ran, now)
+	}
 	m.served = m.served || done > 0
 	m.refill(now)
 	spent := f.cfg.Spec.MaxInputs > 0 && m.taken >= f.cfg.Spec.MaxInputs && len(m.inputs) == 0
@@ -215,9 +218,7 @@ func (m *member) stalled() {
 			m.conn.Queue(cancelFrame(in, "recalled"))
 		}
 	}
-	// One input took at least as long as this.
-	f.meter.Add(1, now.Sub(m.busy))
-	f.window = f.cfg.Spec.Concurrency
+	m.stuck = true
 	f.mu.Unlock()
 	m.conn.Flush()
 	f.kick()

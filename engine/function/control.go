@@ -99,8 +99,12 @@ func (f *Function) snapshot(now time.Time) pool.Snapshot {
 		Queued:   f.queue.Len(),
 		Duration: f.meter.Duration(),
 		Startup:  f.startup.Duration(),
+		Busy:     f.host.Busy(),
 		Hold:     max(0, f.health.hold.Sub(now)),
 		Closing:  f.closing,
+	}
+	if !f.meter.Sure() { // as if it were still running
+		s.Duration, s.Oldest = 0, s.Duration
 	}
 	for _, m := range f.members {
 		switch m.state {

@@ -47,7 +47,8 @@ type Host struct {
 	SDK      func(image build.Image) (dir string, err error)
 	// Reclaim ends an idle container of another function, if there is one.
 	Reclaim func(for_ *Function)
-	Probe   int // containers started for inputs of unknown duration
+	Busy    func() float64 // share of the processors in use
+	Probe   int            // containers started for inputs of unknown duration
 }
 
 // App is the app that a function is part of.

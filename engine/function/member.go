@@ -64,6 +64,7 @@ type member struct {
 	calls   map[uint32]*call.Call
 	taken   int       // inputs that it was given, ever
 	served  bool      // it has answered
+	stuck   bool      // it is at an input that takes longer than others: it gets none ahead
 	idle    time.Time // since when it has nothing to do
 	busy    time.Time // since when its answers are being measured
 	limit   clock.Timer
@@ -90,8 +91,11 @@ func (m *member) load() int { return len(m.inputs) }
 
 // room reports whether the container can be given an input. f.mu is held.
 func (m *member) room() bool {
-	most := m.f.cfg.Spec.MaxInputs
-	return m.state == ready && len(m.inputs) < m.f.window && (most == 0 || m.taken < most)
+	most, window := m.f.cfg.Spec.MaxInputs, m.f.window
+	if m.stuck {
+		window = m.f.cfg.Spec.Concurrency
+	}
+	return m.state == ready && len(m.inputs) < window && (most == 0 || m.taken < most)
 }
 
 // has reports whether the container is still at an earlier attempt of an input.
@@ -248,13 +252,11 @@ func seconds(s float64, otherwise time.Duration) time.Duration {
 // measure takes n answers into the account of how long an input takes. f.mu is
 // held.
 func (m *member) measure(n int, ran time.Duration, now time.Time) {
-	if n > 0 {
-		took := now.Sub(m.busy) // one after the other
-		if m.f.cfg.Spec.Concurrency > 1 {
-			took = ran
-		}
-		m.f.meter.Add(n, took)
-		m.f.window = pool.Window(m.f.meter.Duration(), m.f.cfg.Spec.Concurrency)
+	took := now.Sub(m.busy) // one after the other
+	if m.f.cfg.Spec.Concurrency > 1 {
+		took = ran
 	}
+	m.f.meter.Add(n, took)
+	m.f.window = pool.Window(m.f.meter.Duration(), m.f.cfg.Spec.Concurrency)
 	m.busy = now
 }

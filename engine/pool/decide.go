@@ -40,6 +40,8 @@ type Snapshot struct {
 	// Startup is how long a container takes to get ready, as measured; 0 =
 	// nothing was measured yet.
 	Startup time.Duration
+	// Busy is the share of the machine's processors that is in use, 0 to 1.
+	Busy float64
 	// Hold forbids starts for so long, after failures.
 	Hold time.Duration
 	// Closing says that the function is ending: nothing is wanted.
@@ -64,6 +66,9 @@ const (
 	// containers than processors would only take turns, which makes each input
 	// take longer, which would ask for more containers.
 	brief = 10 * time.Millisecond
+	// saturated is the share of the processors from which on more containers
+	// help nobody: they make inputs slower, which would ask for more.
+	saturated = 0.85
 	// look is how often a pool with a queue is looked at: inputs that run for
 	// longer than anything measured are a reason for more containers.
 	look = 50 * time.Millisecond
@@ -77,7 +82,7 @@ func Decide(s Snapshot) Decision {
 	case d.Want > have && s.Hold > 0:
 		d.Next = s.Hold
 	case d.Want > have:
-		d.Start = d.Want - have
+		d.Start = min(d.Want-have, max(s.Min-have, ramp(s)-s.Starting, 0))
 	case d.Want < have && !s.Closing:
 		d.Stop, d.Next = expired(s, have-d.Want)
 	case d.Want < have:
@@ -88,6 +93,11 @@ func Decide(s Snapshot) Decision {
 	}
 	return d
 }
+
+// ramp is how many containers may be starting at once: the number at most
+// doubles while they do. A moment in which the machine was busy with something
+// else looks like a function that has become slow, and must not fill the host.
+func ramp(s Snapshot) int { return max(s.Probe, 1, s.Ready) }
 
 // want is how many containers there should be.
 func want(s Snapshot) int {
@@ -117,11 +127,15 @@ func busy(s Snapshot) int {
 		return min(most, s.Ready+s.Starting)
 	}
 	duration := s.Duration
-	if s.Oldest >= shortest { // less may be the machine's doing
-		duration = max(duration, s.Oldest)
-	}
-	if s.Duration == 0 && s.Oldest < shortest {
+	switch {
+	case s.Busy > saturated: // one more would only take turns with the others
 		return min(most, max(s.Probe, 1, s.Ready+s.Starting))
+	case duration == 0 && s.Oldest < shortest:
+		return min(most, max(s.Probe, 1, s.Ready+s.Starting))
+	case duration == 0:
+		duration = s.Oldest
+	case s.Oldest > max(shortest, duration): // less may be the machine's doing
+		duration += (s.Oldest - duration) / 10 // one input, among those that were measured
 	}
 	within := s.Startup
 	if within == 0 {

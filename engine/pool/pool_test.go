@@ -32,7 +32,20 @@ func TestDecide(t *testing.T) {
 		}), Decision{Want: 5, Start: 4, Next: look}},
 		{"slow inputs show before any has ended", with(func(s *Snapshot) {
 			s.Queued, s.Running, s.Ready, s.Oldest = 6, 4, 4, 250*ms
-		}), Decision{Want: 9, Start: 5, Next: look}},
+		}), Decision{Want: 9, Start: 4, Next: look}},
+		{"no more than double at once", with(func(s *Snapshot) {
+			s.Queued, s.Running, s.Ready, s.Starting, s.Duration, s.Startup = 100, 10, 10, 3, time.Second, 100*ms
+		}), Decision{Want: 110, Start: 7, Next: look}},
+		{"a busy machine", with(func(s *Snapshot) {
+			s.Queued, s.Running, s.Ready, s.Duration, s.Startup, s.Busy = 100, 2, 2, time.Second, 100*ms, 0.97
+		}), Decision{Want: 4, Start: 2, Next: look}},
+		{"a busy machine ends nothing", with(func(s *Snapshot) {
+			s.Queued, s.Running, s.Ready, s.Duration, s.Startup, s.Busy = 100, 9, 9, time.Second, 100*ms, 0.97
+		}), Decision{Want: 9, Next: look}},
+		{"min is not held up", with(func(s *Snapshot) { s.Min = 20 }), Decision{Want: 20, Start: 20}},
+		{"a hiccup of a trivial function", with(func(s *Snapshot) {
+			s.Queued, s.Running, s.Ready, s.Duration, s.Startup, s.Oldest = 10_000, 400, 4, 10*time.Microsecond, 100*ms, 150*ms
+		}), Decision{Want: 4, Next: look}},
 		{"a slow start is no help for a short queue", with(func(s *Snapshot) {
 			s.Queued, s.Running, s.Ready, s.Duration, s.Startup = 4, 1, 1, 500*ms, 8*time.Second
 		}), Decision{Want: 1, Next: look}},

@@ -19,6 +19,10 @@ const (
 	// not read, before who has answers for it waits too.
 	highWater = 32 << 20
 	lookAgain = 2 * time.Millisecond // how often it looks then
+	// Calls of a function are opened by the same bytes each time, so their JSON
+	// is read once.
+	maxOpens      = 256
+	maxRemembered = 1 << 10 // bytes
 )
 
 // Sender writes frames to a caller; a *wire.Writer is one.
@@ -36,7 +40,8 @@ type Caller struct {
 	sender   Sender
 	resolve  func(function string) (Target, error)
 
-	batch  []*Input // came, and not yet submitted; all for the same target
+	batch  []*Input                 // came, and not yet submitted; all for the same target
+	opens  map[string]wire.OpenBody // what Open frames said before, by their body
 	joiner wire.Joiner
 
 	patience    time.Duration
@@ -53,7 +58,7 @@ type Caller struct {
 // resolve. Those who have answers for it wait, while it does not read, for up
 // to patience; 0 = for as long as it takes. Close it.
 func NewCaller(r *Registry, sender Sender, resolve func(string) (Target, error), patience time.Duration) *Caller {
-	return &Caller{registry: r, sender: sender, resolve: resolve, patience: patience, calls: map[uint32]*Call{}, closed: make(chan struct{})}
+	return &Caller{registry: r, sender: sender, resolve: resolve, patience: patience, calls: map[uint32]*Call{}, opens: map[string]wire.OpenBody{}, closed: make(chan struct{})}
 }
 
 // Handle takes one frame. An error means that the other side broke the
@@ -113,9 +118,17 @@ func (c *Caller) forget(number uint32) {
 }
 
 func (c *Caller) open(f wire.Frame) error {
-	var body wire.OpenBody
-	if err := f.Decode(&body); err != nil {
-		return err
+	body, known := c.opens[string(f.Body)]
+	if !known {
+		if err := f.Decode(&body); err != nil {
+			return err
+		}
+		if len(f.Body) <= maxRemembered {
+			if len(c.opens) >= maxOpens {
+				clear(c.opens)
+			}
+			c.opens[string(f.Body)] = body
+		}
 	}
 	call := &Call{Kind: body.Kind, Method: body.Method, registry: c.registry, Created: c.registry.clock.Now(), caller: c, number: f.Call, total: -1}
 	target, err := c.resolve(body.Function)

@@ -21,6 +21,9 @@ const (
 	KeepBytes = 512 << 20
 )
 
+// maxExpired is how many calls are remembered whose answers are not.
+const maxExpired = 10_000
+
 // Registry knows a host's calls by their ids, and keeps the answers of spawned
 // ones. It is safe for concurrent use.
 type Registry struct {
@@ -29,15 +32,15 @@ type Registry struct {
 
 	mu       sync.Mutex
 	calls    map[string]*Call
-	finished []*Call // spawned ones that have ended, in that order
-	expired  map[string]time.Time
-	bytes    int64 // of all answers that are kept
-	open     int   // calls that have not ended
+	finished []*Call             // spawned ones that have ended, in that order
+	expired  map[string]struct{} // remembered for a while, for a better message
+	bytes    int64               // of all answers that are kept
+	open     int                 // calls that have not ended
 }
 
 // NewRegistry makes a Registry.
 func NewRegistry(c clock.Clock) *Registry {
-	return &Registry{clock: c, calls: map[string]*Call{}, expired: map[string]time.Time{}}
+	return &Registry{clock: c, calls: map[string]*Call{}, expired: map[string]struct{}{}}
 }
 
 // NewID makes an id: the prefix, a dash, and 16 characters of [a-z2-7].
@@ -102,12 +105,10 @@ func (r *Registry) expire() {
 		c.mu.Unlock()
 		delete(r.calls, c.ID)
 		r.finished = r.finished[1:]
-		r.expired[c.ID] = now
+		r.expired[c.ID] = struct{}{}
 	}
-	for id, at := range r.expired { // remembered for a while, for a better message
-		if now.Sub(at) > KeepFor || len(r.expired) > 100_000 {
-			delete(r.expired, id)
-		}
+	if len(r.expired) > maxExpired {
+		clear(r.expired)
 	}
 }
 

@@ -85,11 +85,13 @@ class Program:
         command = Command(target._raw, name, ("-m " if options.module else "") + options.reference)
         args, kwargs = command.parse(options.flags)
         session = self.start(app)
+        value: Any = None
+        shown: Optional[str] = None
         try:
             if isinstance(target, Function):
                 value, shown = _call(target, args, kwargs)
             else:
-                value, shown = _local(target._raw, args, kwargs), None
+                value = _local(target._raw, args, kwargs)
         except KeyboardInterrupt:
             # Nothing of what follows may be cut short by a second one: gx kills us then.
             _ignore_interrupts()

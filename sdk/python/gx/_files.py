@@ -72,20 +72,20 @@ def _walk(
 
 def remote_path(path: Any, what: str, default: str = "") -> str:
     """A path in the container, as an absolute one; a relative one is below /root."""
-    text = os.fspath(path) if path is not None else default
+    text: Any = os.fspath(path) if path is not None else default
     if not isinstance(text, str) or "\0" in text or not text:
         raise _invalid(f"{what}: {path!r} is no path in the container")
     import posixpath
 
     folder = text.endswith("/")
     text = posixpath.normpath(posixpath.join("/root", text))
-    return text.replace("//", "/") + ("/" if folder and text != "/" else "")
+    return str(text).replace("//", "/") + ("/" if folder and text != "/" else "")
 
 
 def local_path(path: Any, what: str) -> str:
     """A local path as an absolute one, as seen from the working directory."""
     try:
-        return os.path.abspath(os.path.expanduser(os.fspath(path)))
+        return str(os.path.abspath(os.path.expanduser(os.fspath(path))))
     except TypeError:
         raise _invalid(f"{what}: a local path is a string or a Path, not a {type(path).__name__}") from None
 

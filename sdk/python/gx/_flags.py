@@ -37,7 +37,7 @@ class Flag:
             kind = type(given) if type(given) in (bool, int, float) else str
         for plain in (str, int, float, bool):
             if kind is plain:
-                return plain.__name__
+                return str(plain.__name__)
         origin, arguments = getattr(kind, "__origin__", None), getattr(kind, "__args__", ())
         if origin is None and type(kind).__name__ in ("UnionType", "Union"):  # int | None
             origin = _union()

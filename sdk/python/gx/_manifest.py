@@ -140,7 +140,7 @@ def _pickled(function: Function) -> bytes:
     from gx.exception import SerializationError
 
     try:
-        import cloudpickle  # type: ignore[import-not-found,unused-ignore]
+        import cloudpickle  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
         raise SerializationError(
             f"function {function._name} is declared with serialized=True, which needs the package cloudpickle here and in the "

@@ -240,7 +240,12 @@ class Map:
         from gx._client import call_id
 
         came = self.came
-        self.client.takers[self.number] = lambda frame: came or came.append(frame)  # the first is all that counts
+
+        def first(frame: Frame) -> None:
+            if not came:
+                came.append(frame)
+
+        self.client.takers[self.number] = first
         try:
             while not self.complete:
                 self.feed(inputs)

@@ -6,6 +6,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional, Tuple
 
+    from gx.image import Image
+
 TIMEOUT = 300  # seconds that one attempt may take, where the user says nothing
 
 # Older names and the present ones.
@@ -28,7 +30,7 @@ class Settings:
     def __init__(self, what: str, given: Dict[str, Any]) -> None:
         self.what = what
         given = self._present_names(given)
-        self.image = given.get("image")
+        self.image: Optional[Image] = given.get("image")
         self.secrets: List[Any] = list(given.get("secrets") or ())
         self.env = given.get("env")
         self.mounts: List[Any] = list(given.get("mounts") or ())

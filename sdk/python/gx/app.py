@@ -93,7 +93,7 @@ class App:
     @property
     def image(self) -> Optional[Image]:
         """The image of functions that name none."""
-        return self._shared.image  # type: ignore[no-any-return]
+        return self._shared.image
 
     @image.setter
     def image(self, image: Image) -> None:

@@ -93,7 +93,7 @@ class Any(Card):
 
 def parse(gpu: GPU) -> List[str]:
     """What a function's ``gpu=`` means, in order of preference; [] = none."""
-    if gpu is None or gpu is False:
+    if gpu is None:
         return []
     if isinstance(gpu, (list, tuple)):
         return [_one(item) for item in gpu]

@@ -76,7 +76,7 @@ class Mount:
         from gx.file_pattern_matcher import NON_PYTHON_FILES
 
         remote = _files.remote_path(remote_dir, "Mount.from_local_python_packages")
-        return Mount(tuple([lambda name=name: module_files(name, NON_PYTHON_FILES, remote) for name in module_names]))
+        return Mount((lambda: [file for name in module_names for file in module_files(name, NON_PYTHON_FILES, remote)],))
 
     @staticmethod
     def from_name(name: str, **_: Any) -> NoReturn:

@@ -56,7 +56,7 @@ class _Loader:
         module.__spec__ = self._spec  # it stays what it is
 
 
-sys.meta_path.insert(0, _Alias)  # type: ignore[arg-type]
+sys.meta_path.insert(0, _Alias)
 
 
 def __getattr__(name: str) -> Any:

@@ -46,6 +46,7 @@ func StartPython(ctx context.Context, o Options) (*Process, error) {
 	cmd.Dir = o.Dir
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = o.Stdin, o.Stdout, o.Stderr
 	cmd.ExtraFiles = []*os.File{theirs} // descriptor 3
+	cmd.SysProcAttr = endsWithParent()
 	env := o.Env
 	if env == nil {
 		env = os.Environ()

@@ -89,10 +89,11 @@ func measure(ctx context.Context, gx, only, out string, w io.Writer) (err error)
 // lab is a host of its own in a temporary directory, and what the benchmarks
 // share.
 type lab struct {
-	gx   string // path of the binary
-	dir  string
-	apps string
-	env  []string
+	gx     string // path of the binary
+	dir    string
+	apps   string
+	env    []string
+	python string // the interpreter itself
 }
 
 func newLab(ctx context.Context, gx string) (*lab, error) {
@@ -112,7 +113,14 @@ func newLab(ctx context.Context, gx string) (*lab, error) {
 		return nil, err
 	}
 	l := &lab{gx: binary, dir: dir, apps: apps}
+	// Shims that find a Python cost more than what is measured.
+	python, err := exec.CommandContext(ctx, "python3", "-c", "import sys; print(sys.executable)").Output()
+	if err != nil {
+		return nil, fmt.Errorf("finding Python: %w", err)
+	}
+	l.python = strings.TrimSpace(string(python))
 	l.env = append(os.Environ(),
+		"GX_PYTHON="+l.python,
 		"GX_STATE_DIR="+filepath.Join(dir, "state"),
 		"GX_RUNTIME_DIR="+filepath.Join(dir, "run"),
 		"NO_COLOR=1",

@@ -87,7 +87,7 @@ func unchanged(ctx context.Context, l *lab) ([]row, error) {
 		return nil, err
 	}
 	ours, floor, err := pairs(ctx, 20, 400*time.Millisecond, run,
-		func() (float64, error) { return timed(exec.CommandContext(ctx, "python3", "-I", "-c", "pass")) })
+		func() (float64, error) { return timed(exec.CommandContext(ctx, l.python, "-I", "-c", "pass")) })
 	if err != nil {
 		return nil, err
 	}

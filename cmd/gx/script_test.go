@@ -38,7 +38,12 @@ func newLab(t *testing.T) *lab {
 	}
 	l.output(t, exec.CommandContext(t.Context(), "go", "build", "-o", l.gx, "."))
 	l.python = strings.TrimSpace(l.output(t, exec.CommandContext(t.Context(), "python3", "-c", "import sys; print(sys.executable)")))
-	t.Cleanup(func() { l.output(t, l.command("host", "stop", "--force")) })
+	t.Cleanup(func() {
+		l.output(t, l.command("host", "stop", "--force"))
+		if left := remains(l.runtime); len(left) > 0 {
+			t.Errorf("left behind:\n%s", strings.Join(left, "\n"))
+		}
+	})
 	return l
 }
 
@@ -73,7 +78,15 @@ func (l *lab) params(dir string) testscript.Params {
 			e.Vars = append(e.Vars, l.env()...)
 			e.Setenv("PATH", filepath.Dir(l.gx)+string(os.PathListSeparator)+os.Getenv("PATH"))
 			e.Setenv("HOME", e.WorkDir)
-			e.Setenv("BASES", filepath.Join(l.state, "bases"))
+			// A host that a script started for itself ends with it, also if it fails.
+			e.Defer(func() {
+				own := filepath.Join(e.WorkDir, "run")
+				if _, err := os.Stat(own); err == nil {
+					stop := l.command("host", "stop", "--force")
+					stop.Env = append(stop.Env, "GX_RUNTIME_DIR="+own, "GX_STATE_DIR="+filepath.Join(e.WorkDir, "state"))
+					_ = stop.Run()
+				}
+			})
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -157,14 +170,20 @@ func gone(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: gone TEXT")
 	}
-	var left []string
+	if left := remains(args[0]); len(left) > 0 {
+		ts.Fatalf("left behind:\n%s", strings.Join(left, "\n"))
+	}
+}
+
+// remains gives what is ending ten seconds, and returns what is still there.
+func remains(text string) (left []string) {
 	for range 200 {
-		if left = leftovers(args[0]); len(left) == 0 {
-			return
+		if left = leftovers(text); len(left) == 0 {
+			return nil
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	ts.Fatalf("left behind:\n%s", strings.Join(left, "\n"))
+	return left
 }
 
 func leftovers(text string) []string {

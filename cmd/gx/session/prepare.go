@@ -76,8 +76,13 @@ func (s *session) startApp(ctx context.Context, st sdk.Start) (started, error) {
 		return started{}, err
 	}
 	progress := s.progress(st.Output)
-	images, err := s.build(ctx, host, m, local, progress, st.Output)
+	images, said, err := s.build(ctx, host, m, local, progress)
 	progress.Close()
+	if st.Output {
+		for _, text := range said {
+			s.UI.Warn(text)
+		}
+	}
 	if err != nil {
 		return started{}, err
 	}
@@ -144,14 +149,14 @@ func (s *session) hash(ctx context.Context, m *app.Manifest) ([]app.File, error)
 }
 
 // build uploads what the host lacks and has every image built, several at once.
-func (s *session) build(ctx context.Context, host Host, m app.Manifest, local []app.File, progress *ui.Progress, output bool) ([]string, error) {
+// What it returns as said is what a user has to know of the host.
+func (s *session) build(ctx context.Context, host Host, m app.Manifest, local []app.File, progress *ui.Progress) (images, said []string, err error) {
 	open := func(f app.File) (io.ReadCloser, error) { return os.Open(f.Local) }
 	if err := host.Upload(ctx, local, open, progress.Upload); err != nil {
-		return nil, fmt.Errorf("uploading the app's files: %w", err)
+		return nil, nil, fmt.Errorf("uploading the app's files: %w", err)
 	}
-	images := make([]string, len(m.Images))
-	var mu sync.Mutex
-	var said []string
+	images = make([]string, len(m.Images))
+	var mu sync.Mutex // of said
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(atOnce)
 	group.Go(func() error {
@@ -159,7 +164,7 @@ func (s *session) build(ctx context.Context, host Host, m app.Manifest, local []
 		if err == nil && len(status.Unisolated) > 0 {
 			mu.Lock()
 			defer mu.Unlock()
-			said = append(said, fmt.Sprintf("the %s runtime does not isolate: %s", status.Runtime, strings.Join(status.Unisolated, "; ")))
+			said = append(said, fmt.Sprintf("the %s runtime does not isolate\n  %s", status.Runtime, strings.Join(status.Unisolated, "\n  ")))
 		}
 		return err
 	})
@@ -183,13 +188,8 @@ func (s *session) build(ctx context.Context, host Host, m app.Manifest, local []
 			return nil
 		})
 	}
-	err := group.Wait()
-	if output {
-		for _, text := range said {
-			s.UI.Warn(text)
-		}
-	}
-	return images, err
+	err = group.Wait()
+	return images, said, err
 }
 
 // users names the functions that an image is for.

@@ -174,7 +174,7 @@ func TestWholeRun(t *testing.T) {
 	require.Equal(t, 7, o.Exit.Code)
 	require.Zero(t, o.Code)
 	require.Equal(t, "one\ntwo\nthree\n", s.out.String())
-	require.Contains(t, s.err.String(), "the process runtime does not isolate: the file system")
+	require.Contains(t, s.err.String(), "the process runtime does not isolate\n  the file system\n")
 	require.Contains(t, s.err.String(), "image of square: apt_install is not honoured")
 	require.Contains(t, s.err.String(), "hello took 1.0 s")
 }

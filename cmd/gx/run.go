@@ -159,9 +159,12 @@ func pythonAndSDK(ctx context.Context, d deps) (python, dir string, err error) {
 	if err != nil {
 		return "", "", exit.With(exit.Usage, fmt.Errorf("unpacking the SDK: %w", err))
 	}
-	python, _, err = sdk.FindPython(ctx, d.env)
+	python, version, err := sdk.FindPython(ctx, d.env)
 	if err != nil {
 		return "", "", exit.With(exit.Usage, err)
+	}
+	if err := sdk.Compile(ctx, dir, python, version); err != nil {
+		d.ui.Warn(err.Error()) // slower, and as good
 	}
 	return python, dir, nil
 }

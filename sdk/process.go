@@ -42,7 +42,7 @@ func StartPython(ctx context.Context, o Options) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, o.Python, o.Args...)
+	cmd := exec.CommandContext(ctx, o.Python, programArgs(o.Args)...)
 	cmd.Dir = o.Dir
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = o.Stdin, o.Stdout, o.Stderr
 	cmd.ExtraFiles = []*os.File{theirs} // descriptor 3
@@ -57,6 +57,22 @@ func StartPython(ctx context.Context, o Options) (*Process, error) {
 		return nil, fmt.Errorf("starting %s: %w", o.Python, err)
 	}
 	return &Process{cmd: cmd, control: control}, nil
+}
+
+// runProgram is what `python -m gx._cli` does, but Python's own module runner,
+// which takes some milliseconds, is not needed, and nothing is imported from
+// the working directory, where a user may have a types.py or a gx folder.
+const runProgram = `import sys
+if sys.path[0] == "": del sys.path[0]
+from gx._cli import main
+sys.exit(main(sys.argv[1:]))`
+
+// programArgs replaces "-m gx._cli" by runProgram.
+func programArgs(args []string) []string {
+	if len(args) < 2 || args[0] != "-m" || args[1] != "gx._cli" {
+		return args
+	}
+	return append([]string{"-c", runProgram}, args[2:]...)
 }
 
 // pythonEnv puts the SDK first on the Python path and names the control socket.

@@ -71,6 +71,8 @@ class Program:
             self.tell(exception=of_user(error, self.sources))
         _session._flush()
         self.tell(exit={"code": code, "result": result})
+        if self.control is not None:
+            self.control.close()
         return code
 
     def run(self) -> Optional[str]:
@@ -199,9 +201,6 @@ def main(words: List[str]) -> int:
         print("gx run needs a file: gx run FILE[::NAME]", file=sys.stderr)
         return 2
     sys.argv = [options.reference, *options.flags]
-    # `python -m` has put the working directory, or its own, first.
-    if sys.path and sys.path[0] in ("", os.getcwd()):
-        del sys.path[0]
     for stream in (sys.stdout, sys.stderr):
         # What is printed here and what gx prints of functions keep their order.
         if hasattr(stream, "reconfigure"):
@@ -210,5 +209,6 @@ def main(words: List[str]) -> int:
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
-    sys.exit(code)
+    if sys.path and sys.path[0] in ("", os.getcwd()):
+        del sys.path[0]  # `python -m` has put the working directory first
+    sys.exit(main(sys.argv[1:]))

@@ -46,11 +46,10 @@ def declare(app: App, decorated: Any, given: Dict[str, Any]) -> Function:
 
 def place(raw: Callable) -> Tuple[str, int]:
     """File and line of a function, ("", 0) if it has none."""
-    import functools
-
-    while isinstance(raw, functools.partial):
-        raw = raw.func
-    code = getattr(raw, "__code__", None)
+    inner: Any = raw
+    while hasattr(inner, "func") and not hasattr(inner, "__code__"):  # functools.partial
+        inner = inner.func
+    code = getattr(inner, "__code__", None)
     return (code.co_filename, code.co_firstlineno) if code is not None else ("", 0)
 
 

@@ -36,6 +36,9 @@ def find(reference: str, as_module: bool) -> Tuple[App, Target]:
 
 # -- importing --
 
+# Modules of Python that nothing else imports, so that a user's file may be called so.
+_HARMLESS = ("antigravity", "idlelib", "lib2to3", "test", "this", "turtledemo")
+
 
 def _import_file(target: str) -> ModuleType:
     path = os.path.abspath(target)
@@ -55,11 +58,10 @@ def _import_file(target: str) -> ModuleType:
         raise Mistake("usage", f"{target} can't be imported: the name of a module has no dots; rename the file")
     if name == "__init__":
         folder, name = os.path.split(folder)
-    before = sys.modules.get(name)
-    if before is not None:
+    if name in sys.modules or name in getattr(sys, "stdlib_module_names", ()) and name not in _HARMLESS:
         raise Mistake(
             "usage",
-            f"{target} can't be imported: Python has a module {name!r} of its own; rename the file",
+            f"{target} can't be imported: Python has a module {name!r} of its own, which others need; rename the file",
         )
     sys.path.insert(0, folder)
     hint = ""

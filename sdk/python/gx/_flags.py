@@ -25,6 +25,7 @@ class Flag:
         self.name = name
         self.flag = "--" + name.replace("_", "-")
         self.default = default
+        self._required = default is _MISSING
         self.positional = positional  # can't be given by keyword
         self.optional = False
         self.choices: Tuple[Any, ...] = ()
@@ -58,7 +59,7 @@ class Flag:
             return "path"
         if name == "typing." or getattr(kind, "_name", None) == "Any" or kind is object:
             return "str"
-        if self.default is not _MISSING:
+        if not self._required:
             return "unknown"  # only an error if somebody gives it
         raise Mistake(
             "usage",
@@ -237,13 +238,17 @@ def _annotations(raw: Any, name: str) -> Dict[str, Any]:
         return annotations
     scope = getattr(raw, "__globals__", {})
     for key, value in texts.items():
-        found = _BY_NAME.get(value) if value not in scope else None
-        annotations[key] = found if found is not None else _evaluated(value, scope, name)
+        annotations[key] = _evaluated(value, scope, name)
     return annotations
 
 
 def _evaluated(text: str, scope: Dict[str, Any], name: str) -> Any:
     """An annotation that is written as text, or stands in a file with ``from __future__ import annotations``."""
+    text = text.strip()
+    if len(text) > 1 and text[0] in "'\"" and text[-1] == text[0]:
+        text = text[1:-1].strip()
+    if text in _BY_NAME and text not in scope:
+        return _BY_NAME[text]
     head, bar, tail = text.rpartition("|")
     if bar and tail.strip() == "None":  # before Python 3.10 types have no |
         import typing

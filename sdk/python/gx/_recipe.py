@@ -69,8 +69,6 @@ def words(method: str, values: Sequence[Any], what: str = "packages") -> List[st
 
 def split_packages(method: str, values: Sequence[Any]) -> Tuple[List[str], List[str]]:
     """Packages and the options of pip among them: (packages, options)."""
-    import shlex
-
     packages: List[str] = []
     options: List[str] = []
     todo = words(method, values)[::-1]
@@ -82,6 +80,8 @@ def split_packages(method: str, values: Sequence[Any]) -> Tuple[List[str], List[
             packages.append(word)
             continue
         if " " in word:
+            import shlex
+
             todo += shlex.split(word)[::-1]
             continue
         name, equals, _ = word.partition("=")
@@ -102,8 +102,6 @@ def pip_options(
     find_links: Optional[str], index_url: Optional[str], extra_index_url: Optional[str], pre: bool, extra_options: str
 ) -> List[str]:
     """The parameters that pip_install and its relatives share, as pip spells them."""
-    import shlex
-
     options: List[str] = []
     for flag, value in (("--find-links", find_links), ("--index-url", index_url), ("--extra-index-url", extra_index_url)):
         if value:
@@ -111,6 +109,8 @@ def pip_options(
     if pre:
         options.append("--pre")
     if extra_options:
+        import shlex
+
         options += shlex.split(extra_options)
     return options
 

@@ -22,7 +22,8 @@ class FilePatternMatcher:
     """
 
     def __init__(self, *pattern: str) -> None:
-        self._rules: List[Tuple[bool, Any]] = []
+        self._rules: List[Tuple[bool, str]] = []
+        self._compiled: Any = None  # the same with regular expressions, when they are needed
         self._inverted = False
         for text in pattern:
             if not isinstance(text, str):
@@ -44,13 +45,15 @@ class FilePatternMatcher:
             text = text[1:].strip()
         text = os.path.normpath(text.replace("\\", "/") if os.sep == "\\" else text).strip("/") if text else ""
         if text and text != ".":
-            self._rules.append((not negative, _compiled(text)))
+            self._rules.append((not negative, text))
 
     def __call__(self, path: Any) -> bool:
         """Whether the path, relative to the folder, matches."""
         text = os.path.normpath(os.fspath(path)).replace(os.sep, "/").lstrip("/")
+        if self._compiled is None:
+            self._compiled = [(positive, _compiled(pattern)) for positive, pattern in self._rules]
         matches = False
-        for positive, expression in self._rules:
+        for positive, expression in self._compiled:
             if positive is not matches and expression.match(text):
                 matches = positive
         return matches is not self._inverted

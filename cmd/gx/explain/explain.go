@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/gx-dev/gx/api"
@@ -68,10 +69,14 @@ func Build(label string, err error, log string) ui.Problem {
 	if len(e.Step.Log) > len(log) {
 		log = e.Step.Log
 	}
-	what := fmt.Sprintf("the image of %s could not be built: %s: %s", label, e.Step.Name, e.Message)
-	if e.Step.Code != 0 && !strings.Contains(e.Message, fmt.Sprint(e.Step.Code)) {
-		what += fmt.Sprintf(" (exit status %d)", e.Step.Code)
+	name := strings.Join(strings.Fields(e.Step.Name), " ")
+	cause := ": " + strings.TrimPrefix(e.Message, "failed to solve: ")
+	if e.Step.Code != 0 {
+		cause = fmt.Sprintf(" ended with exit status %d", e.Step.Code)
+	} else if m := regexp.MustCompile(`did not complete successfully: exit code: (\d+)$`).FindStringSubmatch(e.Message); m != nil {
+		cause = " ended with exit status " + m[1] // of a step whose command BuildKit's Dockerfile frontend ran
 	}
+	what := fmt.Sprintf("the image of %s could not be built: %s%s", label, name, cause)
 	return ui.Problem{
 		What:   what,
 		Detail: log,

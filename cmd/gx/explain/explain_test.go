@@ -49,7 +49,7 @@ func TestBuild(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("import gx\n\nimage = gx.Image.debian_slim().pip_install(\"nunpy\")\n"), 0o600))
 	p := Build("square", &api.Error{Message: "pip ended with status 1", Step: &api.StepFailure{
 		Name: "pip_install nunpy", File: file, Line: 3, Code: 1, Log: "ERROR: No matching distribution found for nunpy"}}, "")
-	require.Equal(t, "the image of square could not be built: pip_install nunpy: pip ended with status 1", p.What)
+	require.Equal(t, "the image of square could not be built: pip_install nunpy ended with exit status 1", p.What)
 	require.Equal(t, `image = gx.Image.debian_slim().pip_install("nunpy")`, p.Source)
 	require.Contains(t, p.Detail, "No matching distribution")
 	require.Contains(t, p.Do, "check the package's name")

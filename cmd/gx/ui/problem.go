@@ -40,9 +40,9 @@ func (p Problem) render(st *styles) string {
 		switch {
 		case p.Do == "":
 		case i == 0:
-			b.WriteString(st.good.Render("  try:") + " " + line + "\n")
+			b.WriteString(st.good.Render("  →") + " " + line + "\n")
 		default:
-			b.WriteString("       " + line + "\n")
+			b.WriteString("    " + line + "\n")
 		}
 	}
 	return b.String()

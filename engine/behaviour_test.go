@@ -459,3 +459,34 @@ func TestStopIgnoringFunction(t *testing.T) {
 		<-c.done
 	})
 }
+
+func TestConcurrency(t *testing.T) {
+	onRuntimes(t, func(t *testing.T, h *host) {
+		a := h.start("functions", app.Function{Name: "slow", Concurrency: 10, Scaling: app.Scaling{Max: 1}})
+		c := a.dial()
+		defer c.close()
+		c.expect(c.call("slow", args(0.0)), 0.0)
+		begun := time.Now()
+		var inputs [][]byte
+		for range 10 {
+			inputs = append(inputs, args(0.5))
+		}
+		c.collect(c.open("map", "slow", "", inputs...))
+		if took := time.Since(begun); took > 1500*time.Millisecond {
+			t.Errorf("10 inputs of 0.5 s at once took %v", took)
+		}
+	})
+}
+
+func TestCallsFromContainers(t *testing.T) {
+	onRuntimes(t, func(t *testing.T, h *host) {
+		a := h.start("nested", app.Function{Name: "inner"}, app.Function{Name: "outer"}, app.Function{Name: "fib"})
+		c := a.dial()
+		defer c.close()
+		c.expect(c.call("outer", args(10)), 55+101)
+		c.expect(c.call("fib", args(5)), 5)
+		if n := h.registry.Open(); n != 0 {
+			t.Errorf("%d calls are open", n)
+		}
+	})
+}

@@ -28,16 +28,22 @@ func BenchmarkMap(b *testing.B) {
 	h := newHost(b, "runc")
 	a := h.start("functions", app.Function{Name: "square", Scaling: app.Scaling{Min: 4, Max: 4}})
 	c := a.dial()
-	c.collect(c.open("map", "square", "", args(1), args(2), args(3), args(4)))
-	for len(h.Containers()) < 4 {
-	}
-	open, err := wire.JSON(wire.Open, 1000, 0, wire.OpenBody{Function: a.Started().Functions["square"], Kind: "map"})
+	waitForContainers(b, h, 4)
+	b.ResetTimer()
+	mapInputs(b, c)
+	b.StopTimer()
+	c.close()
+}
+
+// mapInputs gives b.N inputs to a call and takes their answers.
+func mapInputs(b *testing.B, c *client) {
+	b.Helper()
+	open, err := wire.JSON(wire.Open, 1000, 0, wire.OpenBody{Function: c.app.Started().Functions["square"], Kind: "map"})
 	if err != nil {
 		b.Fatal(err)
 	}
 	const window = 4000
 	in := args(7)
-	b.ResetTimer()
 	c.write(open)
 	sent, answered := 0, 0
 	frames := make([]wire.Frame, 0, window)
@@ -61,8 +67,6 @@ func BenchmarkMap(b *testing.B) {
 			}
 		}
 	}
-	b.StopTimer()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "inputs/s")
 	c.write(wire.Frame{Header: wire.Header{Type: wire.End, Call: 1000, Index: uint32(sent)}})
-	c.close()
 }

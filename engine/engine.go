@@ -119,7 +119,7 @@ func New(_ context.Context, cfg Config) (*Engine, error) {
 	cores := max(2, int(capacity.CPU))
 	compiler := &bytecode.Compiler{Runtime: cfg.Runtime, Packages: cfg.SDK, Log: cfg.Log}
 	e.host = &function.Host{
-		Runtime: cfg.Runtime, Hub: e.hub, Ledger: e.ledger, Registry: e.registry, Clock: cfg.Clock, Log: cfg.Log,
+		Runtime: cfg.Runtime, Hub: e.hub, Ledger: e.ledger, Registry: e.registry, Clock: cfg.Clock, Log: cfg.Log, Version: cfg.Version,
 		Starts: make(chan struct{}, cores), SDK: compiler.Dir, Reclaim: e.reclaim, Busy: load.New(cfg.Clock).Busy, Probe: min(cores, 8),
 	}
 	if cfg.Network != nil {

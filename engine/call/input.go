@@ -71,6 +71,9 @@ func (l *List) Len() int { return l.n }
 // Front is the first input, nil if there is none.
 func (l *List) Front() *Input { return l.first }
 
+// Back is the last input, nil if there is none.
+func (l *List) Back() *Input { return l.last }
+
 // Next is the input behind in, nil at the end.
 func (in *Input) Next() *Input { return in.next }
 

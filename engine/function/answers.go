@@ -85,6 +85,7 @@ func (m *member) answered(frames []wire.Frame) {
 	var done, failed, measured int
 	var ran time.Duration
 	var retries []retry
+	returned := false
 	f.mu.Lock()
 	now := f.host.Clock.Now()
 	for _, fr := range frames {
@@ -111,6 +112,7 @@ func (m *member) answered(frames []wire.Frame) {
 				in.Drop()
 			} else {
 				f.queue.PushFront(in)
+				returned = true
 			}
 			continue
 		}
@@ -144,7 +146,9 @@ func (m *member) answered(frames []wire.Frame) {
 	if len(m.inputs) == 0 {
 		m.idle = now
 	}
-	look := len(m.inputs) == 0 && f.timer == nil // nobody would notice that it stays idle
+	// Nobody else would see that the container stays idle, or give what came back
+	// to others.
+	look := len(m.inputs) == 0 && f.timer == nil || returned
 	f.mu.Unlock()
 
 	m.conn.Flush()

@@ -1,6 +1,7 @@
 package function
 
 import (
+	"math"
 	"time"
 
 	"github.com/gx-dev/gx/api"
@@ -103,7 +104,8 @@ func (f *Function) snapshot(now time.Time) pool.Snapshot {
 		Hold:     max(0, f.health.hold.Sub(now)),
 		Closing:  f.closing,
 	}
-	if !f.meter.Sure() { // as if it were still running
+	s.Newest = math.MaxInt64 // counts only if a container is ready
+	if !f.meter.Sure() {     // as if it were still running
 		s.Duration, s.Oldest = 0, s.Duration
 	}
 	for _, m := range f.members {
@@ -115,8 +117,9 @@ func (f *Function) snapshot(now time.Time) pool.Snapshot {
 			s.Running += m.load()
 			if m.load() == 0 {
 				s.Idle = append(s.Idle, now.Sub(m.idle))
-			} else if in := m.running.Front(); in != nil {
-				s.Oldest = max(s.Oldest, now.Sub(in.Since))
+			} else {
+				s.Oldest = max(s.Oldest, now.Sub(m.running.Front().Since))
+				s.Newest = min(s.Newest, now.Sub(m.running.Back().Since))
 			}
 		}
 	}

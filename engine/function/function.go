@@ -41,6 +41,7 @@ type Host struct {
 	Registry *call.Registry
 	Clock    clock.Clock
 	Log      *slog.Logger
+	Version  string            // of gx, for containers to see
 	Starts   chan struct{}     // holds a value for each container that is being started
 	Env      []string          // of every container: the network's
 	Mounts   []container.Mount // of every container
@@ -70,7 +71,6 @@ type Config struct {
 	Need   pool.Capacity   // what one container is set aside
 	Limits Limits          // what one container is held to
 	GPU    string          // what a user is told of the cards; "" = none
-	Cards  string          // the card's name, for the environment
 	Meter  *metering.Meter //
 }
 

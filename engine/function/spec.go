@@ -102,6 +102,7 @@ func (f *Function) env(id string, image []string) []string {
 		"GX_CONTAINER_ID":  id,
 		"GX_IMAGE_ID":      f.cfg.Image.ID(),
 		"GX_ROOT":          root,
+		"GX_VERSION":       f.host.Version,
 		"GX_RUNNER_SOCKET": sdk.ContainerRunDir + "/" + runner.SocketName,
 		// The names that programs written for Modal look at.
 		"MODAL_TASK_ID":        id,

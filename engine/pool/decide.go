@@ -37,6 +37,8 @@ type Snapshot struct {
 	// been running longest.
 	Duration time.Duration
 	Oldest   time.Duration
+	// Newest is how long ago a container last began an input.
+	Newest time.Duration
 	// Startup is how long a container takes to get ready, as measured; 0 =
 	// nothing was measured yet.
 	Startup time.Duration
@@ -69,6 +71,8 @@ const (
 	// saturated is the share of the processors from which on more containers
 	// help nobody: they make inputs slower, which would ask for more.
 	saturated = 0.85
+	// patience is how long a queue that does not move is left to a busy machine.
+	patience = 5 * time.Second
 	// look is how often a pool with a queue is looked at: inputs that run for
 	// longer than anything measured are a reason for more containers.
 	look = 50 * time.Millisecond
@@ -126,6 +130,9 @@ func busy(s Snapshot) int {
 	if s.Queued == 0 {
 		return min(most, s.Ready+s.Starting)
 	}
+	if more := unblock(s); more > 0 {
+		return min(most, s.Ready+more)
+	}
 	duration := s.Duration
 	switch {
 	case s.Busy > saturated: // one more would only take turns with the others
@@ -149,6 +156,21 @@ func busy(s Snapshot) int {
 	}
 	// What there is works on as long as there is a queue.
 	return min(most, max(n, 1, s.Ready+s.Starting))
+}
+
+// unblock is how many containers to have beyond those that are ready when these
+// get nowhere: nobody has begun an input for a while. They may be waiting for
+// inputs that are in this very queue.
+func unblock(s Snapshot) int {
+	switch {
+	case s.Ready == 0 || s.Newest < shortest:
+		return 0
+	case s.Busy <= saturated:
+		return ramp(s)
+	case s.Newest > patience: // they compute, or the machine does for somebody else
+		return 1
+	}
+	return 0
 }
 
 func (s Snapshot) target() int { return max(s.Target, 1) }

@@ -42,6 +42,18 @@ func TestDecide(t *testing.T) {
 		{"a busy machine ends nothing", with(func(s *Snapshot) {
 			s.Queued, s.Running, s.Ready, s.Duration, s.Startup, s.Busy = 100, 9, 9, time.Second, 100*ms, 0.97
 		}), Decision{Want: 9, Next: look}},
+		{"all wait, perhaps for each other", with(func(s *Snapshot) {
+			s.Queued, s.Running, s.Ready, s.Duration, s.Oldest, s.Newest = 5, 4, 4, time.Millisecond, 400*ms, 300*ms
+		}), Decision{Want: 8, Start: 4, Next: look}},
+		{"all wait, and more are coming", with(func(s *Snapshot) {
+			s.Queued, s.Running, s.Ready, s.Starting, s.Duration, s.Oldest, s.Newest = 5, 4, 4, 4, time.Millisecond, 400*ms, 300*ms
+		}), Decision{Want: 8, Next: look}},
+		{"all compute", with(func(s *Snapshot) {
+			s.Queued, s.Running, s.Ready, s.Duration, s.Newest, s.Busy = 50, 4, 4, time.Second, 900*ms, 0.99
+		}), Decision{Want: 4, Next: look}},
+		{"all seem to compute, for long", with(func(s *Snapshot) {
+			s.Queued, s.Running, s.Ready, s.Duration, s.Newest, s.Busy = 50, 4, 4, time.Second, 6*time.Second, 0.99
+		}), Decision{Want: 5, Start: 1, Next: look}},
 		{"min is not held up", with(func(s *Snapshot) { s.Min = 20 }), Decision{Want: 20, Start: 20}},
 		{"a hiccup of a trivial function", with(func(s *Snapshot) {
 			s.Queued, s.Running, s.Ready, s.Duration, s.Startup, s.Oldest = 10_000, 400, 4, 10*time.Microsecond, 100*ms, 150*ms

@@ -35,7 +35,18 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == runc.ReaperCommand {
 		os.Exit(runc.RunReaper())
 	}
-	os.Exit(m.Run())
+	os.Exit(run(m))
+}
+
+// run removes what the tests share when they are over.
+func run(m *testing.M) int {
+	var err error
+	if sdkCache, err = os.MkdirTemp("", "gx-e-sdk-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(sdkCache) }()
+	return m.Run()
 }
 
 // machineImages is a build engine whose one image is the machine's own Python:
@@ -142,13 +153,10 @@ func onRuntimes(t *testing.T, test func(t *testing.T, h *host)) {
 	}
 }
 
-var sdkOnce = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "gx-sdk-")
-	if err != nil {
-		return "", err
-	}
-	return sdk.Extract(dir)
-})
+// sdkCache is where the SDK is for all tests.
+var sdkCache string
+
+var sdkOnce = sync.OnceValues(func() (string, error) { return sdk.Extract(sdkCache) })
 
 func newHost(t testing.TB, runtimeName string) *host {
 	t.Helper()

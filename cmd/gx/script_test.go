@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,7 +21,7 @@ import (
 
 // lab is one host, and the binary under test, that all scripts share: the base
 // image is made once. GX_TEST_CACHE keeps its state for the next run of the
-// tests.
+// tests; GX_TEST_RACE=1 has gx itself, hosts included, watched for data races.
 type lab struct {
 	gx, state, runtime, cache, python string
 }
@@ -36,7 +37,11 @@ func newLab(t *testing.T) *lab {
 	if kept := os.Getenv("GX_TEST_CACHE"); kept != "" {
 		l.state = filepath.Join(kept, "state")
 	}
-	l.output(t, exec.CommandContext(t.Context(), "go", "build", "-o", l.gx, "."))
+	build := []string{"build", "-o", l.gx, "."}
+	if os.Getenv("GX_TEST_RACE") != "" {
+		build = slices.Insert(build, 1, "-race")
+	}
+	l.output(t, exec.CommandContext(t.Context(), "go", build...))
 	l.python = strings.TrimSpace(l.output(t, exec.CommandContext(t.Context(), "python3", "-c", "import sys; print(sys.executable)")))
 	t.Cleanup(func() {
 		l.output(t, l.command("host", "stop", "--force"))

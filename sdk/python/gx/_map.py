@@ -8,6 +8,7 @@ iterator and what was given back to the caller.
 from __future__ import annotations
 
 from _collections import deque  # type: ignore[import-not-found]
+from _pickle import dumps as _pickled
 from _thread import allocate_lock
 from itertools import islice
 from time import monotonic
@@ -35,6 +36,7 @@ _QUICK = frozenset(
     | {type({}.keys()), type({}.values()), type({}.items())}
 )
 
+_PLAIN = frozenset({int, float, bool, str, type(None)})
 _pack = _wire.HEADER.pack
 _dumps, _loads = _wire.dumps, _wire.loads
 _INPUT, _RESULT, _END = _wire.INPUT, _wire.RESULT, _wire.END
@@ -82,11 +84,16 @@ class Map:
     def give(self, inputs: Iterable[tuple]) -> int:
         """Adds inputs to what is sent next; returns how many there were."""
         append, number, kwargs = self.batch.append, self.number, self.kwargs
+        plain = not kwargs
+        payload: Any = None
         first = index = self.given
         args: tuple = ()
         try:
             for args in inputs:
-                payload = _dumps((args, kwargs))
+                if plain and len(args) == 1 and type(args[0]) in _PLAIN:
+                    payload = _pickled((args, kwargs), 5)  # without looking for large parts: three times as fast
+                else:
+                    payload = _dumps((args, kwargs))
                 size = len(payload)
                 if size > LARGE:
                     self.given = index

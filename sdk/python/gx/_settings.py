@@ -93,22 +93,25 @@ class Settings:
         return given
 
     def _check_objects(self, given: Dict[str, Any]) -> None:
-        from gx.image import Image
-        from gx.mount import Mount
-        from gx.secret import Secret
+        # What a function does not use is not imported: this runs in containers too.
+        if self.image is not None:
+            from gx.image import Image
 
-        if self.image is not None and not isinstance(self.image, Image):
-            raise self._invalid(f"image= is a gx.Image, not a {type(self.image).__name__}")
-        for name, values, kind in (("secrets", self.secrets, Secret), ("mounts", self.mounts, Mount)):
-            for value in values:
-                if not isinstance(value, kind):
-                    raise self._invalid(f"{name}= is a list of gx.{kind.__name__}, and has a {type(value).__name__}")
+            if not isinstance(self.image, Image):
+                raise self._invalid(f"image= is a gx.Image, not a {type(self.image).__name__}")
+        if self.secrets:
+            from gx.secret import Secret
+
+            self._check_list("secrets", self.secrets, Secret)
         if self.mounts:
             from gx._notices import older
+            from gx.mount import Mount
 
+            self._check_list("mounts", self.mounts, Mount)
             older("mounts=", "Image.add_local_file, add_local_dir or add_local_python_source")
         if self.env is not None:
             from gx.exception import InvalidError
+            from gx.secret import Secret
 
             try:
                 Secret.from_dict(self.env)
@@ -126,15 +129,29 @@ class Settings:
                 raise self._invalid(f"schedule= is a gx.Cron or a gx.Period, not a {type(self.schedule).__name__}")
             self._notice("schedule= has an effect in deployed apps only, which are planned and not part of gx yet")
 
-    def _fields(self, given: Dict[str, Any]) -> Dict[str, Any]:
+    def _check_list(self, name: str, values: List[Any], kind: type) -> None:
+        for value in values:
+            if not isinstance(value, kind):
+                raise self._invalid(f"{name}= is a list of gx.{kind.__name__}, and has a {type(value).__name__}")
+
+    def _parsed(self, given: Dict[str, Any]) -> Tuple[List[str], Dict[str, float]]:
+        """The GPUs and the retries, as the manifest has them."""
+        gpus: List[str] = []
+        retries: Dict[str, float] = {}
+        if given.get("gpu") is None and given.get("retries") is None:
+            return gpus, retries
         from gx.exception import InvalidError
         from gx.gpu import parse as parse_gpu
         from gx.retries import parse as parse_retries
 
         try:
-            gpus, retries = parse_gpu(given.get("gpu")), parse_retries(given.get("retries"))
+            gpus, how = parse_gpu(given.get("gpu")), parse_retries(given.get("retries"))
         except InvalidError as error:
             raise self._invalid(str(error)) from None
+        return gpus, how._manifest() if how is not None else retries
+
+    def _fields(self, given: Dict[str, Any]) -> Dict[str, Any]:
+        gpus, retries = self._parsed(given)
         timeout = self._seconds("timeout", given.get("timeout")) or TIMEOUT
         max_inputs = self._whole("max_inputs", given.get("max_inputs"), 1)
         if given.get("single_use_containers"):
@@ -155,7 +172,7 @@ class Settings:
             "network": "none" if given.get("block_network") else "",
             "timeout": float(timeout),
             "startup_timeout": float(self._seconds("startup_timeout", given.get("startup_timeout")) or max(timeout, TIMEOUT)),
-            "retries": retries._manifest() if retries is not None else {},
+            "retries": retries,
             "scaling": {name: value for name, value in scaling.items() if value},
             "max_inputs": max_inputs,
         }

@@ -105,11 +105,13 @@ func (l *lab) params(dir string) testscript.Params {
 	}
 }
 
-// TestScripts runs every script in testdata/script, several at once, and then
-// those in testdata/alone, one after the other: they harm the host.
-func TestScripts(t *testing.T) {
+// TestGx runs every script in testdata/script, several at once, then what needs
+// a terminal, then the scripts in testdata/alone, one after the other: they
+// harm the host.
+func TestGx(t *testing.T) {
 	l := newLab(t)
 	t.Run("shared", func(t *testing.T) { testscript.Run(t, l.params("testdata/script")) })
+	t.Run("terminal", func(t *testing.T) { testTerminal(t, l) })
 	t.Run("alone", func(t *testing.T) {
 		p := l.params("testdata/alone")
 		testscript.RunT(oneByOne{t}, p)

@@ -38,10 +38,9 @@ def main():
     forever.remote()
 `
 
-// TestTerminal presses Ctrl-C as a person does: the terminal sends the signal
+// testTerminal presses Ctrl-C as a person does: the terminal sends the signal
 // to gx and to Python, and what they print comes back through it.
-func TestTerminal(t *testing.T) {
-	l := newLab(t)
+func testTerminal(t *testing.T, l *lab) {
 	file := filepath.Join(t.TempDir(), "app.py")
 	require.NoError(t, os.WriteFile(file, []byte(interruptedApp), 0o600))
 

@@ -130,7 +130,11 @@ func (e *Engine) Close() error {
 		h.drop()
 	}
 	e.cancel()
-	return errors.Join(e.server.close(), e.lock.Unlock())
+	err := e.server.close()
+	for _, group := range groups(cgroupName(e.cfg.Dir)) {
+		killAll(group, e.cfg.Log)
+	}
+	return errors.Join(err, e.lock.Unlock())
 }
 
 // Build makes an image or finds it.

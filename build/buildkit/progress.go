@@ -5,6 +5,7 @@ package buildkit
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -235,14 +236,29 @@ func (t *tracker) failure(err error) error {
 		e.Took = time.Since(p.started)
 	}
 	failure := &build.StepError{Index: step, Name: stepName(t.recipe.steps[step]), Step: t.recipe.steps[step], Log: string(p.log[max(0, len(p.log)-logKeep):]), Err: err}
-	var exit *gatewaypb.ExitError
-	if errors.As(err, &exit) && exit.ExitCode != gatewaypb.UnknownExitStatus {
-		failure.Code = int(exit.ExitCode)
+	if code, ok := exitCode(err); ok {
+		failure.Code = code
 		failure.Err = &exitError{name: failure.Name, code: failure.Code, err: err}
 	}
 	e.Error = failure.Error()
 	t.events(e)
 	return failure
+}
+
+// endedWith finds a command's exit status in an error that came through
+// BuildKit's API, where only its text is left.
+var endedWith = regexp.MustCompile(`did not complete successfully: exit code: (\d+)`)
+
+func exitCode(err error) (int, bool) {
+	var exit *gatewaypb.ExitError
+	if errors.As(err, &exit) && exit.ExitCode != gatewaypb.UnknownExitStatus {
+		return int(exit.ExitCode), true
+	}
+	if match := endedWith.FindStringSubmatch(err.Error()); match != nil {
+		code, err := strconv.Atoi(match[1])
+		return code, err == nil
+	}
+	return 0, false
 }
 
 // failing is the step that was being carried out.

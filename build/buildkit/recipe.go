@@ -121,14 +121,6 @@ func (r *recipe) allCached(events func(build.Event)) {
 	}
 }
 
-func (r *recipe) names() []string {
-	var names []string
-	for _, step := range r.steps {
-		names = append(names, stepName(step))
-	}
-	return names
-}
-
 // stepName is a step as its user knows it, in one line.
 func stepName(step app.Step) string {
 	what := ""
@@ -150,11 +142,7 @@ func stepName(step app.Step) string {
 	case app.OpWorkdir:
 		what = step.Path
 	case app.OpEnv:
-		names := make([]string, 0, len(step.Env))
-		for _, name := range sortedKeys(step.Env) {
-			names = append(names, name)
-		}
-		what = strings.Join(names, " ")
+		what = strings.Join(sortedKeys(step.Env), " ")
 	case app.OpCopy:
 		what = copied(step.Files)
 	case app.OpDockerfile, app.OpDockerfileCommands:

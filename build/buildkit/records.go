@@ -174,7 +174,7 @@ func (r *records) closest(rec *recipe) (*record, int) {
 // difference says what of a step changed.
 func difference(before, after app.Step) string {
 	if before.Op != after.Op {
-		return fmt.Sprintf("was %s before", before.Op)
+		return "new step"
 	}
 	switch after.Op {
 	case app.OpApt, app.OpPip:

@@ -53,8 +53,10 @@ func newServer(ctx context.Context, cfg Config, cgroup string) (_ *server, err e
 			err = errors.Join(err, s.close())
 		}
 	}()
-	snapshots := runc.SnapshotterFactory{Name: "overlayfs", New: func(root string) (ctdsnapshot.Snapshotter, error) {
-		return overlay.NewSnapshotter(root, overlay.AsynchronousRemove)
+	var layers ctdsnapshot.Snapshotter
+	snapshots := runc.SnapshotterFactory{Name: "overlayfs", New: func(root string) (_ ctdsnapshot.Snapshotter, err error) {
+		layers, err = overlay.NewSnapshotter(root, overlay.AsynchronousRemove)
+		return layers, err
 	}}
 	opt, err := runc.NewWorkerOpt(cfg.Dir, snapshots, false, oci.ProcessSandbox, nil, nil,
 		netproviders.Opt{Mode: "host"}, nil, cfg.RuntimeBinary, "", false, nil, "", cgroup, nil)
@@ -105,7 +107,9 @@ func newServer(ctx context.Context, cfg Config, cgroup string) (_ *server, err e
 	if err != nil {
 		return nil, fmt.Errorf("starting BuildKit: %w", err)
 	}
-	s.closers = []func() error{controller.Close} // which closes all of the above
+	// The controller closes all of the above but the snapshotter, whose lock
+	// would keep the next engine waiting for ever.
+	s.closers = []func() error{layers.Close, controller.Close}
 
 	s.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(64<<20), grpc.MaxSendMsgSize(64<<20))
 	healthv1.RegisterHealthServer(s.grpc, health.NewServer())

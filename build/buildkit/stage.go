@@ -22,7 +22,6 @@ import (
 type staged struct {
 	dir    string
 	mounts map[string]fsutil.FS
-	log    func(error)
 	remove func()
 }
 

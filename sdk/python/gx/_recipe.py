@@ -215,6 +215,43 @@ AUTO_DOCKERIGNORE: Any = _Auto()
 """Means: what the .dockerignore beside the Dockerfile or in the context says."""
 
 
+def version(what: str, version: Any) -> str:
+    """A version of Python as "3.11", "" for None."""
+    if version is None:
+        return ""
+    if isinstance(version, float):
+        raise invalid(f'Image.{what}: write the version as a string, "{version}": as a number 3.10 is 3.1')
+    parts = version.split(".") if isinstance(version, str) else []
+    if len(parts) not in (2, 3) or parts[0] != "3" or not all([part.isdigit() for part in parts]):
+        raise invalid(f'Image.{what}: {version!r} is no version of Python such as "3.11"')
+    return ".".join(parts[:2])
+
+
+def strings(method: str, name: str, values: Optional[Mapping[str, Any]]) -> Dict[str, str]:
+    """A mapping of strings to strings, as a dict."""
+    values = {} if values is None else values
+    if not hasattr(values, "items") or not all([isinstance(k, str) and isinstance(v, str) for k, v in values.items()]):
+        raise invalid(f"Image.{method}: {name} maps strings to strings")
+    return dict(values)
+
+
+def checked_force(force: Any) -> bool:
+    """force_build=, which must be a bool."""
+    if not isinstance(force, bool):
+        raise invalid(f"force_build={force!r}; it is True or False")
+    return force
+
+
+def no_gpu(method: str, gpu: Any) -> None:
+    """Says that a build has no GPU."""
+    if gpu:
+        from gx._notices import notice
+        from gx.gpu import parse
+
+        parse(gpu)
+        notice(f"Image.{method}(gpu=...) has no effect: builds on a machine of your own run without a GPU")
+
+
 def invalid(message: str) -> Exception:
     """InvalidError with this message."""
     from gx.exception import InvalidError

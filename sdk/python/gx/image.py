@@ -51,7 +51,7 @@ class Image:
     @staticmethod
     def debian_slim(python_version: Optional[str] = None, force_build: bool = False) -> Image:
         """A small Debian with Python: by default the version that runs this program, or the nearest."""
-        version = _version("debian_slim(python_version=...)", python_version)
+        version = _recipe.version("debian_slim(python_version=...)", python_version)
         return Image()._base({"op": "debian_slim", "python": version}, force_build)
 
     @staticmethod
@@ -70,7 +70,7 @@ class Image:
         if not isinstance(tag, str) or not tag or any([c.isspace() for c in tag]):
             raise invalid(f"Image.from_registry: {tag!r} is no reference to an image")
         setup = _recipe.words("from_registry", [setup_dockerfile_commands], "setup_dockerfile_commands")
-        fields = {"op": "registry", "tag": tag, "setup": setup, "add_python": _version("from_registry(add_python=...)", add_python)}
+        fields = {"op": "registry", "tag": tag, "setup": setup, "add_python": _recipe.version("from_registry(add_python=...)", add_python)}
         return Image()._base(fields, force_build)
 
     @staticmethod
@@ -94,7 +94,7 @@ class Image:
     ) -> Image:
         """What a Dockerfile makes; its context is ``context_dir``, by default the Dockerfile's folder if it copies from it."""
         _recipe.no_secrets("from_dockerfile", secrets, env)
-        _no_gpu("from_dockerfile", gpu)
+        _recipe.no_gpu("from_dockerfile", gpu)
         file = _files.local_path(path, "Image.from_dockerfile")
         folder = None if context_dir is None else _files.local_path(context_dir, "Image.from_dockerfile")
         _older_context(context_mount, "from_dockerfile")
@@ -108,8 +108,8 @@ class Image:
 
         fields = {
             "op": "dockerfile",
-            "add_python": _version("from_dockerfile(add_python=...)", add_python),
-            "build_args": _strings("from_dockerfile", "build_args", build_args),
+            "add_python": _recipe.version("from_dockerfile(add_python=...)", add_python),
+            "build_args": _recipe.strings("from_dockerfile", "build_args", build_args),
         }
         return Image()._base(fields, force_build, fill)
 
@@ -130,7 +130,7 @@ class Image:
     ) -> Image:
         """Installs Python packages with pip, whose options may stand among them."""
         _recipe.no_secrets("pip_install", secrets, env)
-        _no_gpu("pip_install", gpu)
+        _recipe.no_gpu("pip_install", gpu)
         names, options = _recipe.split_packages("pip_install", packages)
         options += _recipe.pip_options(find_links, index_url, extra_index_url, pre, extra_options)
         if not names:
@@ -171,7 +171,7 @@ class Image:
     ) -> Image:
         """Installs what a local requirements file names."""
         _recipe.no_secrets("pip_install_from_requirements", secrets, env)
-        _no_gpu("pip_install_from_requirements", gpu)
+        _recipe.no_gpu("pip_install_from_requirements", gpu)
         path = _files.local_path(requirements_txt, "Image.pip_install_from_requirements")
 
         def fill(fields: Dict[str, Any]) -> None:
@@ -197,7 +197,7 @@ class Image:
     ) -> Image:
         """Installs the dependencies that a local pyproject.toml names, and those optional ones."""
         _recipe.no_secrets("pip_install_from_pyproject", secrets, env)
-        _no_gpu("pip_install_from_pyproject", gpu)
+        _recipe.no_gpu("pip_install_from_pyproject", gpu)
         what = "Image.pip_install_from_pyproject"
         path, optional = _files.local_path(pyproject_toml, what), list(optional_dependencies)
 
@@ -212,7 +212,7 @@ class Image:
     ) -> Image:
         """Installs Debian packages."""
         _recipe.no_secrets("apt_install", secrets, env)
-        _no_gpu("apt_install", gpu)
+        _recipe.no_gpu("apt_install", gpu)
         names = _recipe.words("apt_install", packages)
         if not names:
             return self
@@ -231,7 +231,7 @@ class Image:
     ) -> Image:
         """Runs shell commands, one after the other, in one layer; ``env`` is for them alone."""
         _recipe.no_secrets("run_commands", secrets, None, volumes)
-        _no_gpu("run_commands", gpu)
+        _recipe.no_gpu("run_commands", gpu)
         lines = _recipe.exported(_recipe.words("run_commands", commands, "commands"), env)
         if not lines:
             return self
@@ -253,7 +253,7 @@ class Image:
         """Goes on with commands of a Dockerfile. ``context_files`` maps paths in the context to local files."""
         what = "Image.dockerfile_commands"
         _recipe.no_secrets("dockerfile_commands", secrets, env)
-        _no_gpu("dockerfile_commands", gpu)
+        _recipe.no_gpu("dockerfile_commands", gpu)
         _older_context(context_mount, "dockerfile_commands")
         lines = _recipe.words("dockerfile_commands", dockerfile_commands, "commands")
         if not lines:
@@ -275,13 +275,13 @@ class Image:
         fields = {
             "op": "dockerfile_commands",
             "dockerfile": text,
-            "build_args": _strings("dockerfile_commands", "build_args", build_args),
+            "build_args": _recipe.strings("dockerfile_commands", "build_args", build_args),
         }
         return self._step("dockerfile_commands", fields, force_build, fill)
 
     def env(self, vars: Mapping[str, str]) -> Image:
         """Sets environment variables."""
-        values = _strings("env", "vars", vars)
+        values = _recipe.strings("env", "vars", vars)
         return self._step("env", {"op": "env", "env": values}) if values else self
 
     def workdir(self, path: Any) -> Image:
@@ -364,7 +364,7 @@ class Image:
     # -- how a recipe grows --
 
     def _base(self, fields: Dict[str, Any], force: bool, fill: Optional[Callable[[Dict[str, Any]], None]] = None) -> Image:
-        return Image((Step(fields, caller(), fill, _checked_force(force)),))
+        return Image((Step(fields, caller(), fill, _recipe.checked_force(force)),))
 
     def _step(
         self, method: str, fields: Dict[str, Any], force: bool = False, fill: Optional[Callable[[Dict[str, Any]], None]] = None
@@ -377,7 +377,7 @@ class Image:
                 f"Image.{method} comes after Image.{before.method} {at(before.place)}: files that are added when a container "
                 f"starts must be last; move {before.method} to the end, or make it a layer by copy=True"
             )
-        return Image((*self._steps, Step(fields, caller(), fill, _checked_force(force))))
+        return Image((*self._steps, Step(fields, caller(), fill, _recipe.checked_force(force))))
 
     def _add(self, method: str, copy: bool, files: Callable[[], List[Dict[str, Any]]]) -> Image:
         if copy:
@@ -434,39 +434,6 @@ def _planned_static(name: str) -> Any:
 
 for _name in _PLANNED:
     setattr(Image, _name, _planned_static(_name))
-
-
-def _version(what: str, version: Any) -> str:
-    if version is None:
-        return ""
-    if isinstance(version, float):
-        raise invalid(f'Image.{what}: write the version as a string, "{version}": as a number 3.10 is 3.1')
-    parts = version.split(".") if isinstance(version, str) else []
-    if len(parts) not in (2, 3) or parts[0] != "3" or not all([part.isdigit() for part in parts]):
-        raise invalid(f'Image.{what}: {version!r} is no version of Python such as "3.11"')
-    return ".".join(parts[:2])
-
-
-def _strings(method: str, name: str, values: Optional[Mapping[str, Any]]) -> Dict[str, str]:
-    values = {} if values is None else values
-    if not hasattr(values, "items") or not all([isinstance(k, str) and isinstance(v, str) for k, v in values.items()]):
-        raise invalid(f"Image.{method}: {name} maps strings to strings")
-    return dict(values)
-
-
-def _checked_force(force: Any) -> bool:
-    if not isinstance(force, bool):
-        raise invalid(f"force_build={force!r}; it is True or False")
-    return force
-
-
-def _no_gpu(method: str, gpu: Any) -> None:
-    if gpu:
-        from gx._notices import notice
-        from gx.gpu import parse
-
-        parse(gpu)
-        notice(f"Image.{method}(gpu=...) has no effect: builds on a machine of your own run without a GPU")
 
 
 def _older(name: str, present: str) -> None:

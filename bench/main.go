@@ -48,8 +48,9 @@ func main() {
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := measure(ctx, *gx, *only, *out, os.Stdout); err != nil {
+	err := measure(ctx, *gx, *only, *out, os.Stdout)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -134,8 +135,8 @@ func newLab(ctx context.Context, gx string) (*lab, error) {
 }
 
 // run runs an app with the lab's host and returns its standard output.
-func (l *lab) run(ctx context.Context, app string, args ...string) (string, error) {
-	return l.command(ctx, append([]string{"run", filepath.Join(l.apps, app)}, args...)...)
+func (l *lab) run(ctx context.Context, app string) (string, error) {
+	return l.command(ctx, "run", filepath.Join(l.apps, app))
 }
 
 // command runs gx and returns its standard output.

@@ -113,7 +113,7 @@ func startBuildkitd(ctx context.Context, l *lab) (*buildkitd, error) {
 		return nil, err
 	}
 	for range 200 {
-		if conn, err := net.Dial("unix", filepath.Join(l.dir, "buildkitd.sock")); err == nil {
+		if conn, err := new(net.Dialer).DialContext(ctx, "unix", filepath.Join(l.dir, "buildkitd.sock")); err == nil {
 			conn.Close()
 			return p, nil
 		}

@@ -106,7 +106,12 @@ func New(_ context.Context, cfg Config) (*Engine, error) {
 	if e.sources, err = source.Open(filepath.Join(cfg.Dir, "trees"), e.blobs, cfg.Clock); err != nil {
 		return nil, err
 	}
-	if e.logs, err = logs.Open(filepath.Join(cfg.Dir, "logs"), logs.Options{Clock: cfg.Clock, MaxBytes: min(1<<30, cfg.Budget/8)}); err != nil {
+	if e.logs, err = logs.Open(filepath.Join(cfg.Dir, "logs"), logs.Options{
+		Clock: cfg.Clock, MaxBytes: min(1<<30, cfg.Budget/8),
+		// A function may print faster than a terminal takes it: while its app
+		// runs, all of it is kept. What stays for later is MaxBytes.
+		AppBytes: min(4<<30, cfg.Budget/8),
+	}); err != nil {
 		return nil, err
 	}
 	runners := filepath.Join(cfg.RunDir, "runners")

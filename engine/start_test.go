@@ -164,7 +164,7 @@ func TestCloseEndsEverything(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	_ = c.conn.Close()
-	<-c.done
+	_ = <-c.done
 }
 
 func TestBuildNeedsItsFiles(t *testing.T) {

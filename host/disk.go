@@ -31,7 +31,7 @@ func fileSystem(path string) (total, free int64) {
 	if syscall.Statfs(path, &s) != nil {
 		return 0, 0
 	}
-	return int64(s.Blocks) * int64(s.Bsize), int64(s.Bavail) * int64(s.Bsize)
+	return int64(s.Blocks) * int64(s.Bsize), int64(s.Bavail) * int64(s.Bsize) //nolint:unconvert // the types differ between systems
 }
 
 // collect keeps the state within its budget, and what is in use out of it.

@@ -70,7 +70,7 @@ func (s *server) guarded(life context.Context, next http.Handler) http.Handler {
 		defer cancel()
 		defer context.AfterFunc(life, cancel)()
 		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
+			if p := recover(); p != nil && p != any(http.ErrAbortHandler) {
 				s.log.Error("a request panicked", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
 				refuse(w, &api.Error{Code: "internal", Message: fmt.Sprintf("the host failed at this request (%v); its log has the details", p)})
 			}

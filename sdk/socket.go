@@ -90,9 +90,9 @@ func (c *Control) line() ([]byte, error) {
 			return whole, nil
 		case errors.Is(err, bufio.ErrBufferFull) && len(whole) <= maxLine:
 		case errors.Is(err, bufio.ErrBufferFull):
-			return nil, fmt.Errorf("Python sent a line of more than %d MiB", maxLine>>20)
+			return nil, fmt.Errorf("a line of more than %d MiB came from Python", maxLine>>20)
 		case errors.Is(err, io.EOF) && len(whole) > 0:
-			return nil, fmt.Errorf("Python ended in the middle of a line: %w", io.ErrUnexpectedEOF)
+			return nil, fmt.Errorf("the end of Python came in the middle of a line: %w", io.ErrUnexpectedEOF)
 		default:
 			return nil, err
 		}

@@ -168,7 +168,7 @@ func (m *member) withTail(message string) string {
 
 // orphans decides what becomes of the inputs of a container that has ended. mu
 // is held.
-func (m *member) orphans(why cause, wanted bool, now time.Time) (out []call.Answer, retries []retry) {
+func (m *member) orphans(why cause, wanted bool) (out []call.Answer, retries []retry) {
 	f := m.f
 	var back []*call.Input
 	for in := m.running.Front(); in != nil; in = m.running.Front() {

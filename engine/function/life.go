@@ -358,12 +358,12 @@ func (m *member) end(why *failure) {
 		if !m.served && m.running.Len() == 0 {
 			f.health.fail(now) // it dies as soon as it is up
 		}
-		out, retries = m.orphans(cause, false, now)
+		out, retries = m.orphans(cause, false)
 	default:
 		if m.killed {
 			reason = m.reason
 		}
-		out, retries = m.orphans(cause{kind: wire.FailLost, message: "the container was ended: " + m.reason}, true, now)
+		out, retries = m.orphans(cause{kind: wire.FailLost, message: "the container was ended: " + m.reason}, true)
 	}
 	for _, t := range []clock.Timer{m.limit, m.stall, m.killer} {
 		if t != nil {

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"errors"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -47,8 +48,8 @@ func closedByHub(t *testing.T, conn net.Conn) {
 }
 
 func isTimeout(err error) bool {
-	n, ok := err.(net.Error)
-	return ok && n.Timeout()
+	var n net.Error
+	return errors.As(err, &n) && n.Timeout()
 }
 
 func TestTokens(t *testing.T) {

@@ -33,7 +33,7 @@ func CheckPath(p string) error {
 	case len(p) > maxPath:
 		return fmt.Errorf("%w: the path %.40q... is %d bytes long, at most %d are allowed", ErrPath, p, len(p), maxPath)
 	case !strings.HasPrefix(p, "/") || p == "/" || path.Clean(p) != p || strings.ContainsRune(p, 0):
-		return fmt.Errorf("%w: %q is not an absolute path without . and ..", ErrPath, p)
+		return fmt.Errorf("%w: %q is not an absolute path that is free of . and .. elements", ErrPath, p)
 	}
 	for _, r := range reserved {
 		if p == r || strings.HasPrefix(p, r+"/") {

@@ -164,7 +164,7 @@ func TestCloseEndsEverything(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	_ = c.conn.Close()
-	_ = <-c.done
+	<-c.done //nolint:errcheck // how it ended does not matter
 }
 
 func TestBuildNeedsItsFiles(t *testing.T) {

@@ -27,7 +27,7 @@ test-go:
 	$(AS_ROOT) $(GO) test -race -p 2 -timeout 25m ./...
 
 test-python: $(VENV)/ready
-	$(VENV)/bin/python -m pytest -q sdk/python/tests
+	cd sdk/python && $(CURDIR)/$(VENV)/bin/python -m pytest -q tests
 
 lint: $(VENV)/ready
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi

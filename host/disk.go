@@ -51,5 +51,10 @@ func (h *host) collect(ctx context.Context) {
 		h.log.Warn("collecting images", "error", err)
 		return
 	}
+	if h.parts.tidy != nil {
+		if err := h.parts.tidy(ctx); err != nil {
+			h.log.Warn("deleting downloads", "error", err)
+		}
+	}
 	h.log.Info("collected images", "freed", usage.Freed, "left", usage.Bytes)
 }

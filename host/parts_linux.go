@@ -42,14 +42,21 @@ func choose(ctx context.Context, cfg Config, budget int64, env hostenv.Env, log 
 	if err != nil {
 		return parts{}, errors.Join(err, runtime.Close())
 	}
-	return parts{runtime: runtime, images: images}, nil
+	tidy := func(ctx context.Context) error {
+		_, err := debian.Clean(ctx, basesDir(cfg), false)
+		return err
+	}
+	return parts{runtime: runtime, images: images, tidy: tidy}, nil
 }
+
+// basesDir is where bootstrapped bases and what they are made of are kept.
+func basesDir(cfg Config) string { return filepath.Join(cfg.Dirs.State, "bases") }
 
 func startBuilder(ctx context.Context, cfg Config, budget int64, env hostenv.Env, log *slog.Logger) (build.Engine, error) {
 	engine, err := buildkit.New(ctx, buildkit.Config{
 		Dir: filepath.Join(cfg.Dirs.State, "buildkit"),
 		Bases: debian.Options{
-			Dir:     filepath.Join(cfg.Dirs.State, "bases"),
+			Dir:     basesDir(cfg),
 			Sources: strings.TrimSpace(cfg.Settings.Images.DebianSources),
 			Tarball: cfg.Settings.Images.DebianTarball,
 		},

@@ -100,6 +100,8 @@ class Host:
             self._send(_wire.encode(_wire.READY, body=_wire.to_json({"descriptors": True})))
         elif type == _wire.OPEN:
             self.opened[call] = _wire.from_json(body)
+            if self.opened[call]["kind"] == "spawn":
+                self.kept[f"fc-{call}"] = {}
             if self.opened[call]["kind"] != "call":
                 self._send(_wire.encode(_wire.OPENED, call, body=_wire.to_json({"call_id": f"fc-{call}"})))
         elif type == _wire.INPUT:
@@ -138,7 +140,7 @@ class Host:
                 return
             payload = _wire.dumps(value)
             if spawned:
-                self.kept.setdefault(f"fc-{call}", {})[index] = bytes(_wire.whole(payload))
+                self.kept[f"fc-{call}"][index] = bytes(_wire.whole(payload))
             elif self.logged and len(payload) < _wire.INLINE_MAX:
                 data = bytes(_wire.whole(payload))
                 self._send(_wire.encode(_wire.RESULT, call, index, data, flags=_wire.FLAG_LOGGED, logged=self.logged))
@@ -160,7 +162,8 @@ class Host:
         elif body["op"] == "call.get":
             reply = {"result": {"status": "pending"}}
         elif body["op"] == "call.info":
-            reply = {"result": {"inputs": len(kept), "call_id": params["call_id"]}}
+            inputs = self.opened[int(params["call_id"][3:])]["inputs"]
+            reply = {"result": {"inputs": inputs, "call_id": params["call_id"]}}
         else:
             reply = {"result": {}}
         self._send(_wire.encode(_wire.REPLY, number, body=_wire.to_json(reply)))

@@ -147,11 +147,13 @@ def _choose(target: str, name: str, apps: Dict[str, App]) -> Tuple[App, Target]:
         return _named(target, name, apps)
     if len(apps) > 1:
         with_entry = {variable: app for variable, app in apps.items() if app._entrypoints}
-        raise Mistake(
-            "many_apps",
-            f"{target} has {len(apps)} apps: " + ", ".join([_described(variable, app) for variable, app in apps.items()]),
-            "say which function to run:\n" + _choices(target, with_entry or apps),
-        )
+        if len(with_entry) != 1:
+            raise Mistake(
+                "many_apps",
+                f"{target} has {len(apps)} apps: " + ", ".join([_described(variable, app) for variable, app in apps.items()]),
+                "say which function to run:\n" + _choices(target, with_entry or apps),
+            )
+        apps = with_entry
     ((_, app),) = apps.items()
     entries = list(app._entrypoints.values())
     if len(entries) == 1:

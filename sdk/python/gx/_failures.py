@@ -49,12 +49,40 @@ def _unpickled(head: dict, pickled: Any) -> BaseException:
     if not len(pickled):
         return exception.ExecutionError(f"{text}\n(the exception itself could not be pickled)")
     try:
-        error = _wire.loads(pickled)
+        error = _loaded(pickled)
     except Exception as why:
         return exception.ExecutionError(f"{text}\n(the exception itself could not be unpickled here: {type(why).__name__}: {why})")
     if not isinstance(error, BaseException):
         return exception.ExecutionError(text)
     return error
+
+
+def _loaded(pickled: Any) -> Any:
+    """Unpickles an exception.
+
+    Pickle calls the class with the exception's ``args``, which is an error
+    where its ``__init__`` takes others. Such an exception is made without it:
+    its args and attributes are in the pickle.
+    """
+    try:
+        return _wire.loads(pickled)
+    except TypeError:
+        from _pickle import Unpickler
+        from functools import partial
+        from io import BytesIO
+
+        class Rebuilding(Unpickler):
+            def find_class(self, module: str, name: str) -> Any:
+                found = super().find_class(module, name)
+                if isinstance(found, type) and issubclass(found, BaseException):
+                    return partial(found.__new__, found)
+                return found
+
+        try:
+            return Rebuilding(BytesIO(pickled)).load()
+        except Exception:
+            pass
+        raise
 
 
 def result(frame: _wire.Frame) -> Any:

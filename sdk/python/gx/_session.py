@@ -105,8 +105,11 @@ def start(
         raise InvalidError(f"{app!r} runs already")
     show = bool(_output if output is None else output)
     control, process = use_inherited(), None
+    if any([session.control is control for session in _running]):
+        control = None  # it is for one app at a time
     made = manifest(app, name)
     asked = {"start": {"manifest": made, "output": show, "detach": detach}}
+    _name_main(app)
     if control is None:
         control, process = _start_gx()
     try:
@@ -165,8 +168,22 @@ def _start_gx() -> Any:
     finally:
         theirs.close()
     control = Control(ours)
-    _notices.deliver(lambda text: _say(control, text))
+    if _inherited is None:
+        _notices.deliver(lambda text: _say(control, text))
     return control, process
+
+
+def _name_main(app: App) -> None:
+    """Gives a program that runs as ``__main__`` the name that it has in containers.
+
+    What is pickled there is found here under that name, and not imported anew.
+    """
+    from gx._sources import module_place
+
+    if any([function._raw.__module__ == "__main__" for function in app._functions.values()]):
+        name, file = module_place("__main__")
+        if file:
+            sys.modules.setdefault(name, sys.modules["__main__"])
 
 
 def find_gx() -> str:

@@ -63,6 +63,14 @@ class Function:
         """Runs the function here, in this process."""
         return self._raw(*args, **kwargs)
 
+    def __reduce__(self) -> Tuple[Callable, Tuple[str, str]]:
+        """Pickled as plain functions are: by module and name."""
+        from gx._sources import module_place
+
+        if self._settings.serialized or "<locals>" in self._raw.__qualname__:
+            raise TypeError(f"{self!r} has no place in a module that it could be found by")
+        return _at_place, (module_place(self._raw.__module__)[0], self._raw.__qualname__)
+
     def get_raw_f(self) -> Callable:
         """The plain function."""
         return self._raw
@@ -300,6 +308,17 @@ class Function:
     def logs(self) -> NoReturn:
         """Planned: the function's log lines."""
         _planned("Function.logs")
+
+
+def _at_place(module: str, qualname: str) -> Any:
+    """The function of this name in a module; how functions are unpickled."""
+    import sys
+
+    __import__(module)
+    found: Any = sys.modules[module]
+    for part in qualname.split("."):
+        found = getattr(found, part)
+    return found
 
 
 def _some(iterators: Tuple, name: str, way: str) -> None:

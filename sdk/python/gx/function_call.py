@@ -63,7 +63,7 @@ class FunctionCall:
 
             if status.get("status") != "pending":
                 raise InternalError(f"the host's answer for call {self._object_id} has no value")
-            raise TimeoutError(f"call {self._object_id} has no result after {timeout:g} s")
+            raise TimeoutError(f"call {self._object_id} has no result after {timeout or 0:g} s")
         if frames[0][5]:
             client.sync(frames[0][5])
         return value(frames[0])

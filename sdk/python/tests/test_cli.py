@@ -290,6 +290,19 @@ def test_mistakes(run: Runner, reference: str, content: str, kind: str, message:
     assert "_entry.py" not in str(told) and "<frozen" not in told.get("traceback", "")
 
 
+def test_two_apps_of_which_one_has_an_entrypoint(run: Runner) -> None:
+    two = """
+import gx
+other, app = gx.App("other"), gx.App("hello")
+@other.function()
+def f(): pass
+@app.local_entrypoint()
+def main(): print("here")
+"""
+    result = run("two.py", files={"two.py": two})
+    assert result.out == "here\n" and result.gx.said("start")[0]["manifest"]["name"] == "hello"
+
+
 def test_no_module(run: Runner) -> None:
     assert "there is no module 'nowhere'" in run("-m", "nowhere").exception["message"]
     assert "gx run hello.py" in run("-m", "hello.py").exception["hint"]
@@ -367,6 +380,75 @@ def test_program(tmp_path: Path, fake_gx: str) -> None:
     env["FAIL"] = "1"
     result = subprocess.run([sys.executable, "prog.py"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
     assert result.returncode == 1 and "ImageBuildError: no such package" in result.stderr
+
+
+def test_program_that_is_main(tmp_path: Path, fake_gx: str) -> None:
+    """What it defines is the same here and in containers, where it has its own name."""
+    (tmp_path / "prog.py").write_text(MAIN)
+    env = {**os.environ, "PYTHONPATH": str(SDK), "GX_BIN": fake_gx}
+    result = subprocess.run([sys.executable, "prog.py"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == ["imported"] * 2 + ["True", "caught", "True"], "once as the program, once by the host"
+
+
+def test_second_app_of_a_program(run: Runner, fake_gx: str, monkeypatch: Any) -> None:
+    monkeypatch.setenv("GX_BIN", fake_gx)
+    result = run("twice.py", files={"twice.py": TWICE})
+    assert result.code == 0, (result.exceptions, result.err)
+    assert result.out.splitlines() == ["1 -2 3"]
+    assert "gx: [('two', True, False)]" in result.err
+    assert [start["manifest"]["name"] for start in result.gx.said("start")] == ["one"]
+
+
+TWICE = """
+import gx
+one, two = gx.App("one"), gx.App("two")
+
+@one.function()
+def f(x):
+    return x
+
+@two.function()
+def g(x):
+    return -x
+
+@one.local_entrypoint()
+def main():
+    first = f.remote(1)
+    with gx.enable_output(), two.run():
+        second = g.remote(2)
+    print(first, second, f.remote(3))
+"""
+
+
+MAIN = """
+import pickle
+import gx
+app = gx.App()
+print("imported", flush=True)
+
+class Mine(Exception):
+    def __init__(self, value):
+        super().__init__("mine")
+        self.value = value
+
+@app.function()
+def f(x):
+    return x
+
+def there(code):
+    # What a container makes: it knows this module by its own name.
+    return pickle.loads(pickle.dumps(code, 0).replace(b"__main__", b"prog"))
+
+if __name__ == "__main__":
+    with app.run():
+        print(type(there(Mine(1))) is Mine)
+        try:
+            raise there(Mine(2))
+        except Mine:
+            print("caught")
+        print(pickle.loads(pickle.dumps(f)) is f)
+"""
 
 
 def test_start_is_quick(run: Runner) -> None:

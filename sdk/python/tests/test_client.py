@@ -122,14 +122,37 @@ def test_exception_that_cannot_be_pickled(running: Any) -> None:
 class NeedsTwo(Exception):
     def __init__(self, a: int, b: int) -> None:
         super().__init__(f"{a} and {b}")
+        self.a, self.b = a, b
 
 
-def test_exception_that_cannot_be_unpickled(running: Any) -> None:
+def test_exception_whose_init_takes_other_arguments(running: Any) -> None:
     def raises() -> None:
         raise NeedsTwo(1, 2)
 
     app, f = running(raises)
-    with pytest.raises(exception.ExecutionError, match="1 and 2"):
+    with pytest.raises(NeedsTwo, match="^1 and 2$") as caught:
+        f.remote()
+    assert (caught.value.a, caught.value.b) == (1, 2)
+    assert isinstance(caught.value.__cause__, exception.RemoteTraceback)
+
+
+class Stubborn(Exception):
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__(f"{a} and {b}")
+
+    def __setstate__(self, state: Any) -> None:
+        raise TypeError("not today")
+
+    def __reduce__(self) -> Any:
+        return Stubborn, (1,), {"a": 1}
+
+
+def test_exception_that_cannot_be_unpickled(running: Any) -> None:
+    def raises() -> None:
+        raise Stubborn(1, 2)
+
+    app, f = running(raises)
+    with pytest.raises(exception.ExecutionError, match="Stubborn: 1 and 2\n.*missing 1 required"):
         f.remote()
 
 

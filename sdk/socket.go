@@ -27,7 +27,7 @@ const maxLine = 256 << 20
 // others send.
 type Control struct {
 	conn    *net.UnixConn
-	reader  *bufio.Reader
+	lines   lineReader
 	sending sync.Mutex
 }
 
@@ -55,15 +55,22 @@ func newControl(file *os.File) (*Control, error) {
 		conn.Close()
 		return nil, fmt.Errorf("the control socket is a %T, not a unix socket", conn)
 	}
-	return &Control{conn: unix, reader: bufio.NewReaderSize(unix, 64<<10)}, nil
+	return &Control{conn: unix, lines: lineReader{from: bufio.NewReaderSize(unix, 64<<10), most: maxLine}}, nil
 }
 
 // Recv waits for a line from Python. It returns io.EOF when Python has closed
-// its end, and ctx's error when that ends first.
+// its end, and ctx's error when that ends first; the line can still be had then.
 func (c *Control) Recv(ctx context.Context) (FromPython, error) {
-	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	line, err := c.line()
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		_ = c.conn.SetReadDeadline(time.Unix(1, 0))
+	})
+	line, err := c.lines.next()
+	if !stop() {
+		<-stopped
+		_ = c.conn.SetReadDeadline(time.Time{})
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return FromPython{}, ctx.Err()
@@ -77,21 +84,32 @@ func (c *Control) Recv(ctx context.Context) (FromPython, error) {
 	return m, nil
 }
 
-func (c *Control) line() ([]byte, error) {
-	var whole []byte
+// lineReader reads lines of any length up to most bytes.
+type lineReader struct {
+	from  *bufio.Reader
+	most  int
+	begun []byte // of a line whose end has not come
+}
+
+// next returns a line with its newline; it is valid until the next call. What
+// came before an error is kept for the next call.
+func (l *lineReader) next() ([]byte, error) {
 	for {
-		part, err := c.reader.ReadSlice('\n')
-		if err == nil && whole == nil {
+		part, err := l.from.ReadSlice('\n')
+		if len(l.begun)+len(part) > l.most {
+			return nil, fmt.Errorf("a line of more than %d bytes came from Python", l.most)
+		}
+		if err == nil && len(l.begun) == 0 {
 			return part, nil
 		}
-		whole = append(whole, part...)
+		l.begun = append(l.begun, part...)
 		switch {
 		case err == nil:
-			return whole, nil
-		case errors.Is(err, bufio.ErrBufferFull) && len(whole) <= maxLine:
+			line := l.begun
+			l.begun = nil
+			return line, nil
 		case errors.Is(err, bufio.ErrBufferFull):
-			return nil, fmt.Errorf("a line of more than %d MiB came from Python", maxLine>>20)
-		case errors.Is(err, io.EOF) && len(whole) > 0:
+		case errors.Is(err, io.EOF) && len(l.begun) > 0:
 			return nil, fmt.Errorf("the end of Python came in the middle of a line: %w", io.ErrUnexpectedEOF)
 		default:
 			return nil, err

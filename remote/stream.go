@@ -150,7 +150,7 @@ type logEnd struct {
 
 // lines streams what produce sends until it ends or the client goes.
 func (s *server) lines(w http.ResponseWriter, r *http.Request, produce func(ctx context.Context, send func(any) error) error) {
-	st := s.open(w, r, true)
+	st := s.open(w, r)
 	if st == nil {
 		return
 	}
@@ -163,7 +163,7 @@ func (s *server) lines(w http.ResponseWriter, r *http.Request, produce func(ctx 
 }
 
 func (s *server) build(w http.ResponseWriter, r *http.Request) {
-	st := s.open(w, r, true)
+	st := s.open(w, r)
 	if st == nil {
 		return
 	}
@@ -187,7 +187,7 @@ func (s *server) build(w http.ResponseWriter, r *http.Request) {
 
 // session runs an app for as long as the connection lasts.
 func (s *server) session(w http.ResponseWriter, r *http.Request) {
-	st := s.open(w, r, true)
+	st := s.open(w, r)
 	if st == nil {
 		return
 	}
@@ -205,9 +205,7 @@ func (s *server) session(w http.ResponseWriter, r *http.Request) {
 	}
 	// The app's events outlive the client's connection: it is ended in order
 	// even when nobody is left to read how.
-	watching, leave := context.WithCancel(context.WithoutCancel(st.ctx))
-	defer leave()
-	events := app.Events(watching)
+	events := app.Events(context.WithoutCancel(st.ctx))
 	started := app.Started()
 	_ = st.send(api.SessionMessage{Started: &started})
 

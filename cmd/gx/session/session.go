@@ -265,9 +265,8 @@ func (s *session) stopApp(ctx context.Context, now bool) {
 		s.stopping = true
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWait)
 		defer cancel()
-		if err := s.app.Stop(ctx, now); err != nil {
-			s.UI.Warn(fmt.Sprintf("asking the host to stop the app: %v", err))
-			s.ended()
+		if s.app.Stop(ctx, now) != nil {
+			s.disconnected() // Python may learn of the host's end before the events tell
 		}
 	}
 }

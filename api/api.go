@@ -3,7 +3,8 @@
 // host does (package engine) are all written against it. Single requests are HTTP; streams are WebSocket, one
 // JSON object per text message.
 //
-//	GET    /v1/status                     Status
+//	GET    /v1/version                    Host: what a host is; costs nothing, and keeps an idle host up
+//	GET    /v1/status                     Status: what it does; walks over its store
 //	POST   /v1/stop                       StopRequest; 409 while busy unless Force
 //	GET    /v1/hostlog?follow=1&tail=N    WebSocket of HostLogLine
 //	POST   /v1/blobs/missing              MissingRequest -> MissingReply
@@ -36,9 +37,19 @@ const Version = "v1"
 // FramesProtocol is what a client asks to upgrade to for bare frames.
 const FramesProtocol = "gx-frames"
 
+// Host is what a host is, as opposed to what it does.
+type Host struct {
+	Pid        int      `json:"pid"`
+	Version    string   `json:"version"`
+	Build      string   `json:"build"`   // identity of the binary: two builds of one version differ
+	Runtime    string   `json:"runtime"` // "runc", "process"
+	Unisolated []string `json:"unisolated,omitempty"`
+	Ending     bool     `json:"ending,omitempty"` // it refuses everything else with code "ending"
+}
+
 // Error is what went wrong, for a person, and a code for programs.
 type Error struct {
-	Code    string `json:"code"` // "not_found", "busy", "invalid", "version", "internal", ...
+	Code    string `json:"code"` // "not_found", "busy", "invalid", "ending", "internal", ...
 	Message string `json:"message"`
 	// Step is set when an image's step failed.
 	Step *StepFailure `json:"step,omitempty"`

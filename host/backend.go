@@ -20,14 +20,21 @@ type backend struct{ h *host }
 
 var _ remote.Backend = (*backend)(nil)
 
+func (b *backend) Host() api.Host {
+	h := b.h
+	h.used.Store(time.Now().UnixNano())
+	return api.Host{
+		Pid: os.Getpid(), Version: h.cfg.Version, Build: h.cfg.Build,
+		Runtime: h.parts.runtime.Name(), Unisolated: h.parts.runtime.Isolation(), Ending: h.life.Err() != nil,
+	}
+}
+
 func (b *backend) Status(ctx context.Context) (api.Status, error) {
 	h := b.h
 	disk, err := h.engine.Disk(ctx)
 	if err != nil {
 		return api.Status{}, known(err)
 	}
-	disk.Budget = h.budget
-	_, disk.Free = fileSystem(h.cfg.Dirs.State)
 	s := api.Status{
 		Pid: os.Getpid(), Version: h.cfg.Version, Build: h.cfg.Build, Address: "unix://" + h.cfg.Dirs.Socket,
 		Started: h.started, Uptime: time.Since(h.started).Seconds(),
@@ -35,8 +42,8 @@ func (b *backend) Status(ctx context.Context) (api.Status, error) {
 		StateDir: h.cfg.Dirs.State, LogFile: h.cfg.Dirs.LogFile, Disk: disk,
 		Apps: len(h.engine.Apps()), Containers: len(h.engine.Containers()),
 	}
-	if since, idle := h.engine.IdleSince(); idle {
-		s.Idle = time.Since(since).Seconds()
+	if idle, ok := h.idle(); ok {
+		s.Idle = idle.Seconds()
 	}
 	return s, nil
 }

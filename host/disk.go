@@ -2,15 +2,15 @@ package host
 
 import (
 	"context"
+	"fmt"
 	"syscall"
+
+	"github.com/gx-dev/gx/build"
 )
 
 const (
 	budgetMost  = 50 << 30 // bytes, unless the user says otherwise
 	budgetShare = 5        // one part in so many of the file system
-	// imagesShare is how much of the budget images have, in hundredths; the
-	// rest is for uploads and logs.
-	imagesShare = 80
 )
 
 // budget is what the host's state may occupy, in bytes.
@@ -34,27 +34,24 @@ func fileSystem(path string) (total, free int64) {
 	return int64(s.Blocks) * int64(s.Bsize), int64(s.Bavail) * int64(s.Bsize) //nolint:unconvert // the types differ between systems
 }
 
-// collect keeps the state within its budget, and what is in use out of it.
-func (h *host) collect(ctx context.Context) {
-	disk, err := h.engine.Disk(ctx)
+// tidied is an image builder whose downloads go with what is pruned. When and
+// how much that is, decides the engine.
+type tidied struct {
+	build.Engine
+	// tidy deletes what was downloaded; with all, also what was made of it.
+	tidy func(ctx context.Context, all bool) (freed int64, err error)
+}
+
+// Prune prunes images if the store has more than keep, and downloads with them.
+func (t tidied) Prune(ctx context.Context, keep int64, all bool) (build.Usage, error) {
+	usage, err := t.Engine.Prune(ctx, keep, all)
 	if err != nil {
-		h.log.Warn("looking at what the disk holds", "error", err)
-		return
+		return usage, err
 	}
-	limit := h.budget / 100 * imagesShare
-	if disk.Images <= limit {
-		return
-	}
-	// Below the limit by a tenth, so that not every build collects again.
-	usage, err := h.parts.images.Prune(ctx, limit/10*9, false)
+	freed, err := t.tidy(ctx, all)
 	if err != nil {
-		h.log.Warn("collecting images", "error", err)
-		return
+		return usage, fmt.Errorf("deleting what bases are made of: %w", err)
 	}
-	if h.parts.tidy != nil {
-		if err := h.parts.tidy(ctx); err != nil {
-			h.log.Warn("deleting downloads", "error", err)
-		}
-	}
-	h.log.Info("collected images", "freed", usage.Freed, "left", usage.Bytes)
+	usage.Freed += freed
+	return usage, nil
 }

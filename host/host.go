@@ -6,12 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -42,6 +44,8 @@ type Config struct {
 	Ready func()
 	// Signals end the host: the first in order, a second at once.
 	Signals <-chan os.Signal
+	// Echo gets the log too; nil = it is in its file alone.
+	Echo io.Writer
 }
 
 // ErrRunning is the error of Run when another host has the state already.
@@ -63,7 +67,11 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, logFile.Close()) }()
-	log := slog.New(slog.NewTextHandler(logFile, nil))
+	var to io.Writer = logFile
+	if cfg.Echo != nil {
+		to = io.MultiWriter(logFile, cfg.Echo)
+	}
+	log := slog.New(slog.NewTextHandler(to, nil))
 	log.Info("host starting", "version", cfg.Version, "build", cfg.Build, "pid", os.Getpid())
 	defer func() { log.Info("host ended", "error", err) }()
 
@@ -72,7 +80,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
-	return h.serve(ctx)
+	return h.serve()
 }
 
 // acquire makes this process the one that owns the state.
@@ -98,17 +106,25 @@ type host struct {
 	engine  *engine.Engine
 	budget  int64
 
-	life   context.Context // ends when the host is to end
-	end    context.CancelFunc
-	server *http.Server
-	listen net.Listener
-	now    atomic.Bool // end without grace
+	life  context.Context // ends when the host is to end
+	end   context.CancelFunc
+	grace context.Context // ends when it is to end at once
+	hurry context.CancelFunc
+
+	api     *remote.Server
+	server  *http.Server
+	listen  net.Listener
+	used    atomic.Int64 // when a client asked for the host, in Unix nanoseconds
+	closed  chan struct{}
+	signals sync.WaitGroup // the one who listens for them
 }
 
 // assemble puts a host together. It is the only place that knows all parts.
 func assemble(ctx context.Context, cfg Config, log *slog.Logger, file *logFile) (_ *host, err error) {
-	h := &host{cfg: cfg, log: log, logFile: file, started: time.Now()}
+	h := &host{cfg: cfg, log: log, logFile: file, started: time.Now(), closed: make(chan struct{})}
 	h.life, h.end = context.WithCancel(ctx)
+	h.grace, h.hurry = context.WithCancel(context.WithoutCancel(ctx))
+	h.signals.Go(h.heed)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.close())
@@ -120,7 +136,7 @@ func assemble(ctx context.Context, cfg Config, log *slog.Logger, file *logFile) 
 	if err != nil {
 		return nil, err
 	}
-	if h.parts, err = choose(ctx, cfg, h.budget, env, log); err != nil {
+	if h.parts, err = choose(h.life, cfg, h.budget, env, log); err != nil {
 		return nil, err
 	}
 	cache := filepath.Join(cfg.Dirs.State, "sdk")
@@ -138,31 +154,47 @@ func assemble(ctx context.Context, cfg Config, log *slog.Logger, file *logFile) 
 	if err != nil {
 		return nil, err
 	}
+	h.api = remote.NewServer(h.life, &backend{h}, log)
 	h.server = &http.Server{
-		Handler:           remote.NewServer(h.life, &backend{h}, log),
+		Handler:           h.api,
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return h, nil
 }
 
-// listen opens the socket, for its user alone. A file that is there belongs to
-// a host that is gone: the lock is ours.
+// heed obeys signals until the host is closed.
+func (h *host) heed() {
+	for ways := []func(){h.end, h.hurry}; len(ways) > 0; ways = ways[1:] {
+		select {
+		case sig := <-h.cfg.Signals:
+			h.log.Info("host ends", "signal", sig)
+			ways[0]()
+		case <-h.closed:
+			return
+		}
+	}
+}
+
+// listen opens the socket, for its user alone: connecting needs the right to
+// write, which others have neither by the process's umask nor afterwards. A
+// file that is there belongs to a host that is gone: the lock is ours.
 func listen(ctx context.Context, path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("removing a dead host's socket: %w", err)
 	}
-	before := syscall.Umask(0o177)
 	l, err := new(net.ListenConfig).Listen(ctx, "unix", path)
-	syscall.Umask(before)
 	if err != nil {
 		return nil, fmt.Errorf("listening: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("closing the socket to others: %w", err), l.Close())
 	}
 	return l, nil
 }
 
 // serve answers until the host is to end.
-func (h *host) serve(ctx context.Context) error {
+func (h *host) serve() error {
 	served := make(chan error, 1)
 	go func() { served <- h.server.Serve(h.listen) }()
 	h.log.Info("host ready", "socket", h.cfg.Dirs.Socket, "runtime", h.parts.runtime.Name(), "took", time.Since(h.started).Round(time.Millisecond))
@@ -171,26 +203,26 @@ func (h *host) serve(ctx context.Context) error {
 	}
 	idle := time.NewTicker(h.idleCheck())
 	defer idle.Stop()
-	collect := time.NewTicker(time.Minute)
-	defer collect.Stop()
 	for {
 		select {
 		case err := <-served:
 			return fmt.Errorf("serving: %w", err)
-		case sig := <-h.cfg.Signals:
-			h.log.Info("host ends", "signal", sig)
-			h.end()
 		case <-idle.C:
-			if since, idle := h.engine.IdleSince(); idle && h.cfg.idle() > 0 && time.Since(since) >= h.cfg.idle() {
-				h.log.Info("host ends", "idle", time.Since(since).Round(time.Second))
+			if idle, ok := h.idle(); ok && h.cfg.idle() > 0 && idle >= h.cfg.idle() {
+				h.log.Info("host ends", "idle", idle.Round(time.Second))
 				h.end()
 			}
-		case <-collect.C:
-			h.collect(ctx)
 		case <-h.life.Done():
 			return nil
 		}
 	}
+}
+
+// idle is for how long nothing has been going on; false = something is. A
+// client that has asked for the host is about to use it.
+func (h *host) idle() (time.Duration, bool) {
+	since, idle := h.engine.IdleSince()
+	return min(time.Since(since), time.Since(time.Unix(0, h.used.Load()))), idle
 }
 
 func (c Config) idle() time.Duration {
@@ -207,39 +239,39 @@ func (h *host) idleCheck() time.Duration {
 	return min(max(h.cfg.idle()/4, 100*time.Millisecond), 10*time.Second)
 }
 
-// close ends everything, the server first: whoever is connected learns from
-// the engine how their app ended, as long as that takes.
+// graceMax is how long a host's apps may take to end, their own grace periods
+// included.
+const graceMax = 40 * time.Second
+
+// close ends everything: the apps, then whoever is connected, having heard how
+// theirs ended. The socket goes last, so that its end is the host's.
 func (h *host) close() error {
 	h.end()
 	var errs []error
-	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second) // an app's grace period and some
+	ctx, cancel := context.WithTimeout(h.grace, graceMax)
 	defer cancel()
-	if h.now.Load() {
-		cancel()
-	}
-	finished := make(chan struct{})
-	defer close(finished)
-	go func() {
-		select {
-		case <-h.cfg.Signals: // a second one: at once
-			cancel()
-		case <-finished:
-		}
-	}()
-	if h.listen != nil {
-		errs = append(errs, ignoreClosed(h.listen.Close()))
-	}
 	if h.engine != nil {
 		errs = append(errs, ignoreCancelled(h.engine.Close(ctx)))
 	}
+	if h.api != nil {
+		hearing, stop := context.WithTimeout(h.grace, 5*time.Second)
+		h.api.Close(hearing)
+		stop()
+	}
+	errs = append(errs, h.parts.close())
 	if h.server != nil {
-		closing, stop := context.WithTimeout(context.Background(), 2*time.Second)
-		if h.server.Shutdown(closing) != nil {
+		answering, stop := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		if h.server.Shutdown(answering) != nil {
 			_ = h.server.Close()
 		}
 		stop()
 	}
-	errs = append(errs, h.parts.close())
+	if h.listen != nil {
+		errs = append(errs, ignoreClosed(h.listen.Close()))
+	}
+	close(h.closed)
+	h.signals.Wait()
+	h.hurry()
 	return errors.Join(errs...)
 }
 

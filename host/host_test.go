@@ -3,6 +3,7 @@
 package host_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -239,11 +240,18 @@ func TestTheHostsLogIsFollowed(t *testing.T) {
 
 	cmd := exec.Command(binaries.one, "host", "logs", "--follow")
 	cmd.Env = u.env
-	var followed bytes.Buffer
-	cmd.Stdout = &followed
+	followed, err := cmd.StdoutPipe()
+	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
+	// It follows once it shows what is there; stopped earlier, the host would
+	// be gone before it was asked.
+	lines := bufio.NewScanner(followed)
+	for lines.Scan() && !strings.Contains(lines.Text(), "host ready") {
+	}
+	require.Contains(t, lines.Text(), "host ready")
 	_, errs, err = u.gx(binaries.one, "host", "stop")
 	require.NoError(t, err, errs)
-	_ = cmd.Wait() // ends with the host
-	require.Contains(t, followed.String(), "host ready")
+	for lines.Scan() { // to its end, which is the host's
+	}
+	_ = cmd.Wait()
 }

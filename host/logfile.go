@@ -25,11 +25,26 @@ type logFile struct {
 	size    int64
 	grown   chan struct{} // closed and replaced by each write
 	rotated int
+	// standard are those of the process's standard streams that are this file,
+	// as they are in the background: a panic's trace goes there.
+	standard []int
 }
 
 func openLog(path string) (*logFile, error) {
 	l := &logFile{path: path, grown: make(chan struct{})}
-	return l, l.open()
+	if err := l.open(); err != nil {
+		return nil, err
+	}
+	info, err := l.file.Stat()
+	if err != nil {
+		return nil, errors.Join(err, l.file.Close())
+	}
+	for fd, stream := range map[int]*os.File{1: os.Stdout, 2: os.Stderr} {
+		if there, err := stream.Stat(); err == nil && os.SameFile(info, there) {
+			l.standard = append(l.standard, fd)
+		}
+	}
+	return l, nil
 }
 
 func (l *logFile) open() error {
@@ -66,7 +81,14 @@ func (l *logFile) rotate() error {
 		return err
 	}
 	l.rotated++
-	return l.open()
+	if err := l.open(); err != nil {
+		return err
+	}
+	var errs []error
+	for _, fd := range l.standard {
+		errs = append(errs, replace(int(l.file.Fd()), fd))
+	}
+	return errors.Join(errs...)
 }
 
 // Close closes the file.
@@ -79,14 +101,14 @@ func (l *logFile) Close() error {
 // read passes on the last lines, and then with follow what comes, until ctx
 // ends.
 func (l *logFile) read(ctx context.Context, follow bool, tail int, line func(string) error) error {
+	l.mu.Lock() // against rotation between the two
 	file, err := os.Open(l.path)
+	rotated := l.rotated
+	l.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = file.Close() }()
-	l.mu.Lock()
-	rotated := l.rotated
-	l.mu.Unlock()
 	if err := seekLines(file, tail); err != nil {
 		return err
 	}

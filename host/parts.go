@@ -18,9 +18,6 @@ import (
 type parts struct {
 	runtime container.Runtime
 	images  build.Engine
-	// tidy deletes what was downloaded and is not needed any more; nil = there
-	// is nothing of the kind.
-	tidy func(ctx context.Context) error
 }
 
 func (p parts) close() error {

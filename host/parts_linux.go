@@ -42,11 +42,8 @@ func choose(ctx context.Context, cfg Config, budget int64, env hostenv.Env, log 
 	if err != nil {
 		return parts{}, errors.Join(err, runtime.Close())
 	}
-	tidy := func(ctx context.Context) error {
-		_, err := debian.Clean(ctx, basesDir(cfg), false)
-		return err
-	}
-	return parts{runtime: runtime, images: images, tidy: tidy}, nil
+	tidy := func(ctx context.Context, all bool) (int64, error) { return debian.Clean(ctx, basesDir(cfg), all) }
+	return parts{runtime: runtime, images: tidied{images, tidy}}, nil
 }
 
 // basesDir is where bootstrapped bases and what they are made of are kept.

@@ -11,7 +11,7 @@ import (
 )
 
 // attach gives a connection to the backend to speak frames on.
-func (s *server) attach(w http.ResponseWriter, r *http.Request) {
+func (s *Server) attach(w http.ResponseWriter, r *http.Request) {
 	id, ok := appID(w, r)
 	if !ok {
 		return
@@ -39,7 +39,7 @@ func (s *server) attach(w http.ResponseWriter, r *http.Request) {
 }
 
 // upgrade takes a request's connection over, as bare frames or as WebSocket.
-func (s *server) upgrade(w http.ResponseWriter, r *http.Request) (net.Conn, error) {
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) (net.Conn, error) {
 	if r.Header.Get("Upgrade") != api.FramesProtocol {
 		ws, err := s.upgrader.Upgrade(w, r, nil)
 		if err != nil {

@@ -15,6 +15,9 @@ import (
 // Backend is what a server asks of its host. Errors that are an *api.Error
 // reach the client as they are; others become an "internal" one.
 type Backend interface {
+	// Host tells what the host is, at once. Whoever asks is about to use it, so
+	// that it must not end of idleness now.
+	Host() api.Host
 	Status(ctx context.Context) (api.Status, error)
 	// Stop begins to end the host and returns; it refuses with code "busy"
 	// while apps are running, unless force is set.
@@ -42,7 +45,12 @@ type Backend interface {
 // App is an app that was started by a session.
 type App interface {
 	Started() api.Started
-	// Events returns what happens to the app, until Stopped, which is the last.
+	// Events returns what happens to the app: Started first, Stopped last. The
+	// channel is closed after that, or when the host ends, which is after the
+	// app has.
 	Events(ctx context.Context) <-chan api.SessionMessage
+	// Stopped is the app's bill, once it has ended.
+	Stopped() api.Stopped
+	// Stop ends the app and waits for it. It may be called again, to end it now.
 	Stop(ctx context.Context, now bool) error
 }

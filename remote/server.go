@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"sync"
 
 	"github.com/gorilla/websocket"
 
@@ -27,63 +28,112 @@ const (
 	maxIdent = 128 // bytes of an app's name or id in a path
 )
 
-type server struct {
+// Server is the handler of the host API.
+type Server struct {
 	backend  Backend
 	log      *slog.Logger
 	upgrader websocket.Upgrader
+	mux      *http.ServeMux
+
+	life context.Context // ends when the host is to end: nothing new is begun
+	rest context.Context // ends when what has outlived that is cut off
+	cut  context.CancelFunc
+
+	mu     sync.Mutex // of active's growing
+	active sync.WaitGroup
 }
 
 // NewServer returns the handler of the host API. ctx is the host's life: when
-// it ends, streams are closed.
-func NewServer(ctx context.Context, backend Backend, log *slog.Logger) http.Handler {
-	s := &server{backend: backend, log: log, upgrader: websocket.Upgrader{
-		ReadBufferSize: 64 << 10, WriteBufferSize: 64 << 10,
-		// A page in a browser must not be able to drive a host.
-		CheckOrigin: func(r *http.Request) bool { return r.Header.Get("Origin") == "" },
-	}}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/status", s.status)
-	mux.HandleFunc("POST /v1/stop", s.stop)
-	mux.HandleFunc("GET /v1/hostlog", s.hostLog)
-	mux.HandleFunc("POST /v1/blobs/missing", s.missing)
-	mux.HandleFunc("PUT /v1/blobs/{sum}", s.putBlob)
-	mux.HandleFunc("GET /v1/build", s.build)
-	mux.HandleFunc("GET /v1/session", s.session)
-	mux.HandleFunc("GET /v1/apps", func(w http.ResponseWriter, _ *http.Request) { reply(w, backend.Apps()) })
-	mux.HandleFunc("DELETE /v1/apps/{id}", s.stopApp)
-	mux.HandleFunc("GET /v1/apps/{id}/attach", s.attach)
-	mux.HandleFunc("GET /v1/apps/{id}/logs", s.appLogs)
-	mux.HandleFunc("GET /v1/containers", func(w http.ResponseWriter, _ *http.Request) { reply(w, backend.Containers()) })
-	mux.HandleFunc("GET /v1/images", s.images)
-	mux.HandleFunc("POST /v1/images/prune", s.prune)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+// it ends, new requests are refused and those under way are cancelled, except
+// for sessions, which last until their apps have ended. Close waits for them.
+func NewServer(ctx context.Context, backend Backend, log *slog.Logger) *Server {
+	s := &Server{
+		backend: backend, log: log, mux: http.NewServeMux(), life: ctx,
+		upgrader: websocket.Upgrader{ReadBufferSize: 64 << 10, WriteBufferSize: 64 << 10},
+	}
+	s.rest, s.cut = context.WithCancel(context.WithoutCancel(ctx))
+	s.mux.HandleFunc("GET /v1/version", func(w http.ResponseWriter, _ *http.Request) { reply(w, backend.Host()) })
+	s.until(s.rest, "GET /v1/session", s.session)
+	s.until(s.rest, "GET /v1/apps/{id}/attach", s.attach)
+	for pattern, handle := range map[string]http.HandlerFunc{
+		"GET /v1/status":         s.status,
+		"POST /v1/stop":          s.stop,
+		"GET /v1/hostlog":        s.hostLog,
+		"POST /v1/blobs/missing": s.missing,
+		"PUT /v1/blobs/{sum}":    s.putBlob,
+		"GET /v1/build":          s.build,
+		"GET /v1/apps":           func(w http.ResponseWriter, _ *http.Request) { reply(w, backend.Apps()) },
+		"DELETE /v1/apps/{id}":   s.stopApp,
+		"GET /v1/apps/{id}/logs": s.appLogs,
+		"GET /v1/containers":     func(w http.ResponseWriter, _ *http.Request) { reply(w, backend.Containers()) },
+		"GET /v1/images":         s.images,
+		"POST /v1/images/prune":  s.prune,
+	} {
+		s.until(s.life, pattern, handle)
+	}
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, &api.Error{Code: "not_found", Message: fmt.Sprintf("this host has no %s %s; is the client newer than the host?", r.Method, r.URL.Path)})
 	})
-	return s.guarded(ctx, mux)
+	return s
 }
 
-// guarded ends requests with the host, and keeps a panic in one of them from
-// ending the host.
-func (s *server) guarded(life context.Context, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithCancel(r.Context())
+// ServeHTTP answers a request. A panic in one does not end the host.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		if p := recover(); p != nil && p != any(http.ErrAbortHandler) {
+			s.log.Error("a request panicked", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+			refuse(w, &api.Error{Code: "internal", Message: fmt.Sprintf("the host failed at this request (%v); its log has the details", p)})
+		}
+	}()
+	if r.Header.Get("Origin") != "" {
+		refuse(w, &api.Error{Code: "unauthorized", Message: "a page in a browser may not drive a host"})
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// until serves a pattern with requests that are cancelled when ctx ends.
+func (s *Server) until(ctx context.Context, pattern string, handle http.HandlerFunc) {
+	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		if !s.begin() {
+			refuse(w, &api.Error{Code: "ending", Message: "the host is ending"})
+			return
+		}
+		defer s.active.Done()
+		own, cancel := context.WithCancel(r.Context())
 		defer cancel()
-		defer context.AfterFunc(life, cancel)()
-		defer func() {
-			if p := recover(); p != nil && p != any(http.ErrAbortHandler) {
-				s.log.Error("a request panicked", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
-				refuse(w, &api.Error{Code: "internal", Message: fmt.Sprintf("the host failed at this request (%v); its log has the details", p)})
-			}
-		}()
-		next.ServeHTTP(w, r.WithContext(ctx))
+		defer context.AfterFunc(ctx, cancel)()
+		handle(w, r.WithContext(own))
 	})
 }
 
-func (s *server) status(w http.ResponseWriter, r *http.Request) {
+// begin notes a request, unless the host is ending.
+func (s *Server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life.Err() != nil {
+		return false
+	}
+	s.active.Add(1)
+	return true
+}
+
+// Close waits until every request has been answered, those on connections that
+// were taken over too, which http.Server does not know of. It is called after
+// the host's life has ended; when ctx ends, it cuts off what is left.
+func (s *Server) Close(ctx context.Context) {
+	defer s.cut()
+	defer context.AfterFunc(ctx, s.cut)()
+	s.mu.Lock()
+	s.mu.Unlock() //nolint:staticcheck // whoever was let in has been counted now
+	s.active.Wait()
+}
+
+func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	answer(w)(s.backend.Status(r.Context()))
 }
 
-func (s *server) stop(w http.ResponseWriter, r *http.Request) {
+func (s *Server) stop(w http.ResponseWriter, r *http.Request) {
 	var req api.StopRequest
 	if !decode(w, r, &req) {
 		return
@@ -95,7 +145,7 @@ func (s *server) stop(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func (s *server) missing(w http.ResponseWriter, r *http.Request) {
+func (s *Server) missing(w http.ResponseWriter, r *http.Request) {
 	var req api.MissingRequest
 	if !decode(w, r, &req) {
 		return
@@ -108,7 +158,7 @@ func (s *server) missing(w http.ResponseWriter, r *http.Request) {
 	answer(w)(api.MissingReply{Missing: missing}, err)
 }
 
-func (s *server) putBlob(w http.ResponseWriter, r *http.Request) {
+func (s *Server) putBlob(w http.ResponseWriter, r *http.Request) {
 	body := http.MaxBytesReader(w, r.Body, maxBlob)
 	if err := s.backend.PutBlob(r.Context(), r.PathValue("sum"), body); err != nil {
 		refuse(w, err)
@@ -117,18 +167,18 @@ func (s *server) putBlob(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusCreated)
 }
 
-func (s *server) images(w http.ResponseWriter, r *http.Request) {
+func (s *Server) images(w http.ResponseWriter, r *http.Request) {
 	answer(w)(s.backend.Images(r.Context()))
 }
 
-func (s *server) prune(w http.ResponseWriter, r *http.Request) {
+func (s *Server) prune(w http.ResponseWriter, r *http.Request) {
 	var req api.PruneRequest
 	if decode(w, r, &req) {
 		answer(w)(s.backend.Prune(r.Context(), req))
 	}
 }
 
-func (s *server) stopApp(w http.ResponseWriter, r *http.Request) {
+func (s *Server) stopApp(w http.ResponseWriter, r *http.Request) {
 	id, ok := appID(w, r)
 	if !ok {
 		return
@@ -188,13 +238,15 @@ func answer(w http.ResponseWriter) func(v any, err error) {
 	}
 }
 
-// statuses are the HTTP statuses of an error's code.
+// status is the HTTP status of an error's code.
 func status(code string) int {
 	switch code {
 	case "not_found":
 		return http.StatusNotFound
 	case "busy":
 		return http.StatusConflict
+	case "ending":
+		return http.StatusServiceUnavailable
 	case "invalid", "build_failed":
 		return http.StatusUnprocessableEntity
 	case "disk_full":

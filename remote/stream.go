@@ -3,6 +3,8 @@ package remote
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -17,6 +19,7 @@ const (
 	pingEvery = 20 * time.Second // keeps connections through idle proxies
 	deadAfter = 60 * time.Second // without a pong
 	writeWait = 30 * time.Second // a client that takes nothing for so long is gone
+	firstWait = 30 * time.Second // for what a client wants, once it has connected
 )
 
 // stream is one WebSocket that carries JSON.
@@ -25,22 +28,28 @@ type stream struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
+	// patient streams wait for their client as long as its process lives: one
+	// that is suspended, or writes to a pager, is not gone. Only the kernel's
+	// word counts, which is to be had on a unix socket.
+	patient bool
+
 	mu      sync.Mutex // of writes
 	pinging sync.WaitGroup
 }
 
 // open makes a request a stream; it has answered if it returns nil. The
 // stream's ctx ends when the client goes.
-func (s *server) open(w http.ResponseWriter, r *http.Request) *stream {
+func (s *Server) open(w http.ResponseWriter, r *http.Request, patient bool) *stream {
+	address, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	ws, err := s.upgrader.Upgrade(w, r, nil)
 	if err != nil {
 		return nil // Upgrade has answered
 	}
 	ws.SetReadLimit(maxJSON)
 	ctx, cancel := context.WithCancel(r.Context())
-	st := &stream{ws: ws, ctx: ctx, cancel: cancel}
-	_ = ws.SetReadDeadline(time.Now().Add(deadAfter))
-	ws.SetPongHandler(func(string) error { return ws.SetReadDeadline(time.Now().Add(deadAfter)) })
+	st := &stream{ws: ws, ctx: ctx, cancel: cancel, patient: patient && address != nil && address.Network() == "unix"}
+	_ = ws.SetReadDeadline(time.Now().Add(firstWait))
+	ws.SetPongHandler(func(string) error { return st.alive() })
 	st.pinging.Go(st.ping)
 	return st
 }
@@ -56,11 +65,22 @@ func (st *stream) ping() {
 			_ = st.ws.Close()
 			return
 		case <-ticker.C:
+			if st.patient {
+				continue
+			}
 			if st.ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeWait)) != nil {
 				st.cancel()
 			}
 		}
 	}
+}
+
+// alive puts off the moment at which the client counts as gone.
+func (st *stream) alive() error {
+	if st.patient {
+		return st.ws.SetReadDeadline(time.Time{})
+	}
+	return st.ws.SetReadDeadline(time.Now().Add(deadAfter))
 }
 
 // close says goodbye and frees the connection.
@@ -79,7 +99,9 @@ func (st *stream) send(v any) error {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	_ = st.ws.SetWriteDeadline(time.Now().Add(writeWait))
+	if !st.patient {
+		_ = st.ws.SetWriteDeadline(time.Now().Add(writeWait))
+	}
 	if err := st.ws.WriteMessage(websocket.TextMessage, data); err != nil {
 		st.cancel()
 		return err
@@ -101,6 +123,7 @@ func (st *stream) receive(into any) error {
 // listen reads in the background until the client goes, which ends ctx.
 // What it sends goes to message, which may be nil.
 func (st *stream) listen(message func([]byte)) (wait func()) {
+	_ = st.alive()
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		defer st.cancel()
@@ -117,7 +140,7 @@ func (st *stream) listen(message func([]byte)) (wait func()) {
 	return reading.Wait
 }
 
-func (s *server) hostLog(w http.ResponseWriter, r *http.Request) {
+func (s *Server) hostLog(w http.ResponseWriter, r *http.Request) {
 	follow, lines, err := tail(r)
 	if err != nil {
 		refuse(w, err)
@@ -128,7 +151,7 @@ func (s *server) hostLog(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-func (s *server) appLogs(w http.ResponseWriter, r *http.Request) {
+func (s *Server) appLogs(w http.ResponseWriter, r *http.Request) {
 	id, ok := appID(w, r)
 	if !ok {
 		return
@@ -149,8 +172,8 @@ type logEnd struct {
 }
 
 // lines streams what produce sends until it ends or the client goes.
-func (s *server) lines(w http.ResponseWriter, r *http.Request, produce func(ctx context.Context, send func(any) error) error) {
-	st := s.open(w, r)
+func (s *Server) lines(w http.ResponseWriter, r *http.Request, produce func(ctx context.Context, send func(any) error) error) {
+	st := s.open(w, r, true)
 	if st == nil {
 		return
 	}
@@ -162,8 +185,8 @@ func (s *server) lines(w http.ResponseWriter, r *http.Request, produce func(ctx 
 	wait()
 }
 
-func (s *server) build(w http.ResponseWriter, r *http.Request) {
-	st := s.open(w, r)
+func (s *Server) build(w http.ResponseWriter, r *http.Request) {
+	st := s.open(w, r, true)
 	if st == nil {
 		return
 	}
@@ -186,8 +209,8 @@ func (s *server) build(w http.ResponseWriter, r *http.Request) {
 }
 
 // session runs an app for as long as the connection lasts.
-func (s *server) session(w http.ResponseWriter, r *http.Request) {
-	st := s.open(w, r)
+func (s *Server) session(w http.ResponseWriter, r *http.Request) {
+	st := s.open(w, r, true)
 	if st == nil {
 		return
 	}
@@ -205,39 +228,69 @@ func (s *server) session(w http.ResponseWriter, r *http.Request) {
 	}
 	// The app's events outlive the client's connection: it is ended in order
 	// even when nobody is left to read how.
-	events := app.Events(context.WithoutCancel(st.ctx))
-	started := app.Started()
-	_ = st.send(api.SessionMessage{Started: &started})
-
-	stopping := context.WithoutCancel(st.ctx)
+	watching, leave := context.WithCancel(context.WithoutCancel(st.ctx))
+	defer leave()
+	events := app.Events(watching)
+	stop := stopper{app: app, ctx: context.WithoutCancel(st.ctx), log: s.log}
 	wait := st.listen(func(data []byte) {
 		var command api.SessionCommand
 		if json.Unmarshal(data, &command) == nil && (command.Stop || command.Now) {
-			if err := app.Stop(stopping, command.Now); err != nil {
-				s.log.Warn("stopping an app", "app", started.App, "error", err)
-			}
+			stop.begin(command.Now)
 		}
 	})
-	gone := st.ctx.Done()
-	for open := true; open; {
+	tell(st, app, events, req.Detach, &stop)
+	st.close()
+	wait()
+	stop.running.Wait()
+}
+
+// tell passes an app's events on until it has ended. When the client goes, the
+// app is ended too, or left alone if it is detached.
+func tell(st *stream, app App, events <-chan api.SessionMessage, detach bool, stop *stopper) {
+	gone, billed := st.ctx.Done(), false
+	for {
 		select {
 		case m, ok := <-events:
 			if !ok {
-				open = false
-				break
+				if !billed { // the host ends, and its apps have
+					stopped := app.Stopped()
+					_ = st.send(api.SessionMessage{Stopped: &stopped})
+				}
+				return
 			}
+			billed = billed || m.Stopped != nil
 			_ = st.send(m)
 		case <-gone:
 			gone = nil
-			if req.Detach {
-				open = false
-				break
+			if detach {
+				return
 			}
-			if err := app.Stop(stopping, false); err != nil {
-				s.log.Warn("stopping an app whose client went", "app", started.App, "error", err)
-			}
+			stop.begin(false)
 		}
 	}
-	st.close()
-	wait()
+}
+
+// stopper ends an app in the background: whoever asks for it must be able to
+// ask for more haste meanwhile.
+type stopper struct {
+	app     App
+	ctx     context.Context
+	log     *slog.Logger
+	gently  sync.Once
+	now     sync.Once
+	running sync.WaitGroup
+}
+
+func (s *stopper) begin(now bool) {
+	once := &s.gently
+	if now {
+		once = &s.now
+	}
+	once.Do(func() {
+		s.running.Go(func() {
+			if err := s.app.Stop(s.ctx, now); err != nil {
+				s.log.Warn("stopping an app", "app", s.app.Started().App, "error", err)
+			}
+		})
+	})
 }

@@ -18,13 +18,20 @@ import (
 	"github.com/gx-dev/gx/remote/local"
 )
 
-// otherWait is how long a host that came second waits for the first to answer or to go.
-const otherWait = 30 * time.Second
+// otherWait is how long a host that came second waits for the first to answer
+// or to go: longer than apps may take to end.
+const otherWait = 55 * time.Second
 
 // runHostForeground is the host itself. Whoever started it in the background
 // hears over a pipe when it is ready, or why it will not be.
 func runHostForeground(ctx context.Context, d deps, o hostOptions) error {
-	tell := starter(d.env)
+	// What the host makes has the same modes whoever starts it. Its folders are
+	// closed to others.
+	syscall.Umask(0o022)
+	tell, background := starter(d.env)
+	if background {
+		d.stderr = nil // that is the log already
+	}
 	deadline := time.Now().Add(otherWait)
 	for {
 		err := foreground(ctx, d, o, func() { tell("ready") })
@@ -36,15 +43,27 @@ func runHostForeground(ctx context.Context, d deps, o hostOptions) error {
 		}
 		// Another has the state. If it answers, two commands started a host at
 		// once, and its is as good; if not, it is starting, or about to be gone.
-		if dirs, derr := local.Paths(d.env); derr == nil {
-			if c, derr := client.Dial(ctx, "unix://"+dirs.Socket); derr == nil {
-				c.Close()
-				tell("running")
-				return exit.With(exit.Host, err)
-			}
+		if pid, answers := other(ctx, d); answers {
+			tell("running")
+			return exit.With(exit.Host, fmt.Errorf("%w, as process %d", err, pid))
 		}
 		time.Sleep(20 * time.Millisecond) // another process's lock has no event
 	}
+}
+
+// other asks the host that is there, if it answers, who it is.
+func other(ctx context.Context, d deps) (pid int, answers bool) {
+	dirs, err := local.Paths(d.env)
+	if err != nil {
+		return 0, false
+	}
+	c, err := client.Dial(ctx, "unix://"+dirs.Socket)
+	if err != nil {
+		return 0, false
+	}
+	defer c.Close()
+	h, err := c.Host(ctx)
+	return h.Pid, err == nil && !h.Ending
 }
 
 func foreground(ctx context.Context, d deps, o hostOptions, ready func()) error {
@@ -64,20 +83,26 @@ func foreground(ctx context.Context, d deps, o hostOptions, ready func()) error 
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
-	return host.Run(ctx, host.Config{
+	cfg := host.Config{
 		Dirs: dirs, Settings: settings, Runtime: o.runtime, IdleTimeout: o.idle,
 		Version: d.version, Build: build, Getenv: d.env, Ready: ready, Signals: signals,
-	})
+	}
+	if d.stderr != nil {
+		cfg.Echo = d.stderr
+	}
+	return host.Run(ctx, cfg)
 }
 
-// starter returns how to tell the process that started this one, if it
-// listens; only the first word counts.
-func starter(getenv func(string) string) func(word string) {
+// starter returns how to tell the process that started this one in the
+// background, if one did and listens; only the first word counts. Descriptors
+// that are no pipe are left alone: the variable may have come from elsewhere.
+func starter(getenv func(string) string) (tell func(word string), background bool) {
 	fd, err := strconv.Atoi(getenv(local.ReadyEnv))
-	if err != nil || fd != local.ReadyFD {
-		return func(string) {}
-	}
 	_ = os.Unsetenv(local.ReadyEnv) // not for the host's own children
+	var stat syscall.Stat_t
+	if err != nil || fd != local.ReadyFD || syscall.Fstat(fd, &stat) != nil || stat.Mode&syscall.S_IFMT != syscall.S_IFIFO {
+		return func(string) {}, false
+	}
 	syscall.CloseOnExec(fd)
 	pipe := os.NewFile(uintptr(fd), "ready")
 	told := false
@@ -88,5 +113,5 @@ func starter(getenv func(string) string) func(word string) {
 		told = true
 		_, _ = fmt.Fprintln(pipe, word)
 		_ = pipe.Close()
-	}
+	}, true
 }

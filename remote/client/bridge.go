@@ -8,9 +8,8 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"sync"
 	"syscall"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/gx-dev/gx/remote"
 	"github.com/gx-dev/gx/wire"
@@ -34,22 +33,25 @@ func (s *Session) attachBridged(ctx context.Context) (*os.File, error) {
 		_ = far.Close()
 		return nil, fmt.Errorf("attaching to the app: %w", err)
 	}
-	s.bridges.Go(func() {
-		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		defer cancel()
-		go func() {
-			select {
-			case <-s.closed:
-			case <-ctx.Done():
-			}
-			_ = near.Close()
-			_ = far.Close()
-		}()
-		group, _ := errgroup.WithContext(ctx)
-		group.Go(func() error { defer cancel(); return carry(near, far) })
-		group.Go(func() error { defer cancel(); return carry(far, near) })
-		_ = group.Wait() // the app's end, or the user's: both sides are told by the close
-	})
+	hangUp := sync.OnceFunc(func() { _ = near.Close(); _ = far.Close() })
+	if !s.bridge(func() {
+		// Either's end is told to the other by the close.
+		var both sync.WaitGroup
+		both.Go(func() { defer hangUp(); _ = carry(near, far) })
+		both.Go(func() { defer hangUp(); _ = carry(far, near) })
+		ended := make(chan struct{})
+		go func() { defer close(ended); both.Wait() }()
+		select {
+		case <-s.closed:
+			hangUp()
+			<-ended
+		case <-ended:
+		}
+	}) {
+		hangUp()
+		_ = given.Close()
+		return nil, fmt.Errorf("attaching to the app: %w", net.ErrClosed)
+	}
 	return given, nil
 }
 

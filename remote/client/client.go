@@ -12,8 +12,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -31,8 +33,16 @@ type Client struct {
 	unix    bool
 }
 
-// maxMessage bounds what a host may send as one message.
-const maxMessage = 256 << 20
+const (
+	// maxMessage bounds what a host may send as one message.
+	maxMessage = 256 << 20
+	// answerWait is how long a host may take for what costs it nothing: it is
+	// suspended or stuck if it takes longer.
+	answerWait = 20 * time.Second
+	// endWait is how long a host may take to end, the grace periods of its
+	// apps included.
+	endWait = 90 * time.Second
+)
 
 // Dial connects to the host at an address: "unix:///run/user/1000/gx/host.sock".
 // It fails at once if nobody listens there.
@@ -45,25 +55,15 @@ func Dial(ctx context.Context, address string) (*Client, error) {
 	c.dial = func(ctx context.Context) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}
-	// The connection that proves that somebody listens is the first one used.
-	first, err := c.dial(ctx)
+	probe, err := c.dial(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the host at %s: %w", path, err)
 	}
-	spare := make(chan net.Conn, 1)
-	spare <- first
-	transport := &http.Transport{
+	_ = probe.Close()
+	c.http = &http.Client{Transport: &http.Transport{
 		MaxIdleConnsPerHost: 16,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			select {
-			case conn := <-spare:
-				return conn, nil
-			default:
-				return c.dial(ctx)
-			}
-		},
-	}
-	c.http = &http.Client{Transport: transport}
+		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
+	}}
 	return c, nil
 }
 
@@ -73,29 +73,55 @@ func (c *Client) Address() string { return c.address }
 // Close frees idle connections. Sessions go on until they are closed.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Status asks the host for its state.
-func (c *Client) Status(ctx context.Context) (status api.Status, err error) {
-	return status, c.call(ctx, http.MethodGet, "/v1/status", nil, &status)
+// Host asks the host what it is. An idle host stays for whoever has asked.
+func (c *Client) Host(ctx context.Context) (host api.Host, err error) {
+	return host, c.soon(ctx, http.MethodGet, "/v1/version", nil, &host)
 }
 
-// StopHost ends the host and waits until it no longer listens. An *api.Error
+// Status asks the host for its state.
+func (c *Client) Status(ctx context.Context) (status api.Status, err error) {
+	return status, c.soon(ctx, http.MethodGet, "/v1/status", nil, &status)
+}
+
+// StopHost ends the host and waits until nothing of it is left. An *api.Error
 // with code "busy" says that apps are running and force is not set.
 func (c *Client) StopHost(ctx context.Context, force bool) error {
-	if err := c.call(ctx, http.MethodPost, "/v1/stop", api.StopRequest{Force: force}, nil); err != nil {
+	err := c.soon(ctx, http.MethodPost, "/v1/stop", api.StopRequest{Force: force}, nil)
+	var refused *api.Error
+	if ending := errors.As(err, &refused) && refused.Code == "ending"; err != nil && !ending && !Gone(err) {
 		return err
 	}
+	return c.WaitGone(ctx)
+}
+
+// WaitGone waits until a host that is ending has ended. It answers to the last,
+// so that another one there is a sign too.
+func (c *Client) WaitGone(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, endWait)
+	defer cancel()
 	for {
-		conn, err := c.dial(ctx)
-		if err != nil {
-			return ctx.Err()
+		host, err := c.Host(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("waiting for the host at %s to end: %w", c.address, ctx.Err())
+		case Gone(err), err == nil && !host.Ending:
+			return nil
 		}
-		_ = conn.Close()
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for the host to end: %w", ctx.Err())
-		case <-time.After(10 * time.Millisecond): // the host's end has no event that crosses processes
+		case <-time.After(10 * time.Millisecond): // another process's end has no event here
 		}
 	}
+}
+
+// Gone tells whether an error means that no host is there, or not any more.
+func Gone(err error) bool {
+	for _, sign := range []error{os.ErrNotExist, syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF} {
+		if errors.Is(err, sign) {
+			return true
+		}
+	}
+	return false
 }
 
 // Apps lists the apps of the host.
@@ -142,6 +168,17 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		return err
 	}
 	return c.do(req, out)
+}
+
+// soon is a call that a host answers without doing much for it.
+func (c *Client) soon(ctx context.Context, method, path string, in, out any) error {
+	limited, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	err := c.call(limited, method, path, in, out)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return fmt.Errorf("the host at %s does not answer within %v: it is suspended, or stuck", c.address, answerWait)
+	}
+	return err
 }
 
 func (c *Client) do(req *http.Request, out any) error {

@@ -37,6 +37,8 @@ type backend struct {
 	app    *fakeApp
 	build  func(ctx context.Context, req api.BuildRequest, events func(build.Event)) (string, []string, error)
 	attach func(ctx context.Context, conn net.Conn) error
+	end    context.CancelFunc // of the host's life
+	server *remote.Server
 }
 
 func (b *backend) MissingBlobs(_ context.Context, sums []string) (missing []string, err error) {
@@ -86,6 +88,8 @@ func (b *backend) Stop(context.Context, bool) error {
 	return &api.Error{Code: "busy", Message: "apps are running"}
 }
 
+func (b *backend) Host() api.Host { return api.Host{Pid: 7, Version: "1"} }
+
 func (b *backend) Status(context.Context) (api.Status, error) { panic("a mistake in the host") }
 
 // fakeApp is an app whose end the test awaits.
@@ -93,13 +97,19 @@ type fakeApp struct {
 	events  chan api.SessionMessage
 	stopped chan bool // now
 	once    sync.Once
+	// graceful, if set, is what an app needs to end that is not ended now.
+	graceful chan struct{}
 }
 
 func (a *fakeApp) Started() api.Started {
 	return api.Started{App: "ap-1", Functions: map[string]string{"f": "fu-1"}}
 }
 func (a *fakeApp) Events(context.Context) <-chan api.SessionMessage { return a.events }
+func (a *fakeApp) Stopped() api.Stopped                             { return api.Stopped{Reason: "the host is ending"} }
 func (a *fakeApp) Stop(_ context.Context, now bool) error {
+	if a.graceful != nil && !now {
+		<-a.graceful
+	}
 	a.once.Do(func() {
 		a.stopped <- now
 		a.events <- api.SessionMessage{Stopped: &api.Stopped{Reason: "asked"}}
@@ -111,6 +121,8 @@ func (a *fakeApp) Stop(_ context.Context, now bool) error {
 func serve(t *testing.T) (*backend, *Client) {
 	t.Helper()
 	b := &backend{blobs: map[string][]byte{}, app: &fakeApp{events: make(chan api.SessionMessage, 10), stopped: make(chan bool, 1)}}
+	started := b.app.Started()
+	b.app.events <- api.SessionMessage{Started: &started}
 	dir, err := os.MkdirTemp("", "gx-client-") // short: a socket's path has a limit
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
@@ -118,7 +130,8 @@ func serve(t *testing.T) (*backend, *Client) {
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", socket)
 	require.NoError(t, err)
 	life, end := context.WithCancel(context.Background())
-	server := &http.Server{Handler: remote.NewServer(life, b, slog.New(slog.DiscardHandler)), ReadHeaderTimeout: time.Second}
+	b.end, b.server = end, remote.NewServer(life, b, slog.New(slog.DiscardHandler))
+	server := &http.Server{Handler: b.server, ReadHeaderTimeout: time.Second}
 	served := make(chan struct{})
 	go func() { defer close(served); _ = server.Serve(listener) }()
 	t.Cleanup(func() { end(); _ = server.Close(); <-served })
@@ -219,6 +232,94 @@ func TestStopIsAnsweredByTheBill(t *testing.T) {
 	require.Equal(t, "asked", (<-s.Events()).Stopped.Reason)
 	_, open := <-s.Events()
 	require.False(t, open)
+}
+
+func TestASecondStopOvertakesTheFirst(t *testing.T) {
+	b, c := serve(t)
+	b.app.graceful = make(chan struct{})
+	s, err := c.StartSession(t.Context(), api.SessionRequest{})
+	require.NoError(t, err)
+	require.NoError(t, s.Stop(t.Context(), false))
+	require.NoError(t, s.Stop(t.Context(), true))
+	require.True(t, <-b.app.stopped)
+	require.NotNil(t, (<-s.Events()).Stopped)
+	close(b.app.graceful)
+	require.NoError(t, s.Close())
+}
+
+func TestAnEndingHostRefusesWhatIsNewAndTellsSessionsTheirEnd(t *testing.T) {
+	b, c := serve(t)
+	s, err := c.StartSession(t.Context(), api.SessionRequest{})
+	require.NoError(t, err)
+	defer s.Close()
+	b.end()
+	_, err = c.Apps(t.Context())
+	var refused *api.Error
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, "ending", refused.Code)
+	h, err := c.Host(t.Context())
+	require.NoError(t, err, "what a host is, it tells to its end")
+	require.Equal(t, 7, h.Pid)
+
+	close(b.app.events) // the engine ends without a last word
+	b.server.Close(t.Context())
+	require.Equal(t, "the host is ending", (<-s.Events()).Stopped.Reason)
+}
+
+func TestWhatOutlivesAHostIsCutOff(t *testing.T) {
+	b, c := serve(t)
+	b.attach = func(ctx context.Context, _ net.Conn) error { <-ctx.Done(); return ctx.Err() }
+	s, err := c.StartSession(t.Context(), api.SessionRequest{})
+	require.NoError(t, err)
+	file, err := s.Attach(t.Context())
+	require.NoError(t, err)
+	defer file.Close()
+	b.end()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	b.server.Close(ctx)
+	n, _ := file.Read(make([]byte, 1))
+	require.Zero(t, n)
+	require.NoError(t, s.Close())
+	_, err = s.attachBridged(t.Context())
+	require.Error(t, err, "a session that is closed makes no bridges")
+}
+
+func TestADetachedAppIsLeftAlone(t *testing.T) {
+	b, c := serve(t)
+	s, err := c.StartSession(t.Context(), api.SessionRequest{Detach: true})
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	b.end()
+	b.server.Close(t.Context())
+	require.Empty(t, b.app.stopped)
+}
+
+func TestAPageInABrowserIsRefused(t *testing.T) {
+	_, c := serve(t)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.base+"/v1/stop", strings.NewReader("{}"))
+	require.NoError(t, err)
+	req.Header.Set("Origin", "http://somewhere")
+	var refused *api.Error
+	require.ErrorAs(t, c.do(req, nil), &refused)
+	require.Equal(t, "unauthorized", refused.Code)
+}
+
+func TestAHostThatDoesNotAnswerIsNotWaitedForLong(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "unix", socket)
+	require.NoError(t, err)
+	defer l.Close()
+	c, err := Dial(t.Context(), "unix://"+socket)
+	require.NoError(t, err)
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err = c.Host(ctx)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NoError(t, l.Close())
+	_, err = c.Host(t.Context())
+	require.True(t, Gone(err), "%v", err)
 }
 
 func TestErrorsKeepTheirCode(t *testing.T) {

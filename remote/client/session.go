@@ -23,7 +23,8 @@ type Session struct {
 	reading sync.WaitGroup
 	bridges sync.WaitGroup
 
-	mu sync.Mutex // of writes
+	mu     sync.Mutex // of writes
+	ending sync.Mutex // of bridges' growing, and closed
 }
 
 // StartSession starts an app. Its images must be built, and the contents of
@@ -89,9 +90,10 @@ func (s *Session) Events() <-chan api.SessionMessage { return s.events }
 
 // Stop asks the host to end the app: within its grace period, or now. The
 // events tell when it has ended.
-func (s *Session) Stop(_ context.Context, now bool) error {
+func (s *Session) Stop(ctx context.Context, now bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer context.AfterFunc(ctx, func() { _ = s.ws.Close() })()
 	return s.ws.WriteJSON(api.SessionCommand{Stop: true, Now: now})
 }
 
@@ -100,10 +102,25 @@ func (s *Session) Stop(_ context.Context, now bool) error {
 func (s *Session) Close() error {
 	var err error
 	s.once.Do(func() {
+		s.ending.Lock()
 		close(s.closed)
+		s.ending.Unlock()
 		err = s.ws.Close()
 		s.reading.Wait()
 		s.bridges.Wait()
 	})
 	return err
+}
+
+// bridge runs something that ends when the session is closed; false = it is.
+func (s *Session) bridge(run func()) bool {
+	s.ending.Lock()
+	defer s.ending.Unlock()
+	select {
+	case <-s.closed:
+		return false
+	default:
+	}
+	s.bridges.Go(run)
+	return true
 }

@@ -39,8 +39,10 @@ func (c *Client) Upload(ctx context.Context, files []app.File, open func(app.Fil
 		}
 		sums = sums[n:]
 		for _, sum := range missing.Missing {
-			lacks = append(lacks, bySum[sum])
-			total += bySum[sum].Size
+			if f, asked := bySum[sum]; asked {
+				lacks = append(lacks, f)
+				total += f.Size
+			}
 		}
 	}
 	if len(lacks) == 0 {
@@ -67,7 +69,8 @@ func (c *Client) put(ctx context.Context, f app.File, open func(app.File) (io.Re
 		return fmt.Errorf("reading %s to upload it: %w", f.Local, err)
 	}
 	defer content.Close()
-	// A body with a length is refused by net/http if the file grew meanwhile.
+	// Without a length: net/http would break off with words of its own if the
+	// file changed meanwhile. The host says that the content is another.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, c.base+"/v1/blobs/"+f.SHA256, &counted{content, report})
 	if err != nil {
 		return err

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/gx-dev/gx/api"
@@ -15,7 +13,7 @@ import (
 
 // Options say which host is wanted.
 type Options struct {
-	StateDir, RuntimeDir string
+	StateDir, RuntimeDir string        // "" = as package local's Paths says
 	Runtime              string        // "runc", "process" or "" = whatever a running host uses, or is best
 	IdleTimeout          time.Duration // of a host that is started; 0 = the default
 	Version, Build       string        // of the client's binary
@@ -35,10 +33,10 @@ func Ensure(ctx context.Context, o Options) (*client.Client, error) {
 		o.Notice = func(string) {}
 	}
 	dirs, err := Paths(func(key string) string {
-		switch key {
-		case "GX_STATE_DIR":
+		switch {
+		case key == "GX_STATE_DIR" && o.StateDir != "":
 			return o.StateDir
-		case "GX_RUNTIME_DIR":
+		case key == "GX_RUNTIME_DIR" && o.RuntimeDir != "":
 			return o.RuntimeDir
 		}
 		return os.Getenv(key)
@@ -60,7 +58,7 @@ func Ensure(ctx context.Context, o Options) (*client.Client, error) {
 			if fits {
 				return c, nil
 			}
-		} else if !absent(err) {
+		} else if !client.Gone(err) {
 			return nil, err
 		}
 		if err := start(ctx, dirs, o); err != nil {
@@ -70,41 +68,40 @@ func Ensure(ctx context.Context, o Options) (*client.Client, error) {
 	return nil, errors.New("hosts of different versions keep replacing each other: two gx binaries are in use at once")
 }
 
-// absent tells whether a dial failed because no host is there.
-func absent(err error) bool {
-	return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
-}
-
-// settle decides whether a running host will do; if not, it has ended it.
+// settle decides whether a running host will do; if not, it has ended.
 func (o Options) settle(ctx context.Context, c *client.Client) (fits bool, err error) {
-	status, err := c.Status(ctx)
-	if err != nil {
-		if strings.Contains(err.Error(), "EOF") || absent(err) {
-			return false, nil // it ended while it was asked
-		}
+	host, err := c.Host(ctx)
+	var refused *api.Error
+	switch {
+	case client.Gone(err):
+		return false, nil // it ended while it was asked
+	case errors.As(err, &refused) && refused.Code == "not_found":
+		host.Version = "an earlier version" // which could not be asked this
+	case err != nil:
 		return false, err
+	case host.Ending:
+		return false, c.WaitGone(ctx)
 	}
-	otherBuild := status.Build != o.Build
-	otherRuntime := o.Runtime != "" && status.Runtime != o.Runtime
+	otherBuild := host.Build != o.Build
+	otherRuntime := o.Runtime != "" && o.Runtime != "auto" && host.Runtime != o.Runtime
 	if !otherBuild && !otherRuntime {
 		return true, nil
 	}
 	err = c.StopHost(ctx, false)
-	var refused *api.Error
 	switch {
 	case err == nil && otherBuild:
-		o.Notice(fmt.Sprintf("replaced the idle host of %s by one of %s", describe(status.Version, status.Build, o), o.Version))
+		o.Notice(fmt.Sprintf("replaced the idle host of %s by one of %s", describe(host.Version, host.Build, o), o.Version))
 		return false, nil
 	case err == nil:
-		o.Notice(fmt.Sprintf("replaced the idle host, whose runtime was %s", status.Runtime))
+		o.Notice(fmt.Sprintf("replaced the idle host, whose runtime was %s", host.Runtime))
 		return false, nil
 	case errors.As(err, &refused) && refused.Code == "busy" && otherRuntime:
-		return false, fmt.Errorf("the running host uses the runtime %s and has apps running; `gx host stop --force` ends them, then run this again", status.Runtime)
-	case errors.As(err, &refused) && refused.Code == "busy" && status.Version == o.Version:
+		return false, fmt.Errorf("the running host uses the runtime %s and has apps running; `gx host stop --force` ends them, then run this again", host.Runtime)
+	case errors.As(err, &refused) && refused.Code == "busy" && host.Version == o.Version:
 		o.Notice("the running host is of another build of this version; it is replaced once it is idle")
 		return true, nil
 	case errors.As(err, &refused) && refused.Code == "busy":
-		return false, fmt.Errorf("the running host is of version %s, this is %s, and it has apps running; wait for them, or end them by `gx host stop --force`", status.Version, o.Version)
+		return false, fmt.Errorf("the running host is of version %s, this is %s, and it has apps running; wait for them, or end them by `gx host stop --force`", host.Version, o.Version)
 	}
 	return false, err
 }

@@ -57,7 +57,10 @@ func Paths(getenv func(string) string) (Dirs, error) {
 	case home != "":
 		d.Config = filepath.Join(home, ".config", "gx", "config.toml")
 	}
-	for _, dir := range []*string{&d.State, &d.Runtime} {
+	for _, dir := range []*string{&d.State, &d.Runtime, &d.Config} {
+		if *dir == "" {
+			continue
+		}
 		abs, err := filepath.Abs(*dir)
 		if err != nil {
 			return Dirs{}, err
@@ -74,7 +77,7 @@ func Paths(getenv func(string) string) (Dirs, error) {
 }
 
 // Make creates the folders for their user alone, and refuses a runtime folder
-// that somebody else could have put there.
+// that somebody else has put there, or could put something into.
 func (d Dirs) Make() error {
 	if err := os.MkdirAll(d.State, 0o700); err != nil {
 		return fmt.Errorf("making the state folder: %w", err)

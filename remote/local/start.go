@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -55,16 +56,19 @@ func start(ctx context.Context, dirs Dirs, o Options) error {
 		cmd.Dir = "/"
 		cmd.Stdout, cmd.Stderr = log, log
 		cmd.ExtraFiles = []*os.File{ready}
-		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", ReadyEnv, ReadyFD),
+		cmd.Env = append(environ(os.Environ()), fmt.Sprintf("%s=%d", ReadyEnv, ReadyFD),
 			"GX_STATE_DIR="+dirs.State, "GX_RUNTIME_DIR="+dirs.Runtime)
+		if dirs.Config != "" {
+			cmd.Env = append(cmd.Env, "GX_CONFIG_DIR="+filepath.Dir(dirs.Config)) // relative paths mean another place there
+		}
 		cmd.SysProcAttr = attr
 		return cmd
 	}
 	cmd := command(detached())
 	err = cmd.Start()
-	if errors.Is(err, os.ErrPermission) {
-		// A root without the right to make namespaces: the host will say what
-		// that means for containers.
+	if err != nil {
+		// Perhaps a root without the right to make namespaces, or a kernel that
+		// has made too many: the host will say what that means for containers.
 		cmd = command(&syscall.SysProcAttr{Setsid: true})
 		err = cmd.Start()
 	}

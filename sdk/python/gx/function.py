@@ -65,11 +65,15 @@ class Function:
 
     def __reduce__(self) -> Tuple[Callable, Tuple[str, str]]:
         """Pickled as plain functions are: by module and name."""
+        import sys
+
         from gx._sources import module_place
 
-        if self._settings.serialized or "<locals>" in self._raw.__qualname__:
-            raise TypeError(f"{self!r} has no place in a module that it could be found by")
-        return _at_place, (module_place(self._raw.__module__)[0], self._raw.__qualname__)
+        module = self._raw.__module__
+        names = [name for name, value in vars(sys.modules[module]).items() if value is self]
+        if not names:
+            raise TypeError(f"{self!r} has no name in its module {module!r}, by which it could be found elsewhere")
+        return _named, (module_place(module)[0], names[0])
 
     def get_raw_f(self) -> Callable:
         """The plain function."""
@@ -310,15 +314,12 @@ class Function:
         _planned("Function.logs")
 
 
-def _at_place(module: str, qualname: str) -> Any:
+def _named(module: str, name: str) -> Any:
     """The function of this name in a module; how functions are unpickled."""
     import sys
 
     __import__(module)
-    found: Any = sys.modules[module]
-    for part in qualname.split("."):
-        found = getattr(found, part)
-    return found
+    return getattr(sys.modules[module], name)
 
 
 def _some(iterators: Tuple, name: str, way: str) -> None:

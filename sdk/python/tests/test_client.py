@@ -192,6 +192,14 @@ def test_argument_that_cannot_be_pickled(running: Any) -> None:
     assert f.remote(1) == 1, "what could not be sent does no harm"
 
 
+def test_functions_are_pickled_by_name(running: Any, monkeypatch: Any) -> None:
+    app, f = running(double)
+    with pytest.raises(exception.SerializationError, match="'x' of double .*no name in its module"):
+        f.remote(f)
+    monkeypatch.setattr(sys.modules[__name__], "under_a_name", f, raising=False)
+    assert _wire.loads(_wire.dumps([f])) == [f]
+
+
 def test_result_that_cannot_be_unpickled(running: Any, monkeypatch: Any) -> None:
     def make() -> Any:
         return UserError("as a value")

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package host
+
+import "golang.org/x/sys/unix"
+
+// replace makes a descriptor another name of what fd is.
+func replace(fd, name int) error { return unix.Dup2(fd, name) }

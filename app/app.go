@@ -4,6 +4,8 @@
 // containers, builds or terminals.
 package app
 
+import "maps"
+
 // ManifestVersion is the version of the manifest's format. A host refuses a
 // manifest of another version and says which side is older.
 const ManifestVersion = 1
@@ -48,14 +50,13 @@ type Function struct {
 	MaxInputs      int     `json:"max_inputs,omitempty"` // inputs one container may ever take; 0 = no limit
 	Concurrency    int     `json:"concurrency"`          // inputs at once in one container; 1 = one after the other
 	TargetInputs   int     `json:"target_inputs,omitempty"`
-	Batch          *Batch  `json:"batch,omitempty"`
+	Batch          *Batch  `json:"batch,omitempty"` // nil = single inputs; a class with a batched method has no other
 }
 
 // Method is one method of a class.
 type Method struct {
 	Name      string `json:"name"`
 	Generator bool   `json:"generator,omitempty"`
-	Batch     *Batch `json:"batch,omitempty"`
 }
 
 // Limit is a request (what is set aside) and a limit (what is enforced). Zero
@@ -79,6 +80,67 @@ type Scaling struct {
 	Max    int     `json:"max,omitempty"` // 0 = what the host allows
 	Buffer int     `json:"buffer,omitempty"`
 	Window float64 `json:"window,omitempty"` // seconds a container stays idle; 0 = the default, 60
+}
+
+// Options are what a variant of a function has otherwise than the function
+// itself: with_options, with_concurrency, with_batching. Nil, and what is empty,
+// stay as they are. A variant has containers of its own.
+type Options struct {
+	Env          map[string]string `json:"env,omitempty"` // added to the function's
+	GPU          []string          `json:"gpu,omitempty"`
+	CPU          *Limit            `json:"cpu,omitempty"`
+	Memory       *Limit            `json:"memory,omitempty"`
+	Timeout      float64           `json:"timeout,omitempty"` // seconds
+	Retries      *Retries          `json:"retries,omitempty"`
+	Max          int               `json:"max_containers,omitempty"`
+	Buffer       int               `json:"buffer_containers,omitempty"`
+	Window       float64           `json:"scaledown_window,omitempty"` // seconds
+	Concurrency  int               `json:"concurrency,omitempty"`
+	TargetInputs int               `json:"target_inputs,omitempty"`
+	Batch        *Batch            `json:"batch,omitempty"`
+}
+
+// With is the variant of a function that has these options.
+func (f Function) With(o Options) Function {
+	if len(o.Env) > 0 {
+		env := make(map[string]string, len(f.Env)+len(o.Env))
+		maps.Copy(env, f.Env)
+		maps.Copy(env, o.Env)
+		f.Env = env
+	}
+	if len(o.GPU) > 0 {
+		f.GPU = o.GPU
+	}
+	if o.CPU != nil {
+		f.CPU = *o.CPU
+	}
+	if o.Memory != nil {
+		f.Memory = *o.Memory
+	}
+	if o.Timeout != 0 {
+		f.Timeout = o.Timeout
+	}
+	if o.Retries != nil {
+		f.Retries = *o.Retries
+	}
+	if o.Max != 0 {
+		f.Scaling.Max = o.Max
+	}
+	if o.Buffer != 0 {
+		f.Scaling.Buffer = o.Buffer
+	}
+	if o.Window != 0 {
+		f.Scaling.Window = o.Window
+	}
+	// A variant begins without containers: those that are kept are the function's.
+	f.Scaling.Min = 0
+	if o.Concurrency != 0 {
+		f.Concurrency, f.TargetInputs = o.Concurrency, o.TargetInputs
+	}
+	if o.Batch != nil {
+		f.Batch = o.Batch
+	}
+	return f
 }
 
 // Batch is dynamic batching.

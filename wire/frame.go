@@ -38,7 +38,7 @@ const RunnerCall = 1 << 31
 func (t Type) String() string {
 	names := [...]string{Hello: "hello", Ready: "ready", Open: "open", Input: "input", End: "end",
 		Result: "result", Error: "error", Item: "item", Fail: "fail", Cancel: "cancel", Request: "request",
-		Reply: "reply", Start: "start", Stop: "stop", Bye: "bye", Failed: "failed", Opened: "opened"}
+		Reply: "reply", Start: "start", Stop: "stop", Bye: "bye", Failed: "failed", Opened: "opened", Batch: "batch", Within: "within"}
 	if int(t) < len(names) && names[t] != "" {
 		return names[t]
 	}
@@ -86,7 +86,7 @@ func (h Header) check() error {
 		extra = 8
 	}
 	switch {
-	case h.Type < Hello || h.Type > Opened:
+	case h.Type < Hello || h.Type > Within:
 		return fmt.Errorf("%w: unknown frame %v", ErrProtocol, h.Type)
 	case h.Size > MaxBody:
 		return fmt.Errorf("%w: %w: a %v frame announces a body of %d bytes, at most %d are allowed", ErrProtocol, ErrTooLarge, h.Type, h.Size, MaxBody)

@@ -55,8 +55,11 @@
 //
 // A runner is also a client: its user's code may open calls on the same
 // connection, and call numbers of the two directions are separate (bit 31 is
-// set in those that a runner opens).
+// set in those that a runner opens). Within goes before such an Open, so that
+// the host knows who waits for whom.
 package wire
+
+import "encoding/json"
 
 // Protocol is the version of this protocol; Hello carries it.
 const Protocol = 1
@@ -92,6 +95,8 @@ const (
 	Bye     Type = 15 // runner to host: hooks are done, I am ending
 	Failed  Type = 16 // runner to host: import or an enter hook raised; body as Error
 	Opened  Type = 17 // host to client or runner: the id of a call that was opened; json OpenedBody
+	Batch   Type = 18 // host to runner: the next index inputs that come are one batch, of the same call's method; no body
+	Within  Type = 19 // runner to host: the next Open is made by this input (call, index) that the runner is at; no body
 )
 
 // AllInputs as a frame's index means the whole call.
@@ -133,11 +138,13 @@ type ReadyBody struct {
 
 // OpenBody is the body of Open.
 type OpenBody struct {
-	Function  string `json:"function"`            // id, as the app's start told it
-	Method    string `json:"method,omitempty"`    // of a class
-	Kind      string `json:"kind"`                // "call", "map", "spawn" or "generator"
-	Params    []byte `json:"params,omitempty"`    // pickled class parameters (base64 in JSON)
-	Unordered bool   `json:"unordered,omitempty"` // told for statistics; order is the client's work
+	Function string `json:"function"`         // id, as the app's start told it
+	Method   string `json:"method,omitempty"` // of a class
+	Kind     string `json:"kind"`             // "call", "map", "spawn" or "generator"
+	Params   []byte `json:"params,omitempty"` // pickled class parameters (base64 in JSON): (args, kwargs). Equal bytes share containers
+	// Options are what this variant of the function has otherwise (app.Options). Equal bytes share containers.
+	Options   json.RawMessage `json:"options,omitempty"`
+	Unordered bool            `json:"unordered,omitempty"` // told for statistics; order is the client's work
 }
 
 // OpenedBody is the body of Opened.
@@ -208,7 +215,8 @@ type StartBody struct {
 	Payload     []byte            `json:"payload,omitempty"` // pickled function instead (base64 in JSON)
 	Class       bool              `json:"class"`             //
 	Params      []byte            `json:"params,omitempty"`  // pickled class parameters
-	Concurrency int               `json:"concurrency"`       // inputs at once
+	Concurrency int               `json:"concurrency"`       // inputs, or batches, at once
+	Batch       int               `json:"batch,omitempty"`   // inputs in a batch at most; 0 = the function takes single inputs
 	Marker      string            `json:"marker"`            // 16 hex digits, see package logs: how output is tagged
 	Functions   map[string]string `json:"functions"`         // name to id, of the whole app, for calls from the container
 }

@@ -35,6 +35,7 @@ MAX_PAYLOAD = 4 << 30
 # Types of frames.
 HELLO, READY, OPEN, INPUT, END, RESULT, ERROR, ITEM, FAIL = 1, 2, 3, 4, 5, 6, 7, 8, 9
 CANCEL, REQUEST, REPLY, START, STOP, BYE, FAILED, OPENED = 10, 11, 12, 13, 14, 15, 16, 17
+BATCH, WITHIN = 18, 19
 _PAYLOADS = (INPUT, RESULT, ERROR, ITEM, FAILED)
 
 ALL_INPUTS = 0xFFFFFFFF
@@ -96,7 +97,7 @@ def decode(data: Buffer) -> Tuple[List[Frame], int]:
 
 def check_header(size: int, type: int, flags: int) -> None:
     """Holds a header to the limits; raises ProtocolError."""
-    if not HELLO <= type <= OPENED:
+    if not HELLO <= type <= WITHIN:
         raise ProtocolError(f"unknown type of frame {type}")
     if size > MAX_BODY:
         raise ProtocolError(f"a frame announces a body of {size} bytes; at most {MAX_BODY} are allowed")

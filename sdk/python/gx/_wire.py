@@ -15,6 +15,7 @@ import _socket
 
 from gx._frames import (
     ALL_INPUTS,
+    BATCH,
     BYE,
     CANCEL,
     END,
@@ -43,6 +44,7 @@ from gx._frames import (
     START,
     STOP,
     U64,
+    WITHIN,
     ProtocolError,
     TooLarge,
     decode,
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALL_INPUTS",
+    "BATCH",
     "BYE",
     "CANCEL",
     "END",
@@ -93,6 +96,7 @@ __all__ = [
     "START",
     "STOP",
     "U64",
+    "WITHIN",
     "Closed",
     "Connection",
     "Parts",

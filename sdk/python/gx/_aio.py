@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, List, Set
 
+    from gx._callee import Callee
     from gx._client import Client
     from gx._wire import Frame
 
@@ -125,14 +126,14 @@ class Inbox:
         return True
 
 
-async def call(client: Client, function: str, payload: Any) -> Frame:
+async def call(client: Client, callee: Callee, payload: Any) -> Frame:
     """As Client.call."""
     number = client.number()
     answers: List[Frame] = []
     inbox = Inbox(client, answers)
     client.takers[number] = inbox.take
     try:
-        client.start(number, function, "call", payload)
+        client.start(number, callee, "call", payload)
         await inbox.wait(answers.__len__)
     except BaseException:
         client.abandon(number)
@@ -144,7 +145,7 @@ async def call(client: Client, function: str, payload: Any) -> Frame:
     return answers[0]
 
 
-async def spawn(client: Client, function: str, payload: Any) -> str:
+async def spawn(client: Client, callee: Callee, payload: Any) -> str:
     """As Client.spawn."""
     from gx._client import call_id
 
@@ -153,7 +154,7 @@ async def spawn(client: Client, function: str, payload: Any) -> str:
     inbox = Inbox(client, answers)
     client.takers[number] = inbox.take
     try:
-        client.start(number, function, "spawn", payload)
+        client.start(number, callee, "spawn", payload)
         await inbox.wait(answers.__len__)
     finally:
         del client.takers[number]

@@ -13,9 +13,10 @@ from gx import _wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, List, Optional, Tuple
+    from typing import Any, Callable, Dict, List, Optional
 
     from gx._aio import Watcher
+    from gx._callee import Callee
     from gx._wire import Connection, Frame, Payload
 
 _pack = _wire.HEADER.pack
@@ -36,7 +37,6 @@ class Client:
         self.watchers: Dict[int, Watcher] = {}  # of event loops
         self._numbers = count(1)
         self._mark = mark
-        self._openings: Dict[Tuple[str, str, bool], bytes] = {}
 
     def handle(self, frame: Frame) -> None:
         """Takes a frame of the host; called in whichever thread reads the connection."""
@@ -48,15 +48,9 @@ class Client:
         """A number for a call or a request that none has."""
         return self._mark | next(self._numbers) & 0x7FFFFFFF
 
-    def opening(self, number: int, function: str, kind: str, unordered: bool = False) -> bytes:
-        """The OPEN frame of a call of the function with this id."""
-        key = (function, kind, unordered)
-        body = self._openings.get(key)
-        if body is None:
-            fields: Dict[str, Any] = {"function": function, "kind": kind}
-            if unordered:
-                fields["unordered"] = True
-            body = self._openings[key] = _wire.to_json(fields)
+    def opening(self, number: int, callee: Callee, kind: str, unordered: bool = False) -> bytes:
+        """The OPEN frame of a call."""
+        body = callee.opening(kind, unordered)
         return _pack(len(body), _OPEN, 0, 0, number, 0) + body
 
     def wait(self, done: Callable[[], Any], timeout: Optional[float] = None) -> bool:
@@ -82,9 +76,9 @@ class Client:
         except _wire.TooLarge as error:
             raise too_large(error) from None
 
-    def start(self, number: int, function: str, kind: str, payload: Payload) -> None:
+    def start(self, number: int, callee: Callee, kind: str, payload: Payload) -> None:
         """Opens a call with one input."""
-        opening = self.opening(number, function, kind)
+        opening = self.opening(number, callee, kind)
         end = _pack(0, _END, 0, 0, number, 1)
         size = len(payload)
         if size <= _wire.INLINE_MAX:
@@ -93,13 +87,13 @@ class Client:
             self.send_input(number, 0, payload, opening)
             self.send(end)
 
-    def call(self, function: str, payload: Payload) -> Frame:
+    def call(self, callee: Callee, payload: Payload) -> Frame:
         """Calls a function and waits for the frame that answers it."""
         number = self.number()
         answers: List[Frame] = []
         self.takers[number] = answers.append
         try:
-            self.start(number, function, "call", payload)
+            self.start(number, callee, "call", payload)
             self.wait(answers.__len__)
         except BaseException:
             self.abandon(number)
@@ -111,13 +105,13 @@ class Client:
             self.sync(answer[5])
         return answer
 
-    def spawn(self, function: str, payload: Payload) -> str:
+    def spawn(self, callee: Callee, payload: Payload) -> str:
         """Starts a call that goes on by itself and returns its id."""
         number = self.number()
         answers: List[Frame] = []
         self.takers[number] = answers.append
         try:
-            self.start(number, function, "spawn", payload)
+            self.start(number, callee, "spawn", payload)
             self.wait(answers.__len__)
         finally:
             del self.takers[number]

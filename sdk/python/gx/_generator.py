@@ -11,18 +11,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, AsyncIterator, Deque, Iterator
 
+    from gx._callee import Callee
     from gx._client import Client
     from gx._wire import Frame
 
 
-def items(client: Client, function: str, payload: Any) -> Iterator[Any]:
+def items(client: Client, callee: Callee, payload: Any) -> Iterator[Any]:
     """Calls a generator function and yields its items. Leaving early ends the generator there."""
     number = client.number()
     came: Deque[Frame] = deque()
     client.takers[number] = came.append
     ended = False
     try:
-        client.start(number, function, "generator", payload)
+        client.start(number, callee, "generator", payload)
         while True:
             client.wait(came.__len__)
             frame = came.popleft()
@@ -40,7 +41,7 @@ def items(client: Client, function: str, payload: Any) -> Iterator[Any]:
             client.abandon(number)
 
 
-async def items_aio(client: Client, function: str, payload: Any) -> AsyncIterator[Any]:
+async def items_aio(client: Client, callee: Callee, payload: Any) -> AsyncIterator[Any]:
     """As ``items``, in an event loop."""
     from gx._aio import Inbox
 
@@ -50,7 +51,7 @@ async def items_aio(client: Client, function: str, payload: Any) -> AsyncIterato
     client.takers[number] = inbox.take
     ended = False
     try:
-        client.start(number, function, "generator", payload)
+        client.start(number, callee, "generator", payload)
         while True:
             await inbox.wait(came.__len__)
             frame = came.popleft()

@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, AsyncIterator, Callable, Deque, Dict, Iterable, Iterator, List, Optional
 
+    from gx._callee import Callee
     from gx._client import Client
     from gx._feeders import Feeder
     from gx._wire import Frame
@@ -46,7 +47,7 @@ class Map:
     def __init__(
         self,
         client: Client,
-        function: str,
+        callee: Callee,
         name: str,
         raw: Callable,
         kwargs: Dict[str, Any],
@@ -68,7 +69,7 @@ class Map:
         self.held = 0  # bytes of large inputs without answer, and of large answers
         self.sizes: Dict[int, int] = {}  # of large inputs
         self.complete = False  # all inputs are given
-        self.batch: List[Any] = [client.opening(self.number, function, kind, not ordered)]
+        self.batch: List[Any] = [client.opening(self.number, callee, kind, not ordered)]
         self.batch_bytes = 0
         client.takers[self.number] = self.came.append
 

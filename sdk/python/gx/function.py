@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gx import _wire
+from gx._callee import Callee, Declared
 from gx._dual import Dual
 from gx.function_call import FunctionCall as FunctionCall
 from gx.function_call import value
@@ -26,8 +27,12 @@ class Function:
         self._raw = raw
         self._name = name
         self._settings = settings
-        self._client: Optional[Client] = None  # that self._id belongs to
-        self._id = ""
+        self._method = ""  # of a class, with its constructor's arguments
+        self._params = b""
+        self._options: Optional[Dict[str, Any]] = None  # of a variant
+        self._origin: Any = Declared(app, name)
+        self._client: Optional[Client] = None  # that self._callee belongs to
+        self._callee: Any = None
         flags = getattr(getattr(raw, "__code__", None), "co_flags", 0)
         asked = settings.is_generator
         self._generator = bool(flags & (_GENERATOR | _ASYNC_GENERATOR)) if asked is None else asked
@@ -82,15 +87,9 @@ class Function:
     # -- how the host is reached --
 
     def _connect(self) -> Client:
-        client = self._app._client
-        if client is None:
-            client = self._app._connect(self._name)
+        client: Client = self._origin.connect(self._name)
         if client is not self._client:
-            self._id = self._app._function_id(self._name) or ""
-            if not self._id:
-                from gx.exception import NotFoundError
-
-                raise NotFoundError(f"the running app has no function {self._name!r}: it was declared after the app was started")
+            self._callee = Callee(self._origin.id(client), self._method, self._params, self._options)
             self._client = client
         return client
 
@@ -121,10 +120,8 @@ class Function:
         """Runs the function in a container and returns its value, or raises what it raises."""
         if self._generator:
             self._no_generator("remote")
-        client = self._app._client or self._connect()
-        if client is not self._client:
-            client = self._connect()
-        frame = client.call(self._id, self._pickled(args, kwargs))
+        client = self._connect()
+        frame = client.call(self._callee, self._pickled(args, kwargs))
         return value(frame)
 
     async def _remote_aio(self, *args: Any, **kwargs: Any) -> Any:
@@ -132,7 +129,7 @@ class Function:
         from gx import _aio
 
         client = self._connect()
-        return value(await _aio.call(client, self._id, self._pickled(args, kwargs)))
+        return value(await _aio.call(client, self._callee, self._pickled(args, kwargs)))
 
     remote = Dual(_remote, _remote_aio)
 
@@ -141,13 +138,13 @@ class Function:
         self._needs_generator()
         from gx._generator import items
 
-        return items(self._connect(), self._id, self._pickled(args, kwargs))
+        return items(self._connect(), self._callee, self._pickled(args, kwargs))
 
     def _remote_gen_aio(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         self._needs_generator()
         from gx._generator import items_aio
 
-        return items_aio(self._connect(), self._id, self._pickled(args, kwargs))
+        return items_aio(self._connect(), self._callee, self._pickled(args, kwargs))
 
     remote_gen = Dual(_remote_gen, _remote_gen_aio)
 
@@ -161,14 +158,14 @@ class Function:
         """Starts the function in a container and returns at once; the FunctionCall has the value later."""
         self._no_generator("spawn")
         client = self._connect()
-        return FunctionCall(client.spawn(self._id, self._pickled(args, kwargs)))
+        return FunctionCall(client.spawn(self._callee, self._pickled(args, kwargs)))
 
     async def _spawn_aio(self, *args: Any, **kwargs: Any) -> FunctionCall:
         self._no_generator("spawn.aio")
         from gx import _aio
 
         client = self._connect()
-        return FunctionCall(await _aio.spawn(client, self._id, self._pickled(args, kwargs)))
+        return FunctionCall(await _aio.spawn(client, self._callee, self._pickled(args, kwargs)))
 
     spawn = Dual(_spawn, _spawn_aio)
 
@@ -179,7 +176,7 @@ class Function:
         from gx._map import Map
 
         client = self._connect()
-        return Map(client, self._id, self._name, self._raw, dict(kwargs or {}), ordered, return_exceptions, kind)
+        return Map(client, self._callee, self._name, self._raw, dict(kwargs or {}), ordered, return_exceptions, kind)
 
     def _map(
         self,

@@ -111,11 +111,8 @@ class Aio:
         runner = self.runner
         function: Any = None
         try:
-            try:
-                args, kwargs = _wire.loads(frame[3])
-            except Exception as error:
-                raise errors.not_loadable(error) from None
             function = self.service.targets[runner.method(frame)]
+            args, kwargs = runner.arguments(frame, function)
             value = await self._call(function, args, kwargs, frame)
         except asyncio.CancelledError as error:
             cancelled = errors.make("InputCancellation", "the input was cancelled")

@@ -30,18 +30,25 @@ class Answers:
         self._flushing = allocate_lock()
 
     def result(self, frame: Frame, value: Any, function: Any) -> None:
-        """The input's value, its last answer."""
-        self._value(_wire.RESULT, frame, value, function)
+        """The input's value, its last answer. Of a batch: a list, of which each input gets its own."""
+        if type(frame) is tuple:
+            self._value(_wire.RESULT, frame, value, function)
+        else:
+            self._scatter(frame, value, function)
 
     def item(self, frame: Frame, value: Any, function: Any) -> bool:
         """One item of a generator, sent at once. False if it could not be, and an error was told."""
+        if type(frame) is not tuple:
+            raise errors.make("InvalidError", "a batched function returns a list, and can't be a generator")
         sent = self._value(_wire.ITEM, frame, value, function)
         self.flush()
         return sent
 
     def error(self, frame: Frame, error: BaseException) -> None:
-        """The input's exception, its last answer."""
-        self._payload(_wire.ERROR, frame, errors.body(error))
+        """The exception of an input, or of each of a batch: its last answer."""
+        body = errors.body(error)
+        for one in (frame,) if type(frame) is tuple else frame.frames:  # type: ignore[attr-defined]
+            self._payload(_wire.ERROR, one, body)
 
     def flush(self) -> None:
         """Sends what is collected. Raises Closed."""
@@ -52,6 +59,17 @@ class Answers:
                 data = waiting[0] if count == 1 else b"".join(waiting[:count])
                 del waiting[:count]  # others may have appended meanwhile
                 self.connection.send(data)
+
+    def _scatter(self, batch: Any, value: Any, function: Any) -> None:
+        from gx._runner.batches import scatter
+
+        try:
+            values = scatter(batch, value, function)
+        except Exception as error:
+            self.error(batch, error)
+            return
+        for frame, one in zip(batch.frames, values):
+            self._value(_wire.RESULT, frame, one, function)
 
     def _value(self, type: int, frame: Frame, value: Any, function: Any) -> bool:
         try:

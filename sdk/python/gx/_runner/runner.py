@@ -40,6 +40,7 @@ class Runner:
         self.client: Optional[Callable[[Frame], None]] = None  # gets answers to calls made from here
         self.arrived: Callable[[], None] = lambda: None  # the executor's: inputs or stopping have changed
         self.cancel: Callable[[Callable[[Frame], bool]], None] = lambda matches: None  # the executor's
+        self._batches: Any = None  # a Collector, where the function takes batches
         self._methods: Dict[int, str] = {}
         self._call_ids: Dict[int, str] = {}
 
@@ -47,6 +48,11 @@ class Runner:
         """Takes one frame of the host. Any thread may be calling; nothing here blocks."""
         type, call = frame[0], frame[1]
         if type == _wire.INPUT:
+            if self._batches is not None:
+                whole = self._batches.add(frame)
+                if whole is None:
+                    return
+                frame = whole
             self.inputs.append(frame)
             self.arrived()
         elif call & _wire.RUNNER_CALL and type != _wire.CANCEL:
@@ -60,6 +66,13 @@ class Runner:
             _remember(self._call_ids, call, str(_wire.from_json(frame[3]).get("call_id", "")))
         elif type == _wire.START:
             self.start = _wire.from_json(frame[3])
+            if self.start.get("batch"):
+                from gx._runner.batches import Collector
+
+                self._batches = Collector()
+        elif type == _wire.BATCH:
+            if self._batches is not None:
+                self._batches.announce(frame[2])
         elif type == _wire.STOP:
             self.stopping = _wire.from_json(frame[3])
             self.arrived()
@@ -67,7 +80,8 @@ class Runner:
 
     def _cancel(self, call: int, index: int) -> None:
         def matches(frame: Frame) -> bool:
-            return frame[1] == call and index in (frame[2], _wire.ALL_INPUTS)
+            # Of a batch the host answers what is cancelled, and the others go on.
+            return type(frame) is tuple and frame[1] == call and index in (frame[2], _wire.ALL_INPUTS)
 
         for frame in list(self.inputs):
             if matches(frame):
@@ -80,6 +94,17 @@ class Runner:
                 )
                 self.answers.flush()
         self.cancel(matches)
+
+    def arguments(self, frame: Frame, function: Callable) -> Any:
+        """The (args, kwargs) of an input, or of a batch. Raises what the caller is told instead."""
+        if type(frame) is not tuple:
+            from gx._runner.batches import gather
+
+            return gather(frame, function, self.answers.error)  # type: ignore[arg-type]
+        try:
+            return _wire.loads(frame[3])
+        except Exception as error:
+            raise errors.not_loadable(error) from None
 
     def next(self) -> Optional[Frame]:
         """Takes the next input that has not begun, or None."""

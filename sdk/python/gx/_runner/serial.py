@@ -63,7 +63,7 @@ class Serial:
         runner, answers = self.runner, self.runner.answers
         waiting, watcher = answers.waiting, self._watcher
         targets, only = self.service.targets, self.service.targets.get("")
-        loads, result, finish, clock = _wire.loads, answers.result, runner.finish, perf_counter
+        arguments, result, finish, clock = runner.arguments, answers.result, runner.finish, perf_counter
         plain = PLAIN
         watcher.start()
         before = held = clock()
@@ -86,9 +86,9 @@ class Serial:
                 if function is None:
                     function = targets[runner.method(frame)]
                 try:
-                    args, kwargs = loads(frame[3])
+                    args, kwargs = arguments(frame, function)
                 except Exception as error:
-                    failure = errors.not_loadable(error)
+                    failure = error
                 else:
                     try:
                         self.in_user = True

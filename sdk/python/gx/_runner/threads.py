@@ -125,9 +125,9 @@ class Threads:
             worker.frame = frame
             function = self.service.targets[runner.method(frame)]
             try:
-                args, kwargs = _wire.loads(frame[3])
+                args, kwargs = runner.arguments(frame, function)
             except Exception as error:
-                failure = errors.not_loadable(error)
+                failure = error
             else:
                 try:
                     worker.in_user = True

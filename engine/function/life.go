@@ -372,7 +372,7 @@ func (m *member) end(why *failure) {
 	}
 	f.mu.Unlock()
 
-	f.host.Ledger.Release(f.cfg.Need)
+	f.host.Ledger.Release(f, f.cfg.Need)
 	f.cfg.Meter.Ended(m.id, now)
 	if m.shown {
 		m.tellState("ended", 0, reason)

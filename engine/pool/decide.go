@@ -56,6 +56,7 @@ type Decision struct {
 	Start int           // containers to start
 	Stop  int           // idle containers to stop, those that have been idle longest
 	Next  time.Duration // when to look again even if nothing happens; 0 = no need
+	Rules Rules         // what decided it
 }
 
 // The time within which a queue should be worked off: starting a container
@@ -81,14 +82,18 @@ const (
 // Decide says what a pool needs.
 func Decide(s Snapshot) Decision {
 	have := s.Starting + s.Ready
-	d := Decision{Want: want(s)}
+	var d Decision
+	d.Want, d.Rules = want(s)
 	switch {
 	case d.Want > have && s.Hold > 0:
 		d.Next = s.Hold
+		d.Rules |= held
 	case d.Want > have:
 		d.Start = min(d.Want-have, max(s.Min-have, ramp(s)-s.Starting, 0))
+		d.Rules |= when(d.Start < d.Want-have, ramped)
 	case d.Want < have && !s.Closing:
 		d.Stop, d.Next = expired(s, have-d.Want)
+		d.Rules |= when(d.Stop < min(have-d.Want, len(s.Idle)), windowed)
 	case d.Want < have:
 		d.Stop = min(len(s.Idle), have-d.Want)
 	}
@@ -103,59 +108,78 @@ func Decide(s Snapshot) Decision {
 // else looks like a function that has become slow, and must not fill the host.
 func ramp(s Snapshot) int { return max(s.Probe, 1, s.Ready) }
 
-// want is how many containers there should be.
-func want(s Snapshot) int {
+// want is how many containers there should be, and what says so.
+func want(s Snapshot) (int, Rules) {
 	if s.Closing {
-		return 0
+		return 0, closing
 	}
-	n := busy(s)
-	if s.Queued+s.Running > 0 {
+	n, rules := busy(s)
+	if s.Queued+s.Running > 0 && s.Buffer > 0 {
 		n += s.Buffer
+		rules |= buffered
 	}
-	n = max(n, s.Min)
-	if s.Max > 0 {
-		n = min(n, s.Max)
+	if n < s.Min {
+		n = s.Min
+		rules |= minimum
 	}
-	return n
+	if s.Max > 0 && n > s.Max {
+		n = s.Max
+		rules |= maximum
+	}
+	return n, rules
 }
 
-// busy is how many containers the inputs need.
-func busy(s Snapshot) int {
+// busy is how many containers the inputs need, and what says so.
+func busy(s Snapshot) (int, Rules) {
 	inputs := s.Queued + s.Running
 	if inputs == 0 {
-		return 0
+		return 0, nothing
 	}
+	have := s.Ready + s.Starting
 	// A container more than this has nothing to do.
 	most := (inputs + s.target() - 1) / s.target()
 	if s.Queued == 0 {
-		return min(most, s.Ready+s.Starting)
+		return min(most, have), enough
+	}
+	capped := func(n int, rule Rules) (int, Rules) {
+		if n >= most {
+			return most, rule | each
+		}
+		return n, rule
 	}
 	if more := unblock(s); more > 0 {
-		return min(most, s.Ready+more)
+		return capped(s.Ready+more, blocked)
 	}
 	duration := s.Duration
 	switch {
 	case s.Busy > saturated: // one more would only take turns with the others
-		return min(most, max(s.Probe, 1, s.Ready+s.Starting))
+		return capped(max(s.Probe, 1, have), crowded)
 	case duration == 0 && s.Oldest < shortest:
-		return min(most, max(s.Probe, 1, s.Ready+s.Starting))
+		return capped(max(s.Probe, 1, have), probing)
 	case duration == 0:
 		duration = s.Oldest
 	case s.Oldest > max(shortest, duration): // less may be the machine's doing
 		duration += (s.Oldest - duration) / 10 // one input, among those that were measured
 	}
-	within := s.Startup
-	if within == 0 {
-		within = usual
-	}
-	within = min(max(within, shortest), longest)
 	work := duration.Seconds() * float64(inputs) / float64(s.target())
-	n := int(math.Min(math.Ceil(work/within.Seconds()), float64(most)))
-	if duration < brief {
-		n = min(n, max(s.Probe, 1))
+	n := int(math.Min(math.Ceil(work/within(s).Seconds()), float64(most)))
+	rule := rate
+	if duration < brief && n > max(s.Probe, 1) {
+		n, rule = max(s.Probe, 1), short
 	}
-	// What there is works on as long as there is a queue.
-	return min(most, max(n, 1, s.Ready+s.Starting))
+	if n < max(1, have) { // what there is works on as long as there is a queue
+		n, rule = max(1, have), enough
+	}
+	return capped(n, rule)
+}
+
+// within is the time in which a queue should be worked off.
+func within(s Snapshot) time.Duration {
+	startup := s.Startup
+	if startup == 0 {
+		startup = usual
+	}
+	return min(max(startup, shortest), longest)
 }
 
 // unblock is how many containers to have beyond those that are ready when these

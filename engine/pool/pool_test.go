@@ -77,7 +77,8 @@ func TestDecide(t *testing.T) {
 			s.Closing, s.Queued, s.Ready, s.Min, s.Idle = true, 5, 2, 2, []time.Duration{0, 0}
 		}), Decision{Stop: 2, Next: look}},
 	} {
-		if got := Decide(c.s); got != c.want {
+		got := Decide(c.s)
+		if got.Rules = 0; got != c.want {
 			t.Errorf("%s: got %+v, want %+v", c.name, got, c.want)
 		}
 	}
@@ -218,6 +219,10 @@ func TestLedger(t *testing.T) {
 			t.Errorf("%q does not say %q", short, word)
 		}
 	}
+	missing, holders := l.Missing(small)
+	if len(missing) != 1 || missing[0].Resource != "containers" || len(holders) != 1 || holders[0].Who != "a" || holders[0].Containers != 3 {
+		t.Errorf("%+v is missing, %+v have it", missing, holders)
+	}
 	if _, ok := l.Reserve("a", small, wake); ok {
 		t.Error("one too many")
 	}
@@ -225,14 +230,17 @@ func TestLedger(t *testing.T) {
 		t.Error("one too many")
 	}
 	l.Forget("b")
-	l.Release(small)
+	l.Release("a", small)
 	if woken != 1 {
 		t.Errorf("woken %d times", woken)
 	}
-	l.Release(small)
-	l.Release(small)
+	l.Release("a", small)
+	l.Release("a", small)
 	if used := l.Used(); used.Containers != 0 || used.Memory != 0 || used.CPU > 1e-9 {
 		t.Errorf("%+v is left", used)
+	}
+	if _, holders := l.Missing(small); len(holders) != 0 {
+		t.Errorf("%+v still hold something", holders)
 	}
 	if got := l.Clamp(Capacity{CPU: 64, Memory: 1, Containers: 1}); got != (Capacity{CPU: 1, Memory: 1, Containers: 1}) {
 		t.Errorf("%+v", got)

@@ -24,15 +24,18 @@ type Manifest struct {
 
 // Function is one function, or one class whose methods share containers.
 type Function struct {
-	Name      string   `json:"name"`                // unique in the app: "square", or "Model" for a class
-	Module    string   `json:"module,omitempty"`    // module that defines it, as it is imported in the container
-	Qualname  string   `json:"qualname,omitempty"`  // its path within the module: "square", "Model"
-	Payload   []byte   `json:"payload,omitempty"`   // the pickled function, where it was declared serialized=True
-	File      string   `json:"file,omitempty"`      // where it is defined, for messages
-	Line      int      `json:"line,omitempty"`      //
-	Class     bool     `json:"class,omitempty"`     //
-	Methods   []Method `json:"methods,omitempty"`   // of a class; a plain function has none
-	Generator bool     `json:"generator,omitempty"` // of a plain function
+	Name     string   `json:"name"`               // unique in the app: "square", or "Model" for a class
+	Module   string   `json:"module,omitempty"`   // module that defines it, as it is imported in the container
+	Qualname string   `json:"qualname,omitempty"` // its path within the module: "square", "Model"
+	Payload  []byte   `json:"payload,omitempty"`  // the pickled function, where it was declared serialized=True
+	File     string   `json:"file,omitempty"`     // where it is defined, for messages
+	Line     int      `json:"line,omitempty"`     //
+	Class    bool     `json:"class,omitempty"`    //
+	Methods  []Method `json:"methods,omitempty"`  // of a class; a plain function has none
+	// Parametrized says that a class's constructor takes parameters: it has
+	// containers for each set of them, and none without.
+	Parametrized bool `json:"parametrized,omitempty"`
+	Generator    bool `json:"generator,omitempty"` // of a plain function
 
 	Image   int               `json:"image"`             // index into Manifest.Images
 	Mounts  []int             `json:"mounts,omitempty"`  // indexes into Manifest.Mounts

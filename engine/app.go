@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -15,10 +14,7 @@ import (
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/function"
 	"github.com/gx-dev/gx/engine/logs"
-	"github.com/gx-dev/gx/engine/metering"
-	"github.com/gx-dev/gx/engine/pool"
 	"github.com/gx-dev/gx/engine/source"
-	"github.com/gx-dev/gx/gpu"
 )
 
 // App is a running app.
@@ -27,10 +23,8 @@ type App struct {
 	id, name  string
 	created   time.Time
 	log       *logs.Log
-	functions []*function.Function
-	byID      map[string]*function.Function
+	functions []*definition
 	started   api.Started
-	meters    []*metering.Meter
 	images    []build.Image
 	trees     []source.Tree
 	events    *events
@@ -59,7 +53,7 @@ func (e *Engine) StartApp(ctx context.Context, req api.SessionRequest) (_ *App, 
 		return nil, err
 	}
 	a := &App{
-		engine: e, id: call.NewID("ap"), name: m.Name, created: e.cfg.Clock.Now(), byID: map[string]*function.Function{},
+		engine: e, id: call.NewID("ap"), name: m.Name, created: e.cfg.Clock.Now(),
 		done: make(chan struct{}), clients: map[closer]struct{}{}, events: newEvents(),
 	}
 	a.started = api.Started{App: a.id, Functions: map[string]string{}}
@@ -87,13 +81,16 @@ func (e *Engine) StartApp(ctx context.Context, req api.SessionRequest) (_ *App, 
 	for i := range m.Functions {
 		a.started.Functions[m.Functions[i].Name] = call.NewID("fu")
 	}
-	shared := function.App{ID: a.id, Name: a.name, Functions: a.started.Functions, Log: a.log, Event: a.events.add, Resolve: a.resolve}
+	shared := function.App{ID: a.id, Name: a.name, Functions: a.started.Functions, Log: a.log, Event: a.events.add}
 	for i := range m.Functions {
-		a.add(shared, m.Functions[i], sources[i])
+		a.functions = append(a.functions, newDefinition(a, shared, m.Functions[i], sources[i]))
 	}
 	e.mu.Lock()
 	closed := e.closed
 	e.apps[a.id] = a
+	for _, d := range a.functions {
+		e.functions[d.id] = d
+	}
 	e.mu.Unlock()
 	if closed { // Close has not seen the app
 		return nil, errors.Join(ErrClosed, a.Stop(context.WithoutCancel(ctx), true))
@@ -121,33 +118,6 @@ func (a *App) source(ctx context.Context, m *app.Manifest, f *app.Function) (str
 	return tree.Dir(), nil
 }
 
-// add starts a function.
-func (a *App) add(shared function.App, f app.Function, source string) {
-	e := a.engine
-	need, limits := function.Resources(f, e.ledger)
-	rate := metering.Rate{Function: f.Name, Cores: need.CPU, Memory: need.Memory, Emulated: true}
-	label := ""
-	if cards, err := gpu.ParseAll(f.GPU); err == nil && len(cards) > 0 { // it was checked
-		rate.GPU, rate.GPUs = cards[0].Card, cards[0].Count
-		label = cards[0].Card
-		if cards[0].Count > 1 {
-			label = strconv.Itoa(cards[0].Count) + " × " + label
-		}
-		label += " (emulated)"
-	}
-	meter := metering.New(rate)
-	fn := function.New(e.host, function.Config{
-		ID: shared.Functions[f.Name], App: shared, Spec: f, Image: a.images[f.Image], Source: source,
-		Need: need, Limits: limits, GPU: label, Meter: meter,
-	})
-	a.functions = append(a.functions, fn)
-	a.byID[fn.ID()] = fn
-	a.meters = append(a.meters, meter)
-	if f.CPU.Request > need.CPU || f.Memory.Request > float64(need.Memory>>20)+1 {
-		a.say(f.Name, fmt.Sprintf("it asks for more than this host has, and gets all of it: %.3g cores, %s of memory", need.CPU, pool.Bytes(need.Memory)))
-	}
-}
-
 // say puts gx's own words into the app's log.
 func (a *App) say(function, text string) {
 	if _, err := a.log.Append([]api.LogLine{{Function: function, Stream: logs.System, Text: text}}); err != nil {
@@ -155,12 +125,26 @@ func (a *App) say(function, text string) {
 	}
 }
 
-// resolve finds a function of the app.
-func (a *App) resolve(id string) (call.Target, error) {
-	if f := a.byID[id]; f != nil {
-		return f, nil
+// pools lists the app's functions, each variant by itself.
+func (a *App) pools() []*function.Function {
+	var list []*function.Function
+	for _, d := range a.functions {
+		list = append(list, d.list()...)
 	}
-	return nil, fmt.Errorf("app %s has no function %q", a.id, id)
+	return list
+}
+
+// bill is what the app used until now, by function and kind of card.
+func (a *App) bill(now time.Time) []api.Usage {
+	usage := []api.Usage{}
+	for _, d := range a.functions {
+		for _, u := range d.usage(now) {
+			if u.Containers > 0 || u.Inputs > 0 {
+				usage = append(usage, u)
+			}
+		}
+	}
+	return usage
 }
 
 // ID is the app's id.
@@ -188,7 +172,9 @@ func (a *App) describe() api.App {
 	a.mu.Unlock()
 	d := api.App{ID: a.id, Name: a.name, State: state, Created: a.created}
 	for _, f := range a.functions {
-		d.Functions = append(d.Functions, f.Name())
+		d.Functions = append(d.Functions, f.spec.Name)
+	}
+	for _, f := range a.pools() {
 		d.Containers += len(f.Containers())
 	}
 	return d
@@ -217,7 +203,7 @@ func (a *App) stop(reason string, now bool) {
 	}
 	a.mu.Unlock()
 	for _, f := range a.functions {
-		f.Stop(reason, now)
+		f.stop(reason, now)
 	}
 	if first {
 		// Close waits for done before it waits for tending.
@@ -233,21 +219,19 @@ func (a *App) finish() {
 		_ = c.Close()
 	}
 	a.mu.Unlock()
-	for _, f := range a.functions {
+	for _, f := range a.pools() {
 		f.Wait()
 	}
 	now := a.engine.cfg.Clock.Now()
 	a.mu.Lock()
-	a.stopped = api.Stopped{Reason: a.reason, Took: now.Sub(a.created).Seconds(), Usage: []api.Usage{}}
-	for _, m := range a.meters {
-		if u := m.Usage(now); u.Containers > 0 || u.Inputs > 0 {
-			a.stopped.Usage = append(a.stopped.Usage, u)
-		}
-	}
+	a.stopped = api.Stopped{Reason: a.reason, Took: now.Sub(a.created).Seconds(), Usage: a.bill(now)}
 	a.mu.Unlock()
 	a.letGo()
 	a.engine.mu.Lock()
 	delete(a.engine.apps, a.id)
+	for _, d := range a.functions {
+		delete(a.engine.functions, d.id)
+	}
 	a.engine.idle = now
 	a.engine.mu.Unlock()
 	close(a.done)

@@ -266,7 +266,7 @@ func TestClientGone(t *testing.T) {
 			inputs = append(inputs, args(60.0))
 		}
 		c.open("map", "slow", "", inputs...)
-		for !a.functions[0].Busy() {
+		for !a.pools()[0].Busy() {
 			time.Sleep(time.Millisecond)
 		}
 		c.close()

@@ -18,16 +18,14 @@ const helloLimit = 30 * time.Second
 
 // ServeClient speaks frames with a client of an app until the connection, the
 // app or ctx ends, and closes the connection. Calls that are open then are
-// cancelled, but for those that were spawned.
+// cancelled, but for those that were spawned. A client of no app ("") keeps the
+// host from being idle.
 func (e *Engine) ServeClient(ctx context.Context, appID string, conn net.Conn) error {
-	a, err := e.App(appID)
+	leave, err := e.join(appID, conn)
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	if !a.join(conn) {
-		return errors.Join(fmt.Errorf("app %s is ending: %w", a.id, ErrNotFound), conn.Close())
-	}
-	defer a.leave(conn)
+	defer leave()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 
 	reader, writer := wire.NewReader(conn), wire.NewWriter(conn)
@@ -39,7 +37,7 @@ func (e *Engine) ServeClient(ctx context.Context, appID string, conn net.Conn) e
 	if err := greet(conn, reader, writer); err != nil {
 		return err
 	}
-	caller := call.NewCaller(e.registry, writer, a.resolve, 0)
+	caller := call.NewCaller(call.Config{Registry: e.registry, Sender: writer, Host: directory{e}})
 	defer caller.Close()
 	for {
 		f, err := reader.Read()
@@ -50,7 +48,7 @@ func (e *Engine) ServeClient(ctx context.Context, appID string, conn net.Conn) e
 			if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) {
 				return ctx.Err() // it has gone, perhaps without reading everything
 			}
-			return fmt.Errorf("serving a client of app %s: %w", a.id, err)
+			return fmt.Errorf("serving a client of app %q: %w", appID, err)
 		}
 		if !reader.More() {
 			caller.Settle()
@@ -88,6 +86,32 @@ func greet(conn net.Conn, r *wire.Reader, w *wire.Writer) error {
 		return fmt.Errorf("greeting a client: %w", err)
 	}
 	return nil
+}
+
+// join notes a client, unless its app, or the host, is ending.
+func (e *Engine) join(appID string, conn closer) (leave func(), err error) {
+	if appID != "" {
+		a, err := e.App(appID)
+		if err != nil {
+			return nil, err
+		}
+		if !a.join(conn) {
+			return nil, fmt.Errorf("app %s is ending: %w", a.id, ErrNotFound)
+		}
+		return func() { a.leave(conn) }, nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, ErrClosed
+	}
+	e.clients[conn] = struct{}{}
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.clients, conn)
+		e.idle = e.cfg.Clock.Now()
+	}, nil
 }
 
 // join notes a client's connection, unless the app is ending.

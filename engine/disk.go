@@ -73,6 +73,14 @@ func (e *Engine) housekeep() {
 // logs, a quarter for blobs, the rest for images.
 func (e *Engine) tidy(ctx context.Context) error {
 	e.images.release(keepBuilt)
+	e.mu.Lock()
+	apps := e.list()
+	e.mu.Unlock()
+	for _, a := range apps {
+		for _, d := range a.functions {
+			d.tidy(e.cfg.Clock.Now())
+		}
+	}
 	err := e.sources.Collect(unusedTrees)
 	_, failed := e.logs.Collect(0)
 	err = errors.Join(err, failed)

@@ -74,11 +74,14 @@ type Engine struct {
 	tending sync.WaitGroup // the housekeeper, apps' endings, event feeds
 	closing chan struct{}
 
-	mu     sync.Mutex
-	apps   map[string]*App
-	closed bool
-	busy   int // builds and starts of apps in progress
-	idle   time.Time
+	mu        sync.Mutex
+	apps      map[string]*App
+	functions map[string]*definition         // of all apps, by id
+	awaited   map[pool.Owner]<-chan struct{} // containers that end so that these get room
+	clients   map[closer]struct{}            // that belong to no app
+	closed    bool
+	busy      int // builds and starts of apps in progress
+	idle      time.Time
 }
 
 // New starts an engine, and clears away what an earlier one left unfinished.
@@ -98,7 +101,7 @@ func New(_ context.Context, cfg Config) (*Engine, error) {
 	}
 	e := &Engine{
 		cfg: cfg, registry: call.NewRegistry(cfg.Clock), ledger: pool.NewLedger(capacity),
-		images: newImageCache(cfg.Clock), apps: map[string]*App{}, closing: make(chan struct{}), idle: cfg.Clock.Now(),
+		images: newImageCache(cfg.Clock), apps: map[string]*App{}, functions: map[string]*definition{}, awaited: map[pool.Owner]<-chan struct{}{}, clients: map[closer]struct{}{}, closing: make(chan struct{}), idle: cfg.Clock.Now(),
 	}
 	if e.blobs, err = blob.Open(filepath.Join(cfg.Dir, "blobs"), cfg.Clock); err != nil {
 		return nil, err
@@ -125,7 +128,7 @@ func New(_ context.Context, cfg Config) (*Engine, error) {
 	compiler := &bytecode.Compiler{Runtime: cfg.Runtime, Packages: cfg.SDK, Log: cfg.Log}
 	e.host = &function.Host{
 		Runtime: cfg.Runtime, Hub: e.hub, Ledger: e.ledger, Registry: e.registry, Clock: cfg.Clock, Log: cfg.Log, Version: cfg.Version,
-		Starts: make(chan struct{}, cores), SDK: compiler.Dir, Reclaim: e.reclaim, Busy: load.New(cfg.Clock).Busy, Probe: min(cores, 8),
+		Starts: make(chan struct{}, cores), SDK: compiler.Dir, Reclaim: e.reclaim, Functions: e.pools, Calls: directory{e}, Busy: load.New(cfg.Clock).Busy, Probe: min(cores, 8),
 	}
 	if cfg.Network != nil {
 		e.host.Env, e.host.Mounts = cfg.Network.Env(), cfg.Network.Mounts()
@@ -145,6 +148,9 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	e.closed = true
 	apps := e.list()
+	for c := range e.clients {
+		_ = c.Close()
+	}
 	e.mu.Unlock()
 	for _, a := range apps {
 		a.stop("the host is ending", false)
@@ -196,7 +202,7 @@ func (e *Engine) begin() (end func(), err error) {
 func (e *Engine) IdleSince() (time.Time, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.idle, e.busy == 0 && len(e.apps) == 0
+	return e.idle, e.busy == 0 && len(e.apps) == 0 && len(e.clients) == 0
 }
 
 // MissingBlobs returns those of the hashes whose content is not here.
@@ -261,38 +267,63 @@ func (e *Engine) StopApp(ctx context.Context, idOrName string, now bool) error {
 
 // Containers lists the containers of all apps.
 func (e *Engine) Containers() []api.Container {
-	e.mu.Lock()
-	apps := e.list()
-	e.mu.Unlock()
 	var list []api.Container
-	for _, a := range apps {
-		for _, f := range a.functions {
-			list = append(list, f.Containers()...)
-		}
+	for _, f := range e.pools() {
+		list = append(list, f.Containers()...)
 	}
 	return list
 }
 
-// reclaim ends the container that has been idle longest, of any function but
-// the one that is short of room.
-func (e *Engine) reclaim(for_ *function.Function) {
+// pools lists the functions of all apps, each variant by itself.
+func (e *Engine) pools() []*function.Function {
 	e.mu.Lock()
 	apps := e.list()
 	e.mu.Unlock()
-	var victim *function.Function
-	var oldest time.Time
+	var list []*function.Function
 	for _, a := range apps {
-		for _, f := range a.functions {
-			if f == for_ {
-				continue
-			}
-			if since, ok := f.IdleSince(); ok && (victim == nil || since.Before(oldest)) {
-				victim, oldest = f, since
-			}
+		list = append(list, a.pools()...)
+	}
+	return list
+}
+
+// reclaim makes room for a function that is short of it: the container that
+// has been idle longest, of any other function, ends, or else one of a function
+// that has more than its share, once it is done with what it is at.
+func (e *Engine) reclaim(for_ *function.Function) {
+	var victim, debtor *function.Function
+	var oldest time.Time
+	owner, owes := e.ledger.Debtor(for_.Owner())
+	for _, f := range e.pools() {
+		if f == for_ {
+			continue
+		}
+		if since, ok := f.IdleSince(); ok && (victim == nil || since.Before(oldest)) {
+			victim, oldest = f, since
+		}
+		if owes && f.Owner() == owner {
+			debtor = f
 		}
 	}
 	if victim != nil {
 		victim.Retire("its room is needed by another function")
+		return
+	}
+	if debtor == nil {
+		return
+	}
+	// One at a time: what it frees may be enough.
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if gone := e.awaited[for_.Owner()]; gone != nil {
+		select {
+		case <-gone:
+		default:
+			return
+		}
+	}
+	delete(e.awaited, for_.Owner())
+	if gone := debtor.Yield(); gone != nil {
+		e.awaited[for_.Owner()] = gone
 	}
 }
 

@@ -18,6 +18,8 @@ const (
 	maxName        = 128
 	maxConcurrency = 1000
 	maxRetries     = 10
+	maxBatch       = 1000    // inputs in a batch
+	maxLinger      = 600_000 // milliseconds that an input waits for company
 	maxEnv         = 1000
 	maxEnvBytes    = 64 << 10 // of one variable
 	maxTime        = 30 * 24 * 3600
@@ -108,6 +110,10 @@ func checkFunction(f *app.Function, images, mounts int) error {
 		return at(f, "network %q is not known", f.Network)
 	case len(f.Env) > maxEnv:
 		return at(f, "it has %d environment variables; at most %d are allowed", len(f.Env), maxEnv)
+	case f.Batch != nil && (f.Batch.Size < 1 || f.Batch.Size > maxBatch || f.Batch.Wait < 0 || f.Batch.Wait > maxLinger):
+		return at(f, "batches of %d inputs within %d ms: at most %d inputs and %d ms are allowed", f.Batch.Size, f.Batch.Wait, maxBatch, maxLinger)
+	case f.Batch != nil && f.Generator:
+		return at(f, "a generator cannot be batched")
 	case f.Class && len(f.Methods) == 0:
 		return at(f, "the class has no method; put @method() on one")
 	}

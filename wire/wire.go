@@ -177,6 +177,7 @@ const (
 	FailLost      = "lost"      // the container ended and retries are used up: ExecutionError
 	FailStart     = "start"     // containers of this function do not come up: ExecutionError
 	FailCancelled = "cancelled" // InputCancellation
+	FailDeadlock  = "deadlock"  // ExecutionError: everything that could run the input waits for it
 	FailRefused   = "refused"   // InvalidError: unknown function, wrong kind of call
 	FailTooLarge  = "too_large" // RequestSizeError
 	FailInternal  = "internal"  // InternalError

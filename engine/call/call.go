@@ -21,10 +21,12 @@ const (
 
 // Target is what calls go to: a function. Its methods return soon.
 type Target interface {
-	// Name is the function's name in its app.
+	// Name is the function's name in its app, Module that of its Python module.
 	Name() string
-	// Accepts says why a call cannot be made, in a user's words; nil = it can.
-	Accepts(open wire.OpenBody) error
+	Module() string
+	// Release says that a call that Host.Resolve found the target for has
+	// ended, once for each.
+	Release()
 	// Submit takes inputs, in their order. Each will be answered once, by
 	// Deliver, unless its call is forgotten.
 	Submit(inputs []*Input)
@@ -44,6 +46,10 @@ type Call struct {
 	Method  string // of a class
 	Target  Target
 	Created time.Time
+	// Parent is the input whose code made the call; its Call is nil if a client
+	// made it. Depth is how many calls are above it.
+	Parent Origin
+	Depth  int
 
 	registry *Registry
 	refused  *wire.FailBody // why it was not accepted; nil = it was
@@ -60,6 +66,7 @@ type Call struct {
 	kept     map[uint32]wire.Frame // of a spawned call: answers by index
 	keptSize int64
 	waiting  []*wait
+	family   family
 }
 
 // Gone reports whether nobody waits for the call's answers any more.
@@ -123,6 +130,7 @@ func (c *Call) deliver(answers []Answer) *Caller {
 		}
 	}
 	c.mu.Lock()
+	c.family.answered(answers)
 	caller, number := c.caller, c.number
 	// Answers are counted after they are written. So if these make the count
 	// full, all others are written, and End can go along.

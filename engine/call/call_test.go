@@ -1,6 +1,7 @@
 package call
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -47,11 +48,38 @@ type target struct {
 	inputs    []*Input
 	cancelled []string
 	refuse    error
+	held      int
 }
 
 func (*target) Name() string { return "f" }
 
-func (t *target) Accepts(wire.OpenBody) error { return t.refuse }
+func (*target) Module() string { return "m" }
+
+func (t *target) Release() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.held--
+}
+
+// host has one function.
+type host struct{ *target }
+
+func (h host) Resolve(open wire.OpenBody) (Target, error) {
+	if open.Function != "fu-1" {
+		return nil, errors.New("no such function")
+	}
+	if h.refuse != nil {
+		return nil, h.refuse
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.held++
+	return h.target, nil
+}
+
+func (host) Ask(op string, params json.RawMessage) (any, *wire.FailBody, bool) {
+	return map[string]string{"asked": op}, nil, op == "function.find"
+}
 
 func (t *target) Submit(inputs []*Input) {
 	t.mu.Lock()
@@ -82,12 +110,7 @@ func newBench(t *testing.T) *bench {
 }
 
 func (b *bench) connect() {
-	b.Caller = NewCaller(b.registry, b.out, func(id string) (Target, error) {
-		if id != "fu-1" {
-			return nil, errors.New("no such function")
-		}
-		return b.target, nil
-	}, 0)
+	b.Caller = NewCaller(Config{Registry: b.registry, Sender: b.out, Host: host{b.target}})
 }
 
 func (b *bench) give(frames ...wire.Frame) {

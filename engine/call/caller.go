@@ -1,7 +1,7 @@
 package call
 
 import (
-	"errors"
+	"encoding/json"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -14,6 +14,7 @@ import (
 const (
 	MaxCalls       = 100_000   // calls at once
 	MaxOutstanding = 2_000_000 // inputs without an answer
+	MaxDepth       = 100       // calls above a call
 	maxHeld        = 4 << 30   // bytes of their payloads in memory
 	// highWater is how many bytes may wait to be written to a caller that does
 	// not read, before who has answers for it waits too.
@@ -38,10 +39,12 @@ type Sender interface {
 type Caller struct {
 	registry *Registry
 	sender   Sender
-	resolve  func(function string) (Target, error)
+	host     Host
+	origin   func(call, index uint32) (Origin, bool)
 
 	batch  []*Input                 // came, and not yet submitted; all for the same target
 	opens  map[string]wire.OpenBody // what Open frames said before, by their body
+	within wire.Frame               // of the Open that comes next; Type 0 = it comes from nowhere
 	joiner wire.Joiner
 
 	patience    time.Duration
@@ -54,11 +57,34 @@ type Caller struct {
 	spared []wire.Frame
 }
 
-// NewCaller makes a Caller that writes to sender and finds functions by
-// resolve. Those who have answers for it wait, while it does not read, for up
-// to patience; 0 = for as long as it takes. Close it.
-func NewCaller(r *Registry, sender Sender, resolve func(string) (Target, error), patience time.Duration) *Caller {
-	return &Caller{registry: r, sender: sender, resolve: resolve, patience: patience, calls: map[uint32]*Call{}, opens: map[string]wire.OpenBody{}, closed: make(chan struct{})}
+// Host is what callers ask for beyond calls themselves.
+type Host interface {
+	// Resolve finds what a call goes to, and holds it until Target.Release. The
+	// error is in a user's words.
+	Resolve(open wire.OpenBody) (Target, error)
+	// Ask answers a Request that is not about a call; false = it does not know
+	// the operation.
+	Ask(op string, params json.RawMessage) (result any, fail *wire.FailBody, known bool)
+}
+
+// Config is what a Caller is made of.
+type Config struct {
+	Registry *Registry
+	Sender   Sender
+	Host     Host
+	// Origin finds the input that a runner's Within names; nil for clients.
+	Origin func(call, index uint32) (Origin, bool)
+	// Patience is how long those who have answers for it wait while it does not
+	// read; 0 = for as long as it takes.
+	Patience time.Duration
+}
+
+// NewCaller makes a Caller. Close it.
+func NewCaller(c Config) *Caller {
+	return &Caller{
+		registry: c.Registry, sender: c.Sender, host: c.Host, origin: c.Origin, patience: c.Patience,
+		calls: map[uint32]*Call{}, opens: map[string]wire.OpenBody{}, closed: make(chan struct{}),
+	}
 }
 
 // Handle takes one frame. An error means that the other side broke the
@@ -76,6 +102,9 @@ func (c *Caller) Handle(f wire.Frame) error {
 	switch f.Type {
 	case wire.Open:
 		return c.open(f)
+	case wire.Within:
+		c.within = f
+		return nil
 	case wire.End:
 		return c.end(f)
 	case wire.Cancel:
@@ -131,29 +160,20 @@ func (c *Caller) open(f wire.Frame) error {
 		}
 	}
 	call := &Call{Kind: body.Kind, Method: body.Method, registry: c.registry, Created: c.registry.clock.Now(), caller: c, number: f.Call, total: -1}
-	target, err := c.resolve(body.Function)
-	if err == nil {
-		call.Target = target
-		err = target.Accepts(body)
-	}
-	switch body.Kind {
-	case KindCall, KindMap, KindSpawn, KindGenerator:
-	default:
-		err = errors.Join(err, fmt.Errorf("a call of kind %q is not known to this host", body.Kind))
-	}
-	if err != nil {
-		call.refused = &wire.FailBody{Kind: wire.FailRefused, Message: err.Error()}
-	}
 	c.mu.Lock()
-	if _, dup := c.calls[f.Call]; dup {
-		c.mu.Unlock()
+	_, dup := c.calls[f.Call]
+	full := len(c.calls) >= MaxCalls
+	if !dup {
+		c.calls[f.Call] = call
+	}
+	c.mu.Unlock()
+	if dup {
 		return fmt.Errorf("%w: call %d was opened twice", wire.ErrProtocol, f.Call)
 	}
-	if len(c.calls) >= MaxCalls {
-		call.refused = &wire.FailBody{Kind: wire.FailRefused, Message: fmt.Sprintf("this connection has %d calls open, which is the limit", MaxCalls)}
+	c.adopt(call)
+	if err := c.admit(call, body, full); err != nil {
+		call.refused = &wire.FailBody{Kind: wire.FailRefused, Message: err.Error()}
 	}
-	c.calls[f.Call] = call
-	c.mu.Unlock()
 	if call.refused != nil {
 		return nil // each input will be told
 	}
@@ -166,6 +186,39 @@ func (c *Caller) open(f wire.Frame) error {
 		return err
 	}
 	c.send([]wire.Frame{opened})
+	return nil
+}
+
+// adopt notes which input makes a call.
+func (c *Caller) adopt(call *Call) {
+	within := c.within
+	c.within = wire.Frame{}
+	if within.Type == 0 || c.origin == nil {
+		return
+	}
+	if parent, ok := c.origin(within.Call, within.Index); ok { // it may have ended meanwhile
+		call.Parent, call.Depth = parent, parent.Call.Depth+1
+	}
+}
+
+// admit finds the call's target, or says why there is none for it.
+func (c *Caller) admit(call *Call, body wire.OpenBody, full bool) error {
+	switch body.Kind {
+	case KindCall, KindMap, KindSpawn, KindGenerator:
+	default:
+		return fmt.Errorf("a call of kind %q is not known to this host", body.Kind)
+	}
+	if full {
+		return fmt.Errorf("this connection has %d calls open, which is the limit", MaxCalls)
+	}
+	if call.Depth > MaxDepth {
+		return fmt.Errorf("calls are nested %d deep, which is the limit: each was made by an input of the one before. Does a function call itself without end?", MaxDepth)
+	}
+	target, err := c.host.Resolve(body)
+	if err != nil {
+		return err
+	}
+	call.Target = target
 	return nil
 }
 

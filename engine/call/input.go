@@ -25,10 +25,18 @@ type Input struct {
 	Items    bool      // items of it went to the caller: it cannot be tried again
 	Done     bool      // it was answered, or forgotten; a container may still be at it
 	Recalled bool      // its container was asked to give it back unstarted
+	Came     time.Time // when it was submitted; zero where nobody asks
+	Batch    *Batch    // that it is being run in; nil = it runs by itself
 
 	held       int64 // bytes that the input's caller is charged for
 	next, prev *Input
 	list       *List
+}
+
+// Batch is inputs that a container runs together, under the same lock as they.
+type Batch struct {
+	Left int // inputs that the container has not answered
+	Live int // of those, the ones that somebody still waits for
 }
 
 // Again returns an input that takes this one's place, payload included, while a
@@ -36,7 +44,7 @@ type Input struct {
 func (in *Input) Again() *Input {
 	again := *in
 	again.next, again.prev, again.list = nil, nil, nil
-	again.Done, again.Recalled = false, false
+	again.Done, again.Recalled, again.Batch = false, false, nil
 	in.Done, in.Body, in.File = true, nil, nil
 	return &again
 }

@@ -65,6 +65,7 @@ func (r *Registry) opened(c *Call) {
 	if c.Kind != KindCall {
 		c.ID = NewID("fc")
 	}
+	c.join()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open++
@@ -75,11 +76,13 @@ func (r *Registry) opened(c *Call) {
 
 // ended is told when a call has ended, once.
 func (r *Registry) ended(c *Call) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if c.refused != nil {
 		return
 	}
+	c.leave()
+	c.Target.Release()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.open--
 	if c.Kind == KindSpawn {
 		r.finished = append(r.finished, c)

@@ -18,6 +18,9 @@ import (
 //	                                       limit) only the Reply {"status":"pending"} comes.
 //	call.cancel  call_id, terminate        cancels what is not answered yet
 //	call.info    call_id                   CallInfo
+//	call.graph   call_id                   Graph: its inputs, and the calls that they made
+//
+// Host.Ask answers all others.
 //
 // An unknown call is answered with an Error of kind "not_found", one whose
 // answers are not kept any more with kind "expired".
@@ -25,6 +28,7 @@ const (
 	OpGet    = "call.get"
 	OpCancel = "call.cancel"
 	OpInfo   = "call.info"
+	OpGraph  = "call.graph"
 )
 
 // maxWaits is how many waiting requests one call may have.
@@ -70,17 +74,21 @@ func (c *Caller) request(f wire.Frame) error {
 		return err
 	}
 	var p params
+	switch body.Op {
+	case OpGet, OpCancel, OpInfo, OpGraph:
+	default:
+		result, fail, known := c.host.Ask(body.Op, body.Params)
+		if !known {
+			fail = &wire.FailBody{Kind: wire.FailRefused, Message: fmt.Sprintf("this host does not know the operation %q: is it older than the SDK?", body.Op)}
+		}
+		c.reply(f.Call, result, fail)
+		return nil
+	}
 	if len(body.Params) > 0 {
 		if err := json.Unmarshal(body.Params, &p); err != nil {
 			c.reply(f.Call, nil, &wire.FailBody{Kind: wire.FailRefused, Message: fmt.Sprintf("the parameters of %q cannot be read: %v", body.Op, err)})
 			return nil
 		}
-	}
-	switch body.Op {
-	case OpGet, OpCancel, OpInfo:
-	default:
-		c.reply(f.Call, nil, &wire.FailBody{Kind: wire.FailRefused, Message: fmt.Sprintf("this host does not know the operation %q: is it older than the SDK?", body.Op)})
-		return nil
 	}
 	call, fail := c.registry.find(p.CallID)
 	if fail != nil {
@@ -95,6 +103,8 @@ func (c *Caller) request(f wire.Frame) error {
 		c.reply(f.Call, struct{}{}, nil)
 	case OpInfo:
 		c.reply(f.Call, call.info(), nil)
+	case OpGraph:
+		c.reply(f.Call, call.Graph(), nil)
 	}
 	return nil
 }

@@ -88,6 +88,7 @@ func (m *member) answered(frames []wire.Frame) {
 	returned := false
 	f.mu.Lock()
 	now := f.host.Clock.Now()
+	var others []*member
 	for _, fr := range frames {
 		in := m.inputs[key{fr.Call, fr.Index}]
 		if in == nil || in.Attempt != fr.Attempt || fr.Type == wire.Item && in.Done {
@@ -142,6 +143,9 @@ func (m *member) answered(frames []wire.Frame) {
 	}
 	m.served = m.served || done > 0
 	m.refill(now)
+	if f.cfg.Spec.Batch != nil {
+		others = f.batches(now)
+	}
 	spent := f.cfg.Spec.MaxInputs > 0 && m.taken >= f.cfg.Spec.MaxInputs && len(m.inputs) == 0
 	if len(m.inputs) == 0 {
 		m.idle = now
@@ -149,9 +153,13 @@ func (m *member) answered(frames []wire.Frame) {
 	// Nobody else would see that the container stays idle, or give what came back
 	// to others.
 	look := len(m.inputs) == 0 && f.timer == nil || returned
+	yields := m.yields && len(m.inputs) == 0
 	f.mu.Unlock()
 
 	m.conn.Flush()
+	for _, other := range others {
+		other.conn.Flush()
+	}
 	if done > 0 {
 		f.cfg.Meter.Inputs(done, failed)
 	}
@@ -166,6 +174,9 @@ func (m *member) answered(frames []wire.Frame) {
 	}
 	if spent {
 		m.stop("it has taken all the inputs that it may take", f.grace())
+	}
+	if yields {
+		m.stop(yielded, f.grace())
 	}
 	if look || spent {
 		f.kick()
@@ -182,6 +193,7 @@ func closeFile(f wire.Frame) {
 func (m *member) release(in *call.Input, now time.Time) {
 	delete(m.inputs, key{in.Call.Number, in.Index})
 	in.Remove()
+	m.leaveBatch(in)
 	for m.waiting.Len() > 0 && m.running.Len() < m.f.cfg.Spec.Concurrency {
 		next := m.waiting.Front()
 		next.Remove()

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/engine/call"
+	"github.com/gx-dev/gx/engine/clock"
 	"github.com/gx-dev/gx/engine/pool"
 	"github.com/gx-dev/gx/wire"
 )
@@ -52,7 +53,7 @@ func (f *Function) reconcile() {
 	}
 	if !starved {
 		f.short = ""
-		f.host.Ledger.Forget(f)
+		f.host.Ledger.Forget(f.Owner())
 	}
 	var idle []*member
 	for range d.Stop {
@@ -79,6 +80,7 @@ func (f *Function) reconcile() {
 	if tell {
 		f.cfg.App.Event(api.SessionMessage{Waiting: &waiting})
 	}
+	f.untie(now)
 	if starved {
 		f.host.Reclaim(f)
 	}
@@ -91,12 +93,15 @@ func (f *Function) snapshot(now time.Time) pool.Snapshot {
 	if target < 1 || target > spec.Concurrency {
 		target = spec.Concurrency
 	}
+	if spec.Batch != nil {
+		target *= spec.Batch.Size
+	}
 	window := DefaultWindow
-	if spec.Scaling.Window > 0 {
-		window = time.Duration(spec.Scaling.Window * float64(time.Second))
+	if f.scaling.Window > 0 {
+		window = time.Duration(f.scaling.Window * float64(time.Second))
 	}
 	s := pool.Snapshot{
-		Settings: pool.Settings{Min: spec.Scaling.Min, Max: spec.Scaling.Max, Buffer: spec.Scaling.Buffer, Window: window, Target: target, Probe: f.host.Probe},
+		Settings: pool.Settings{Min: f.scaling.Min, Max: f.scaling.Max, Buffer: f.scaling.Buffer, Window: window, Target: target, Probe: f.host.Probe},
 		Queued:   f.queue.Len(),
 		Duration: f.meter.Duration(),
 		Startup:  f.startup.Duration(),
@@ -148,6 +153,37 @@ func (f *Function) IdleSince() (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// yielded is why a container ends that gives its room to somebody else.
+const yielded = "its room is another function's share"
+
+// Yield has one container end as soon as it is done with what it is at; one
+// that is kept by min_containers does not. The channel is closed when it is
+// gone; nil = there is none that can.
+func (f *Function) Yield() <-chan struct{} {
+	f.mu.Lock()
+	var best *member
+	staying := 0
+	for _, m := range f.members {
+		if m.state != stopping && !m.yields {
+			staying++
+			if m.state == ready && (best == nil || m.load() <= best.load()) {
+				best = m
+			}
+		}
+	}
+	if best == nil || staying <= f.scaling.Min || f.closing {
+		f.mu.Unlock()
+		return nil
+	}
+	best.yields = true
+	now := best.load() == 0
+	f.mu.Unlock()
+	if now {
+		best.stop(yielded, f.grace())
+	}
+	return best.gone
+}
+
 // Retire ends the container that has been idle longest.
 func (f *Function) Retire(reason string) {
 	f.mu.Lock()
@@ -163,7 +199,7 @@ func (f *Function) Retire(reason string) {
 
 // start starts a container, if the host has room for it. mu is held.
 func (f *Function) start(now time.Time) bool {
-	short, ok := f.host.Ledger.Reserve(f, f.cfg.Need, f.kick)
+	short, ok := f.host.Ledger.Reserve(f.Owner(), f.cfg.Need, f.kick)
 	if !ok {
 		f.short = short
 		return false
@@ -228,8 +264,8 @@ func (f *Function) Stop(reason string, now bool) {
 	for _, m := range members {
 		for _, in := range m.inputs {
 			if !in.Done {
-				m.conn.Queue(cancelFrame(in, reason))
 				out = append(out, f.give(in, body))
+				m.interrupt(in, reason)
 			}
 		}
 	}
@@ -251,9 +287,11 @@ func (f *Function) Wait() {
 	f.loop.Wait() // nothing is started any more
 	f.serving.Wait()
 	f.mu.Lock()
-	if f.timer != nil {
-		f.timer.Stop()
+	for _, t := range []clock.Timer{f.timer, f.linger} {
+		if t != nil {
+			t.Stop()
+		}
 	}
 	f.mu.Unlock()
-	f.host.Ledger.Forget(f)
+	f.host.Ledger.Forget(f.Owner())
 }

@@ -173,6 +173,7 @@ func (m *member) orphans(why cause, wanted bool) (out []call.Answer, retries []r
 	var back []*call.Input
 	for in := m.running.Front(); in != nil; in = m.running.Front() {
 		in.Remove()
+		m.leaveBatch(in)
 		switch {
 		case in.Done:
 			in.Drop()
@@ -240,7 +241,7 @@ func (m *member) overdue() {
 			continue
 		}
 		body := wire.FailBody{Kind: wire.FailTimeout, Message: fmt.Sprintf("%s ran for longer than its timeout of %v", f.Name(), limit)}
-		m.conn.Queue(cancelFrame(in, "timeout"))
+		m.interrupt(in, "timeout")
 		zombies = append(zombies, in)
 		if delay, ok := f.retryDelay(in); ok {
 			r := f.retryLater(in.Again(), delay, wire.Frame{})

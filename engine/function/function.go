@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gx-dev/gx/api"
@@ -46,10 +47,14 @@ type Host struct {
 	Env      []string          // of every container: the network's
 	Mounts   []container.Mount // of every container
 	SDK      func(image build.Image) (dir string, err error)
-	// Reclaim ends an idle container of another function, if there is one.
+	// Reclaim has room made for a function that is short of it: by another's
+	// idle container, or by one of those who have more than their share.
 	Reclaim func(for_ *Function)
-	Busy    func() float64 // share of the processors in use
-	Probe   int            // containers started for inputs of unknown duration
+	// Functions lists all functions that are running.
+	Functions func() []*Function
+	Calls     call.Host      // for the calls that containers make
+	Busy      func() float64 // share of the processors in use
+	Probe     int            // containers started for inputs of unknown duration
 }
 
 // App is the app that a function is part of.
@@ -58,14 +63,16 @@ type App struct {
 	Functions map[string]string // names to ids
 	Log       *logs.Log
 	Event     func(api.SessionMessage) // told of containers and waiting; never blocks
-	Resolve   func(function string) (call.Target, error)
 }
 
-// Config is one function.
+// Config is one function, or a variant of one: with other options, or for one
+// set of class parameters.
 type Config struct {
-	ID     string
+	ID     string // the function's, which its variants share
+	Pool   string // unique in the app
 	App    App
 	Spec   app.Function
+	Params []byte          // of the class's constructor, pickled; nil = none
 	Image  build.Image     // pinned until the function is closed
 	Source string          // directory of the user's files; "" = none
 	Need   pool.Capacity   // what one container is set aside
@@ -93,7 +100,11 @@ type Function struct {
 	loop    sync.WaitGroup // the control goroutine
 	serving sync.WaitGroup // the containers' goroutines
 
+	held atomic.Int64 // calls that have not ended
+
 	mu       sync.Mutex
+	scaling  app.Scaling // as declared, or as it was changed since
+	used     time.Time   // when a call was last held
 	queue    call.List
 	delayed  map[*call.Input]clock.Timer // waiting for their next attempt
 	members  []*member                   // in the order of their starts
@@ -106,7 +117,9 @@ type Function struct {
 	told     api.Waiting
 	toldAt   time.Time
 	closing  bool
-	stopping string // why it is closing
+	stopping string      // why it is closing
+	linger   clock.Timer // looks at a batch that waits for company
+	knot     knot
 }
 
 // New makes a function and starts its control goroutine. Close it.
@@ -117,7 +130,7 @@ func New(host *Host, cfg Config) *Function {
 	f := &Function{
 		host: host, cfg: cfg, kicks: make(chan struct{}, 1), delayed: map[*call.Input]clock.Timer{},
 		log:    host.Log.With("app", cfg.App.ID, "function", cfg.Spec.Name),
-		window: cfg.Spec.Concurrency,
+		window: cfg.Spec.Concurrency, scaling: cfg.Spec.Scaling, used: host.Clock.Now(),
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.loop.Go(f.control)
@@ -130,26 +143,32 @@ func New(host *Host, cfg Config) *Function {
 // ID is the function's id.
 func (f *Function) ID() string { return f.cfg.ID }
 
+// Owner is whose room the function's containers take.
+func (f *Function) Owner() pool.Owner { return pool.Owner{App: f.cfg.App.ID, Pool: f.cfg.Pool} }
+
 // Name implements call.Target.
 func (f *Function) Name() string { return f.cfg.Spec.Name }
 
-// Accepts implements call.Target.
-func (f *Function) Accepts(open wire.OpenBody) error {
-	if len(open.Params) > 0 {
-		return fmt.Errorf("%s: this host does not take class parameters yet", f.Name())
-	}
-	if !f.cfg.Spec.Class {
-		if open.Method != "" {
-			return fmt.Errorf("%s is a function, it has no method %q", f.Name(), open.Method)
-		}
-		return nil
-	}
-	for _, m := range f.cfg.Spec.Methods {
-		if m.Name == open.Method {
-			return nil
-		}
-	}
-	return fmt.Errorf("%s has no method %q", f.Name(), open.Method)
+// Module implements call.Target.
+func (f *Function) Module() string { return f.cfg.Spec.Module }
+
+// Hold notes a call that will go to the function; Release has to follow.
+func (f *Function) Hold() {
+	f.held.Add(1)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.used = f.host.Clock.Now()
+}
+
+// Release implements call.Target.
+func (f *Function) Release() { f.held.Add(-1) }
+
+// Unused reports whether nothing has been done with the function for a while,
+// and nothing of it is running.
+func (f *Function) Unused(since time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.held.Load() == 0 && len(f.members) == 0 && f.queue.Len() == 0 && len(f.delayed) == 0 && f.scaling.Min == 0 && f.used.Before(since)
 }
 
 // Submit implements call.Target.
@@ -164,7 +183,9 @@ func (f *Function) Submit(inputs []*call.Input) {
 			out = append(out, answer)
 			continue
 		}
-		if f.queue.Len() == 0 {
+		if f.cfg.Spec.Batch != nil {
+			in.Came = now
+		} else if f.queue.Len() == 0 {
 			if m := f.pick(in); m != nil {
 				m.assign(in, now)
 				if len(touched) == 0 || touched[len(touched)-1] != m {
@@ -174,6 +195,9 @@ func (f *Function) Submit(inputs []*call.Input) {
 			}
 		}
 		f.queue.PushBack(in)
+	}
+	if f.cfg.Spec.Batch != nil {
+		touched = f.batches(now)
 	}
 	// A queue that was there before is looked at regularly.
 	short := flowing && f.queue.Len() > 0
@@ -228,6 +252,9 @@ func (f *Function) pick(in *call.Input) *member {
 
 // fill hands queued inputs to containers that have room. mu is held.
 func (f *Function) fill(now time.Time) (touched []*member) {
+	if f.cfg.Spec.Batch != nil {
+		return f.batches(now)
+	}
 	for in := f.queue.Front(); in != nil && f.room(); {
 		next := in.Next()
 		if m := f.pick(in); m != nil {
@@ -279,8 +306,8 @@ func (f *Function) Cancel(c *call.Call, index uint32, terminate bool) {
 		for _, in := range m.inputs {
 			if mine(in) && !in.Done {
 				hit = true
-				m.conn.Queue(cancelFrame(in, "cancelled"))
 				out = append(out, f.give(in, body))
+				m.interrupt(in, "cancelled")
 			}
 		}
 		if hit {

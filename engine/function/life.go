@@ -87,7 +87,7 @@ func (m *member) start() *failure {
 	f.mu.Lock()
 	m.conn = conn
 	f.mu.Unlock()
-	m.caller = call.NewCaller(f.host.Registry, conn.Writer(), f.cfg.App.Resolve, runnerPatience)
+	m.caller = call.NewCaller(call.Config{Registry: f.host.Registry, Sender: conn.Writer(), Host: f.host.Calls, Origin: m.origin, Patience: runnerPatience})
 	watched := make(chan struct{})
 	// Ends with the container, at the latest.
 	f.serving.Go(func() { m.watch(c, conn, expired, watched) })
@@ -135,7 +135,7 @@ func (m *member) greet(mark [8]byte) *failure {
 	start, err := wire.JSON(wire.Start, 0, 0, wire.StartBody{
 		App: f.cfg.App.ID, AppName: f.cfg.App.Name, Container: m.id, Function: f.cfg.ID, Name: spec.Name,
 		Module: spec.Module, Qualname: spec.Qualname, Payload: spec.Payload, Class: spec.Class,
-		Concurrency: spec.Concurrency, Marker: hex.EncodeToString(mark[:]), Functions: f.cfg.App.Functions,
+		Params: f.cfg.Params, Batch: f.batch(), Concurrency: spec.Concurrency, Marker: hex.EncodeToString(mark[:]), Functions: f.cfg.App.Functions,
 	})
 	if err != nil {
 		return &failure{message: err.Error(), final: true}
@@ -372,7 +372,7 @@ func (m *member) end(why *failure) {
 	}
 	f.mu.Unlock()
 
-	f.host.Ledger.Release(f, f.cfg.Need)
+	f.host.Ledger.Release(f.Owner(), f.cfg.Need)
 	f.cfg.Meter.Ended(m.id, now)
 	if m.shown {
 		m.tellState("ended", 0, reason)
@@ -381,5 +381,6 @@ func (m *member) end(why *failure) {
 		f.sayRetry(m, r)
 	}
 	f.deliver(out)
+	close(m.gone)
 	f.kick()
 }

@@ -39,6 +39,7 @@ type member struct {
 
 	quit      chan struct{} // closed when it shall not go on starting
 	quitOnce  sync.Once
+	gone      chan struct{}                       // closed when nothing of it is left
 	container atomic.Pointer[container.Container] // nil before its start
 
 	// Of the goroutine in live.
@@ -65,6 +66,8 @@ type member struct {
 	taken   int       // inputs that it was given, ever
 	served  bool      // it has answered
 	stuck   bool      // it is at an input that takes longer than others: it gets none ahead
+	batched int       // batches that it is at
+	yields  bool      // it ends when it has nothing to do: its room is somebody else's
 	idle    time.Time // since when it has nothing to do
 	busy    time.Time // since when its answers are being measured
 	limit   clock.Timer
@@ -81,7 +84,7 @@ const (
 
 func newMember(f *Function, now time.Time) *member {
 	return &member{
-		f: f, id: call.NewID("co"), began: now, idle: now, quit: make(chan struct{}),
+		f: f, id: call.NewID("co"), began: now, idle: now, quit: make(chan struct{}), gone: make(chan struct{}),
 		inputs: map[key]*call.Input{}, calls: map[uint32]*call.Call{},
 	}
 }
@@ -92,6 +95,12 @@ func (m *member) load() int { return len(m.inputs) }
 // room reports whether the container can be given an input. f.mu is held.
 func (m *member) room() bool {
 	most, window := m.f.cfg.Spec.MaxInputs, m.f.window
+	if m.yields {
+		return false
+	}
+	if m.f.cfg.Spec.Batch != nil {
+		return m.state == ready && m.batched < m.f.cfg.Spec.Concurrency && (most == 0 || m.taken < most)
+	}
 	if m.stuck {
 		window = m.f.cfg.Spec.Concurrency
 	}
@@ -107,6 +116,9 @@ func (m *member) has(in *call.Input) bool {
 // refill gives the container what it has room for. Flush has to follow. f.mu is
 // held.
 func (m *member) refill(now time.Time) {
+	if m.f.cfg.Spec.Batch != nil {
+		return // see Function.batches
+	}
 	for in := m.f.queue.Front(); in != nil && m.room(); {
 		next := in.Next()
 		if !m.has(in) {
@@ -128,7 +140,8 @@ func (m *member) assign(in *call.Input, now time.Time) {
 	}
 	m.inputs[key{in.Call.Number, in.Index}] = in
 	m.taken++
-	if m.running.Len() < m.f.cfg.Spec.Concurrency {
+	in.Call.Began(in.Index, m.id)
+	if in.Batch != nil || m.running.Len() < m.f.cfg.Spec.Concurrency {
 		m.begin(in, now)
 	} else {
 		m.waiting.PushBack(in)
@@ -166,10 +179,7 @@ func (m *member) tell(in *call.Input) {
 	}
 	// The runner makes the same id, for calls whose id it is not told.
 	own := ownID(m.id, c.Number)
-	if c.ID == "" {
-		c.ID = own
-	}
-	if c.ID != own {
+	if c.Identify(own) != own {
 		opened, err := wire.JSON(wire.Opened, c.Number, 0, wire.OpenedBody{CallID: c.ID})
 		if err == nil {
 			m.conn.Queue(opened)
@@ -180,6 +190,17 @@ func (m *member) tell(in *call.Input) {
 // ownID is the id that a runner gives to a call when it is told none.
 func ownID(container string, number uint32) string {
 	return fmt.Sprintf("fc-%s-%d", container, number)
+}
+
+// origin finds the input that the runner says makes a call.
+func (m *member) origin(number, index uint32) (call.Origin, bool) {
+	m.f.mu.Lock()
+	defer m.f.mu.Unlock()
+	in := m.inputs[key{number, index}]
+	if in == nil {
+		return call.Origin{}, false
+	}
+	return call.Origin{Call: in.Call, Index: index}, true
 }
 
 // stop asks the container to end, and kills it when the grace is over.

@@ -61,6 +61,22 @@ func (m *Meter) Inputs(answered, failed int) {
 	m.usage.Failed += int64(failed)
 }
 
+// Add adds what a pool of a function used to what others of it did on the same
+// cards.
+func Add(sum []api.Usage, more api.Usage) []api.Usage {
+	for i := range sum {
+		if s := &sum[i]; s.GPU == more.GPU && s.GPUs == more.GPUs {
+			s.Containers += more.Containers
+			s.Seconds += more.Seconds
+			s.Inputs += more.Inputs
+			s.Failed += more.Failed
+			s.Cost += more.Cost
+			return sum
+		}
+	}
+	return append(sum, more)
+}
+
 // Usage is what was used until now.
 func (m *Meter) Usage(now time.Time) api.Usage {
 	m.mu.Lock()

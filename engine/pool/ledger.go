@@ -14,19 +14,35 @@ type Capacity struct {
 	Containers int
 }
 
-// Ledger keeps account of a host's capacity. It is safe for concurrent use.
+// String writes it for people.
+func (c Capacity) String() string {
+	return fmt.Sprintf("%.3g cores, %s of memory", c.CPU, Bytes(c.Memory))
+}
+
+// Owner is who is given capacity: a pool of a function of an app.
+type Owner struct{ App, Pool string }
+
+// Ledger keeps account of a host's capacity, and shares it fairly where it is
+// short: between apps first, then between the pools of an app. A share is
+// dominant-resource: the largest part of anything that the host has. Nobody who
+// waits is passed over by somebody who has more. It is safe for concurrent use.
 type Ledger struct {
 	total Capacity
 
 	mu      sync.Mutex
 	used    Capacity
-	holders map[any]Capacity // by who has been given
-	waiting map[any]func()   // by who waits
+	owners  map[Owner]Capacity
+	waiting map[Owner]waiter
+}
+
+type waiter struct {
+	need Capacity
+	wake func()
 }
 
 // NewLedger makes a ledger of what a host has.
 func NewLedger(total Capacity) *Ledger {
-	return &Ledger{total: total, holders: map[any]Capacity{}, waiting: map[any]func(){}}
+	return &Ledger{total: total, owners: map[Owner]Capacity{}, waiting: map[Owner]waiter{}}
 }
 
 // Total is what the host has.
@@ -49,42 +65,133 @@ func (l *Ledger) Clamp(need Capacity) Capacity {
 	}
 }
 
-// Reserve takes need off what is free. If that does not suffice it says what is
-// short, and calls wake once when something is given back; of calls for the
-// same who only the last counts.
-func (l *Ledger) Reserve(who any, need Capacity, wake func()) (short string, ok bool) {
+// Reserve takes need off what is free. If that does not suffice, or somebody
+// with a smaller share waits for it, it says so, and calls wake when something
+// is given back, until Forget or a Reserve that succeeds; of calls for the same
+// owner only the last counts.
+func (l *Ledger) Reserve(o Owner, need Capacity, wake func()) (short string, ok bool) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if short := l.short(need); short != "" {
-		l.waiting[who] = wake
+	short = l.short(need)
+	first := waiter{wake: func() {}}
+	if short == "" {
+		if w, found := l.before(o, need); found {
+			first, short = w, "its turn: another function waits for the same room, and has less of it"
+		}
+	}
+	if short != "" {
+		l.waiting[o] = waiter{need, wake}
+		l.mu.Unlock()
+		first.wake()
 		return short, false
 	}
-	delete(l.waiting, who)
-	l.used = add(l.used, need, 1)
-	l.holders[who] = add(l.holders[who], need, 1)
+	delete(l.waiting, o)
+	l.give(o, need, 1)
+	l.mu.Unlock()
 	return "", true
 }
 
-// Forget takes back that who waits.
-func (l *Ledger) Forget(who any) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.waiting, who)
+// give changes what an owner has. mu is held.
+func (l *Ledger) give(o Owner, need Capacity, sign int) {
+	l.used = add(l.used, need, sign)
+	has := add(l.owners[o], need, sign)
+	if has.Containers <= 0 {
+		delete(l.owners, o)
+		return
+	}
+	l.owners[o] = has
 }
 
-// Release gives back what who reserved, and wakes those who wait.
-func (l *Ledger) Release(who any, need Capacity) {
-	l.mu.Lock()
-	l.used = add(l.used, need, -1)
-	if left := add(l.holders[who], need, -1); left.Containers > 0 {
-		l.holders[who] = left
-	} else {
-		delete(l.holders, who)
+// before finds somebody who waits and whose turn it is before o's: there is
+// room, and with it their share would be smaller. mu is held.
+func (l *Ledger) before(o Owner, need Capacity) (waiter, bool) {
+	for other, w := range l.waiting {
+		if other != o && l.short(w.need) == "" && l.poorer(other, w.need, o, need) {
+			return w, true
+		}
 	}
-	waiting := l.waiting
-	l.waiting = map[any]func(){}
+	return waiter{}, false
+}
+
+// poorer reports whether a, with more, would have a smaller share than b with
+// its own. mu is held.
+func (l *Ledger) poorer(a Owner, more Capacity, b Owner, own Capacity) bool {
+	const rounding = 1e-9
+	if a.App != b.App {
+		return l.share(add(l.ofApp(a.App), more, 1)) < l.share(add(l.ofApp(b.App), own, 1))-rounding
+	}
+	return l.share(add(l.owners[a], more, 1)) < l.share(add(l.owners[b], own, 1))-rounding
+}
+
+// Debtor is the pool that should end a container for o, which waits: one of
+// those that have most, which without it would have no less than o would with
+// its own. False if all have no more than their share.
+func (l *Ledger) Debtor(o Owner) (Owner, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w, waits := l.waiting[o]
+	if !waits || l.short(w.need) == "" {
+		return Owner{}, false
+	}
+	var best Owner
+	var app, pool float64
+	found := false
+	for other, has := range l.owners {
+		n := has.Containers
+		less := Capacity{CPU: -has.CPU / float64(n), Memory: -has.Memory / int64(n), Containers: -1}
+		if other == o || l.poorer(other, less, o, w.need) {
+			continue
+		}
+		a, p := l.share(l.ofApp(other.App)), l.share(has)
+		if !found || a > app || a == app && p > pool {
+			best, app, pool, found = other, a, p, true
+		}
+	}
+	return best, found
+}
+
+// ofApp is what all pools of an app have. mu is held.
+func (l *Ledger) ofApp(app string) (sum Capacity) {
+	for o, has := range l.owners {
+		if o.App == app {
+			sum = add(sum, has, 1)
+		}
+	}
+	return sum
+}
+
+// share is the largest part of anything that the host has.
+func (l *Ledger) share(c Capacity) float64 {
+	return max(c.CPU/l.total.CPU, float64(c.Memory)/float64(l.total.Memory), float64(c.Containers)/float64(l.total.Containers))
+}
+
+// Forget takes back that o waits. It may have been others' turn but for o.
+func (l *Ledger) Forget(o Owner) {
+	l.mu.Lock()
+	_, waited := l.waiting[o]
+	delete(l.waiting, o)
 	l.mu.Unlock()
-	for _, wake := range waiting {
+	if waited {
+		l.wake()
+	}
+}
+
+// Release gives back what was reserved, and wakes those who wait.
+func (l *Ledger) Release(o Owner, need Capacity) {
+	l.mu.Lock()
+	l.give(o, need, -1)
+	l.mu.Unlock()
+	l.wake()
+}
+
+// wake has all who wait try again.
+func (l *Ledger) wake() {
+	l.mu.Lock()
+	var wakes []func()
+	for _, w := range l.waiting {
+		wakes = append(wakes, w.wake)
+	}
+	l.mu.Unlock()
+	for _, wake := range wakes {
 		wake()
 	}
 }
@@ -102,7 +209,7 @@ type Shortage struct {
 
 // Holding is what one of the ledger's users has been given.
 type Holding struct {
-	Who any
+	Who Owner
 	Capacity
 }
 
@@ -110,8 +217,8 @@ type Holding struct {
 func (l *Ledger) Missing(need Capacity) ([]Shortage, []Holding) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	holders := make([]Holding, 0, len(l.holders))
-	for who, has := range l.holders {
+	holders := make([]Holding, 0, len(l.owners))
+	for who, has := range l.owners {
 		holders = append(holders, Holding{who, has})
 	}
 	return l.missing(need), holders

@@ -205,37 +205,44 @@ func TestMeter(t *testing.T) {
 
 func TestLedger(t *testing.T) {
 	l := NewLedger(Capacity{CPU: 1, Memory: 4 << 30, Containers: 3})
+	a, b := Owner{"app", "a"}, Owner{"app", "b"}
 	small := Capacity{CPU: 0.1, Memory: 1 << 30, Containers: 1}
 	woken := 0
 	wake := func() { woken++ }
 	for range 3 {
-		if short, ok := l.Reserve("a", small, wake); !ok {
+		if short, ok := l.Reserve(a, small, wake); !ok {
 			t.Fatal(short)
 		}
 	}
-	short, ok := l.Reserve("a", Capacity{CPU: 1, Memory: 2 << 30, Containers: 1}, wake)
+	short, ok := l.Reserve(a, Capacity{CPU: 1, Memory: 2 << 30, Containers: 1}, wake)
 	for _, word := range []string{"3 of 3 are running", "1 CPU cores: 0.3 of 1", "2 GiB of memory: 3 GiB of 4 GiB"} {
 		if ok || !strings.Contains(short, word) {
 			t.Errorf("%q does not say %q", short, word)
 		}
 	}
 	missing, holders := l.Missing(small)
-	if len(missing) != 1 || missing[0].Resource != "containers" || len(holders) != 1 || holders[0].Who != "a" || holders[0].Containers != 3 {
+	if len(missing) != 1 || missing[0].Resource != "containers" || len(holders) != 1 || holders[0].Who != a || holders[0].Containers != 3 {
 		t.Errorf("%+v is missing, %+v have it", missing, holders)
 	}
-	if _, ok := l.Reserve("a", small, wake); ok {
+	if _, ok := l.Reserve(a, small, wake); ok {
 		t.Error("one too many")
 	}
-	if _, ok := l.Reserve("b", small, wake); ok {
+	if _, ok := l.Reserve(b, small, wake); ok {
 		t.Error("one too many")
 	}
-	l.Forget("b")
-	l.Release("a", small)
+	l.Forget(b)
+	l.Forget(a)
+	woken = 0
+	if _, ok := l.Reserve(b, small, wake); ok {
+		t.Error("one too many")
+	}
+	l.Release(a, small)
 	if woken != 1 {
 		t.Errorf("woken %d times", woken)
 	}
-	l.Release("a", small)
-	l.Release("a", small)
+	l.Forget(b)
+	l.Release(a, small)
+	l.Release(a, small)
 	if used := l.Used(); used.Containers != 0 || used.Memory != 0 || used.CPU > 1e-9 {
 		t.Errorf("%+v is left", used)
 	}
@@ -244,5 +251,49 @@ func TestLedger(t *testing.T) {
 	}
 	if got := l.Clamp(Capacity{CPU: 64, Memory: 1, Containers: 1}); got != (Capacity{CPU: 1, Memory: 1, Containers: 1}) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestFairness has one app fill a host before another comes.
+func TestFairness(t *testing.T) {
+	one := Capacity{CPU: 1, Memory: 1 << 30, Containers: 1}
+	nobody := func() {}
+	l := NewLedger(Capacity{CPU: 8, Memory: 64 << 30, Containers: 100})
+	early, other, late := Owner{"early", "f"}, Owner{"early", "g"}, Owner{"late", "h"}
+	for range 6 {
+		l.Reserve(early, one, nobody)
+	}
+	for range 2 {
+		l.Reserve(other, one, nobody)
+	}
+	if _, found := l.Debtor(late); found {
+		t.Error("somebody should give, though nobody waits")
+	}
+	got := map[Owner]int{early: 6, other: 2}
+	for turn := range 20 {
+		// Everybody always wants more; who owes ends a container.
+		for _, o := range []Owner{early, other, late} {
+			for {
+				if _, ok := l.Reserve(o, one, nobody); !ok {
+					break
+				}
+				got[o]++
+			}
+		}
+		debtor, found := l.Debtor(late)
+		if !found {
+			debtor, found = l.Debtor(other)
+		}
+		if !found {
+			break
+		}
+		if turn == 19 {
+			t.Fatal("it never ends")
+		}
+		l.Release(debtor, one)
+		got[debtor]--
+	}
+	if got[late] != 4 || got[early] != 2 || got[other] != 2 {
+		t.Errorf("%v: each app should have half, and within it each function", got)
 	}
 }

@@ -12,6 +12,7 @@ _KINDS = {
     "timeout": exception.FunctionTimeoutError,
     "oom": exception.ResourceExhaustedError,
     "lost": exception.ExecutionError,
+    "deadlock": exception.ExecutionError,
     "start": exception.ExecutionError,
     "cancelled": exception.InputCancellation,
     "refused": exception.InvalidError,

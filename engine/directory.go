@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/engine/call"
+	"github.com/gx-dev/gx/engine/function"
+	"github.com/gx-dev/gx/wire"
+)
+
+// Operations of a Request that are about functions, and their parameters.
+//
+//	function.find   app, name                  Found: a function of an app that runs, by name
+//	function.stats  function, params, options  function.Stats
+//	function.scale  function, params, options, and what function.Scale has   {}
+//
+// An app or a function that is not there is answered with kind "not_found".
+const (
+	opFind  = "function.find"
+	opStats = "function.stats"
+	opScale = "function.scale"
+)
+
+// Found is the result of function.find.
+type Found struct {
+	Function  string       `json:"function"` // id
+	App       string       `json:"app"`      // id
+	Name      string       `json:"name"`
+	Generator bool         `json:"generator"`
+	Class     bool         `json:"class"`
+	Batched   bool         `json:"batched"`
+	Methods   []app.Method `json:"methods"`
+}
+
+// directory is what calls ask of the engine.
+type directory struct{ *Engine }
+
+// Resolve implements call.Host.
+func (e directory) Resolve(open wire.OpenBody) (call.Target, error) {
+	e.mu.Lock()
+	d := e.functions[open.Function]
+	e.mu.Unlock()
+	if d == nil {
+		return nil, fmt.Errorf("this host has no function %q: its app has ended", open.Function)
+	}
+	return d.resolve(open)
+}
+
+// Ask implements call.Host.
+func (e directory) Ask(op string, params json.RawMessage) (any, *wire.FailBody, bool) {
+	var p struct {
+		App      string          `json:"app"`
+		Name     string          `json:"name"`
+		Function string          `json:"function"`
+		Params   []byte          `json:"params"`
+		Options  json.RawMessage `json:"options"`
+		function.Scale
+	}
+	switch op {
+	case opFind, opStats, opScale:
+	default:
+		return nil, nil, false
+	}
+	if err := json.Unmarshal(params, &p); err != nil {
+		return nil, refused("the parameters of %q cannot be read: %v", op, err), true
+	}
+	if op == opFind {
+		found, fail := e.find(p.App, p.Name)
+		return found, fail, true
+	}
+	e.mu.Lock()
+	d := e.functions[p.Function]
+	e.mu.Unlock()
+	if d == nil {
+		return nil, &wire.FailBody{Kind: wire.FailNotFound, Message: fmt.Sprintf("this host has no function %q: its app has ended", p.Function)}, true
+	}
+	f, err := d.pool(p.Params, p.Options)
+	if err != nil {
+		return nil, refused("%v", err), true
+	}
+	defer f.Release()
+	if op == opStats {
+		return f.Stats(), nil, true
+	}
+	if err := f.Scale(p.Scale); err != nil {
+		return nil, refused("%v", err), true
+	}
+	return struct{}{}, nil, true
+}
+
+func refused(format string, args ...any) *wire.FailBody {
+	return &wire.FailBody{Kind: wire.FailRefused, Message: fmt.Sprintf(format, args...)}
+}
+
+// find looks a function up by the names of its app and its own.
+func (e directory) find(appName, name string) (*Found, *wire.FailBody) {
+	a, err := e.App(appName)
+	if err != nil {
+		return nil, &wire.FailBody{Kind: wire.FailNotFound, Message: fmt.Sprintf("no app %q is running on this host", appName)}
+	}
+	var names []string
+	for _, d := range a.functions {
+		if d.spec.Name == name {
+			return &Found{
+				Function: d.id, App: a.id, Name: name, Generator: d.spec.Generator, Class: d.spec.Class, Batched: d.spec.Batch != nil,
+				Methods: append([]app.Method{}, d.spec.Methods...),
+			}, nil
+		}
+		names = append(names, d.spec.Name)
+	}
+	slices.Sort(names)
+	return nil, &wire.FailBody{Kind: wire.FailNotFound, Message: fmt.Sprintf("app %q has no function %q; it has %s", appName, name, strings.Join(names, ", "))}
+}

@@ -16,6 +16,7 @@
 //	GET    /v1/apps/{id}/attach           frames of package wire: "Upgrade: gx-frames" for the bare
 //	                                      stream (unix socket: passes descriptors), or WebSocket (binary
 //	                                      messages, a stream cut anywhere)
+//	GET    /v1/attach                     the same for a client of no app, which calls functions of others
 //	GET    /v1/apps/{id}/logs?follow=1    WebSocket of LogLine (id or name)
 //	GET    /v1/containers                 []Container
 //	GET    /v1/images                     build.Usage

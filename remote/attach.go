@@ -12,9 +12,12 @@ import (
 
 // attach gives a connection to the backend to speak frames on.
 func (s *Server) attach(w http.ResponseWriter, r *http.Request) {
-	id, ok := appID(w, r)
-	if !ok {
-		return
+	id := "" // of no app
+	if r.PathValue("id") != "" {
+		var ok bool
+		if id, ok = appID(w, r); !ok {
+			return
+		}
 	}
 	conn, err := s.upgrade(w, r)
 	if err != nil {

@@ -35,7 +35,8 @@ type Backend interface {
 
 	StartApp(ctx context.Context, req api.SessionRequest) (App, error)
 	StopApp(ctx context.Context, id string, now bool) error
-	// Attach speaks frames of package wire over conn until it ends.
+	// Attach speaks frames of package wire over conn until it ends; app "" is a
+	// client of no app.
 	Attach(ctx context.Context, app string, conn net.Conn) error
 	Logs(ctx context.Context, app string, follow bool, tail int, line func(api.LogLine) error) error
 	Apps() []api.App

@@ -55,6 +55,7 @@ func NewServer(ctx context.Context, backend Backend, log *slog.Logger) *Server {
 	s.mux.HandleFunc("GET /v1/version", func(w http.ResponseWriter, _ *http.Request) { reply(w, backend.Host()) })
 	s.until(s.rest, "GET /v1/session", s.session)
 	s.until(s.rest, "GET /v1/apps/{id}/attach", s.attach)
+	s.until(s.rest, "GET /v1/attach", s.attach)
 	for pattern, handle := range map[string]http.HandlerFunc{
 		"GET /v1/status":         s.status,
 		"POST /v1/stop":          s.stop,

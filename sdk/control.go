@@ -11,6 +11,8 @@
 //	python to gx   {"start": Start}            the file is imported; run these functions
 //	gx to python   {"started": Started} + fd   fd speaks package wire's frames with the host
 //	           or  {"failed": Failure}         it was told to the user already
+//	python to gx   {"connect": {}}             no app of its own: calls functions of others
+//	gx to python   {"started": Started} + fd   Started is empty; or {"failed": Failure}
 //	python to gx   {"sync": 41}                print log lines up to this one
 //	gx to python   {"synced": 41}              they are printed
 //	python to gx   {"exception": Exception}    the user's code raised; gx prints it
@@ -26,6 +28,7 @@ import "github.com/gx-dev/gx/app"
 // FromPython is one line from Python to gx. One field is set.
 type FromPython struct {
 	Start     *Start     `json:"start,omitempty"`
+	Connect   *struct{}  `json:"connect,omitempty"`
 	Sync      uint64     `json:"sync,omitempty"`
 	Exception *Exception `json:"exception,omitempty"`
 	Warning   string     `json:"warning,omitempty"` // said once: an older name, a parameter without effect

@@ -254,6 +254,14 @@ func (c *connection) close() {
 // sessionHost is the API's client as a session sees it.
 type sessionHost struct{ *client.Client }
 
+func (h sessionHost) Connection(ctx context.Context) (*os.File, func(), error) {
+	conn, err := h.Connect(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return conn.File, conn.Close, nil
+}
+
 func (h sessionHost) StartSession(ctx context.Context, req api.SessionRequest) (session.App, error) {
 	app, err := h.Client.StartSession(ctx, req)
 	if err != nil {

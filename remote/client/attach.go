@@ -19,26 +19,52 @@ import (
 // socket it is the host's connection itself; elsewhere it is one end of a pair
 // whose other end is bridged to a WebSocket for as long as the session lives.
 func (s *Session) Attach(ctx context.Context) (*os.File, error) {
+	path := "/v1/apps/" + url.PathEscape(s.started.App) + "/attach"
 	if s.client.unix {
-		return s.client.attachBare(ctx, s.started.App)
+		return s.client.attachBare(ctx, path)
 	}
-	return s.attachBridged(ctx)
+	return s.bridges.attach(ctx, s.client, path)
 }
 
+// Connection is a client's connection for calls that belongs to no app.
+type Connection struct {
+	File    *os.File // speaks frames; the caller's to close
+	bridges *bridges
+}
+
+// Connect returns a connection by which functions of running apps can be
+// called. Close it when it is not needed any more.
+func (c *Client) Connect(ctx context.Context) (*Connection, error) {
+	made := &Connection{bridges: newBridges()}
+	var err error
+	if c.unix {
+		made.File, err = c.attachBare(ctx, "/v1/attach")
+	} else {
+		made.File, err = made.bridges.attach(ctx, c, "/v1/attach")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return made, nil
+}
+
+// Close ends the connection, but not File.
+func (c *Connection) Close() { c.bridges.close() }
+
 // attachBare upgrades a connection to bare frames and takes its descriptor.
-func (c *Client) attachBare(ctx context.Context, app string) (*os.File, error) {
+func (c *Client) attachBare(ctx context.Context, path string) (*os.File, error) {
 	conn, err := c.dial(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the host: %w", err)
 	}
 	defer conn.Close() // File duplicates the descriptor
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	if err := upgrade(conn, c.base+"/v1/apps/"+url.PathEscape(app)+"/attach"); err != nil {
-		return nil, fmt.Errorf("attaching to the app: %w", errors.Join(ctx.Err(), err))
+	if err := upgrade(conn, c.base+path); err != nil {
+		return nil, fmt.Errorf("attaching to the host: %w", errors.Join(ctx.Err(), err))
 	}
 	socket, ok := conn.(*net.UnixConn)
 	if !ok {
-		return nil, fmt.Errorf("attaching to the app: %T has no descriptor", conn)
+		return nil, fmt.Errorf("attaching to the host: %T has no descriptor", conn)
 	}
 	return socket.File()
 }

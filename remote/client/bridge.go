@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/url"
 	"os"
 	"sync"
 	"syscall"
@@ -19,22 +18,58 @@ import (
 // bridge is no longer read.
 const backlogMax = 64 << 20
 
-// attachBridged makes a pair of sockets, returns one end, and carries frames
-// between the other and a WebSocket to the host. Payloads that came as
-// descriptors travel in pieces.
-func (s *Session) attachBridged(ctx context.Context) (*os.File, error) {
-	ws, err := s.client.stream(ctx, "/v1/apps/"+url.PathEscape(s.started.App)+"/attach")
+// bridges carry frames between descriptors that were given away and WebSockets
+// to a host, until they are closed.
+type bridges struct {
+	closed  chan struct{}
+	running sync.WaitGroup
+
+	mu sync.Mutex // of running's growing, and closed
+}
+
+func newBridges() *bridges { return &bridges{closed: make(chan struct{})} }
+
+// close ends all bridges. It may be called again.
+func (b *bridges) close() {
+	b.mu.Lock()
+	select {
+	case <-b.closed:
+	default:
+		close(b.closed)
+	}
+	b.mu.Unlock()
+	b.running.Wait()
+}
+
+// run runs something that ends when the bridges are closed; false = they are.
+func (b *bridges) run(f func()) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case <-b.closed:
+		return false
+	default:
+	}
+	b.running.Go(f)
+	return true
+}
+
+// attach makes a pair of sockets, returns one end, and carries frames between
+// the other and a WebSocket to the host. Payloads that came as descriptors
+// travel in pieces.
+func (b *bridges) attach(ctx context.Context, c *Client, path string) (*os.File, error) {
+	ws, err := c.stream(ctx, path)
 	if err != nil {
-		return nil, fmt.Errorf("attaching to the app: %w", err)
+		return nil, fmt.Errorf("attaching to the host: %w", err)
 	}
 	far := remote.NewConn(ws)
 	near, given, err := socketPair()
 	if err != nil {
 		_ = far.Close()
-		return nil, fmt.Errorf("attaching to the app: %w", err)
+		return nil, fmt.Errorf("attaching to the host: %w", err)
 	}
 	hangUp := sync.OnceFunc(func() { _ = near.Close(); _ = far.Close() })
-	if !s.bridge(func() {
+	if !b.run(func() {
 		// Either's end is told to the other by the close.
 		var both sync.WaitGroup
 		both.Go(func() { defer hangUp(); _ = carry(near, far) })
@@ -42,7 +77,7 @@ func (s *Session) attachBridged(ctx context.Context) (*os.File, error) {
 		ended := make(chan struct{})
 		go func() { defer close(ended); both.Wait() }()
 		select {
-		case <-s.closed:
+		case <-b.closed:
 			hangUp()
 			<-ended
 		case <-ended:
@@ -50,7 +85,7 @@ func (s *Session) attachBridged(ctx context.Context) (*os.File, error) {
 	}) {
 		hangUp()
 		_ = given.Close()
-		return nil, fmt.Errorf("attaching to the app: %w", net.ErrClosed)
+		return nil, fmt.Errorf("attaching to the host: %w", net.ErrClosed)
 	}
 	return given, nil
 }

@@ -281,7 +281,7 @@ func TestWhatOutlivesAHostIsCutOff(t *testing.T) {
 	n, _ := file.Read(make([]byte, 1))
 	require.Zero(t, n)
 	require.NoError(t, s.Close())
-	_, err = s.attachBridged(t.Context())
+	_, err = s.bridges.attach(t.Context(), s.client, "/v1/attach")
 	require.Error(t, err, "a session that is closed makes no bridges")
 }
 

@@ -21,10 +21,9 @@ type Session struct {
 	closed  chan struct{}
 	once    sync.Once
 	reading sync.WaitGroup
-	bridges sync.WaitGroup
+	bridges *bridges
 
-	mu     sync.Mutex // of writes
-	ending sync.Mutex // of bridges' growing, and closed
+	mu sync.Mutex // of writes
 }
 
 // StartSession starts an app. Its images must be built, and the contents of
@@ -34,7 +33,7 @@ func (c *Client) StartSession(ctx context.Context, req api.SessionRequest) (*Ses
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{client: c, ws: ws, events: make(chan api.SessionMessage, 256), closed: make(chan struct{})}
+	s := &Session{client: c, ws: ws, events: make(chan api.SessionMessage, 256), closed: make(chan struct{}), bridges: newBridges()}
 	if s.started, err = s.start(ctx, req); err != nil {
 		_ = ws.Close()
 		return nil, err
@@ -102,25 +101,10 @@ func (s *Session) Stop(ctx context.Context, now bool) error {
 func (s *Session) Close() error {
 	var err error
 	s.once.Do(func() {
-		s.ending.Lock()
 		close(s.closed)
-		s.ending.Unlock()
 		err = s.ws.Close()
 		s.reading.Wait()
-		s.bridges.Wait()
+		s.bridges.close()
 	})
 	return err
-}
-
-// bridge runs something that ends when the session is closed; false = it is.
-func (s *Session) bridge(run func()) bool {
-	s.ending.Lock()
-	defer s.ending.Unlock()
-	select {
-	case <-s.closed:
-		return false
-	default:
-	}
-	s.bridges.Go(run)
-	return true
 }

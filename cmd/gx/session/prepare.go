@@ -20,10 +20,11 @@ import (
 )
 
 // started is how starting an app ended: an app with its connection for Python,
-// or a failure.
+// a connection alone, or a failure.
 type started struct {
 	name    string
-	app     App
+	app     App    // nil if there is only a connection
+	hangUp  func() // of a connection alone
 	frames  *os.File
 	output  bool
 	detach  bool
@@ -49,12 +50,31 @@ func (s *session) prepare(ctx context.Context, st sdk.Start) started {
 	if err == nil {
 		return done
 	}
+	return s.failed(ctx, err, st.Output)
+}
+
+// connection gets Python a connection to the host without an app.
+func (s *session) connection(ctx context.Context) started {
+	host, err := s.Connect(ctx)
+	if err != nil {
+		return s.failed(ctx, err, false)
+	}
+	frames, hangUp, err := host.Connection(ctx)
+	if err != nil {
+		return s.failed(ctx, err, false)
+	}
+	return started{frames: frames, hangUp: hangUp}
+}
+
+// failed is how a start ended that went wrong; show says that the user is to see
+// it here.
+func (s *session) failed(ctx context.Context, err error, show bool) started {
 	t, ok := errors.AsType[*trouble](err)
 	if !ok {
 		t = &trouble{kind: "ConnectionError", code: exit.Host, Problem: explain.Host(err, s.LogFile)}
 	}
 	shown := ctx.Err() != nil
-	if st.Output && !shown {
+	if show && !shown {
 		s.UI.Problem(t.Problem)
 		shown = true
 	}

@@ -36,6 +36,9 @@ type Host interface {
 	Upload(ctx context.Context, files []app.File, open func(app.File) (io.ReadCloser, error), progress func(done, total int64)) error
 	Build(ctx context.Context, req api.BuildRequest, events func(build.Event)) (id string, notes []string, err error)
 	StartSession(ctx context.Context, req api.SessionRequest) (App, error)
+	// Connection returns a descriptor that speaks frames, for a program that has
+	// no app of its own, and what to call when the session ends.
+	Connection(ctx context.Context) (*os.File, func(), error)
 }
 
 // App is a running app.
@@ -104,6 +107,9 @@ func Run(ctx context.Context, o Options) Outcome {
 		s.listen(ctx, received)
 	}()
 	s.loop(ctx, received)
+	for _, hangUp := range s.connections {
+		hangUp()
+	}
 	cancel()
 	<-listening
 	s.showBill()
@@ -116,7 +122,7 @@ type session struct {
 	Options
 	outcome Outcome
 
-	starting   <-chan started // set while an app is being started
+	starting   <-chan started // set while an app, or a connection, is being started
 	abandon    context.CancelFunc
 	app        App
 	events     <-chan api.SessionMessage
@@ -129,7 +135,9 @@ type session struct {
 	signals    int
 	timer      <-chan time.Time
 	bill       *api.Stopped
-	lost       bool // the host went away
+	// connections are those without an app; they last as long as the session.
+	connections []func()
+	lost        bool // the host went away
 }
 
 // listen hands over what Python says until it ends.
@@ -181,7 +189,9 @@ func (s *session) loop(ctx context.Context, received <-chan sdk.FromPython) {
 func (s *session) python(ctx context.Context, m sdk.FromPython) {
 	switch {
 	case m.Start != nil:
-		s.start(ctx, *m.Start)
+		s.start(ctx, func(ctx context.Context) started { return s.prepare(ctx, *m.Start) })
+	case m.Connect != nil:
+		s.start(ctx, s.connection)
 	case m.Sync != 0:
 		s.sync = m.Sync
 		s.answerSync()
@@ -208,8 +218,8 @@ func (s *session) exception(e sdk.Exception) {
 	s.UI.Problem(explain.Exception(e))
 }
 
-// start begins to start an app. The loop goes on meanwhile.
-func (s *session) start(ctx context.Context, st sdk.Start) {
+// start begins to start an app, or a connection. The loop goes on meanwhile.
+func (s *session) start(ctx context.Context, prepare func(context.Context) started) {
 	if s.app != nil || s.starting != nil {
 		s.send(sdk.ToPython{Failed: &sdk.Failure{Kind: "InvalidError", Exit: exit.Usage,
 			Message: "an app is running in this program already"}})
@@ -222,7 +232,7 @@ func (s *session) start(ctx context.Context, st sdk.Start) {
 	ctx, s.abandon = context.WithCancel(ctx)
 	result := make(chan started, 1)
 	s.starting = result
-	go func() { result <- s.prepare(ctx, st) }()
+	go func() { result <- prepare(ctx) }()
 }
 
 // started tells Python how its start went.
@@ -236,6 +246,13 @@ func (s *session) started(ctx context.Context, st started) {
 		s.fail(st.failure.Exit)
 		s.answerStop = false
 		s.send(sdk.ToPython{Failed: st.failure})
+		return
+	}
+	if st.app == nil {
+		s.connections = append(s.connections, st.hangUp)
+		s.send(sdk.ToPython{Started: &sdk.Started{Functions: map[string]string{}}}, st.frames)
+		_ = st.frames.Close()
+		s.answerStopped()
 		return
 	}
 	s.app, s.events, s.stopping, s.lost = st.app, st.app.Events(), false, false
@@ -383,7 +400,7 @@ func (s *session) fail(code int) {
 }
 
 // send answers Python. One that has ended needs no answer.
-func (s *session) send(m sdk.ToPython) { _ = s.Control.Send(m) }
+func (s *session) send(m sdk.ToPython, fds ...*os.File) { _ = s.Control.Send(m, fds...) }
 
 func (s *session) showBill() {
 	if s.bill != nil && s.show != nil {

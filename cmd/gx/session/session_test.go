@@ -36,6 +36,7 @@ type stage struct {
 	buildErr error
 	building chan struct{} // closed when a build begins that never ends
 	done     chan Outcome
+	hungUp   chan struct{}
 
 	uploaded []app.File
 	request  api.SessionRequest
@@ -43,7 +44,7 @@ type stage struct {
 
 func newStage(t *testing.T) *stage {
 	return &stage{t: t, toGx: make(chan sdk.FromPython), toPython: make(chan sdk.ToPython, 10), signals: make(chan os.Signal),
-		told: make(chan os.Signal, 10), stops: make(chan bool, 10), events: make(chan api.SessionMessage), done: make(chan Outcome, 1)}
+		told: make(chan os.Signal, 10), stops: make(chan bool, 10), events: make(chan api.SessionMessage), done: make(chan Outcome, 1), hungUp: make(chan struct{})}
 }
 
 func (s *stage) begin(change func(*Options)) {
@@ -126,6 +127,11 @@ func (s *stage) Build(ctx context.Context, _ api.BuildRequest, events func(build
 func (s *stage) StartSession(_ context.Context, req api.SessionRequest) (App, error) {
 	s.request = req
 	return s, nil
+}
+
+func (s *stage) Connection(context.Context) (*os.File, func(), error) {
+	file, err := os.Open(os.DevNull)
+	return file, func() { close(s.hungUp) }, err
 }
 
 func (s *stage) Started() api.Started {
@@ -322,4 +328,21 @@ func TestSilentProgram(t *testing.T) {
 	s.end()
 	require.Empty(t, s.out.String())
 	require.Empty(t, s.err.String())
+}
+
+func TestConnectionWithoutApp(t *testing.T) {
+	s := newStage(t)
+	s.begin(nil)
+	s.toGx <- sdk.FromPython{Connect: &struct{}{}}
+	if m := s.reply(); m.Started == nil || m.Started.App != "" {
+		t.Fatalf("%+v", m)
+	}
+	s.start() // a program that has looked something up can still run an app
+	if m := s.reply(); m.Started == nil || m.Started.App != "ap-1" {
+		t.Fatalf("%+v", m)
+	}
+	s.events <- api.SessionMessage{Stopped: &api.Stopped{}}
+	close(s.toGx)
+	s.end()
+	<-s.hungUp
 }

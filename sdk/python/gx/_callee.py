@@ -55,8 +55,8 @@ class Callee:
 class Declared:
     """Where a function or class of an app of this program is: with the app's host, while the app runs."""
 
-    def __init__(self, app: App, name: str) -> None:
-        self.app = app
+    def __init__(self, app: Any, name: str) -> None:
+        self.app: App = app
         self.name = name
 
     def connect(self, what: str) -> Client:
@@ -71,3 +71,27 @@ class Declared:
 
             raise NotFoundError(f"the running app has no function {self.name!r}: it was declared after the app was started")
         return found
+
+
+class Own:
+    """The function or class that this container runs, where no module declares it."""
+
+    name = ""
+
+    def connect(self, what: str) -> Client:
+        """The container's connection. Raises ExecutionError in processes that it has forked."""
+        from gx._client import in_container
+
+        client = in_container()
+        if client is None:
+            from gx.exception import ExecutionError
+
+            raise ExecutionError(f"{what} can't be called remotely from a process that its container has started")
+        return client
+
+    def id(self, client: Client) -> str:
+        """Its id on the host."""
+        from gx._runner import state
+
+        assert state.runner is not None and state.runner.start is not None
+        return str(state.runner.start["function"])

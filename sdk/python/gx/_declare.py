@@ -1,15 +1,20 @@
-"""What ``@app.function()`` does with the function that it decorates."""
+"""What ``@app.function()`` and ``@app.cls()`` do with what they decorate."""
 
 from __future__ import annotations
 
+import sys
+
 from gx._place import at
 from gx._settings import Settings
+
+_GENERATOR, _ASYNC_GENERATOR = 0x20, 0x200  # of co_flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, Tuple
 
     from gx.app import App
+    from gx.cls import Cls
     from gx.function import Function
 
 
@@ -20,28 +25,97 @@ def declare(app: App, decorated: Any, given: Dict[str, Any]) -> Function:
 
     marks: Dict[str, Any] = {}
     if isinstance(decorated, Marked):
-        marks, decorated = decorated.marks, decorated.raw
+        marks, decorated = decorated._marks, decorated._raw
+    wrong = [mark for mark in marks if mark not in ("concurrent", "batched")]
+    if wrong:
+        raise _invalid(
+            f"@app.function() goes on a function, and {decorated.__qualname__} has @gx.{wrong[0].partition('_')[0]}(): "
+            "decorate its class by @app.cls()",
+            place(decorated),
+        )
     if isinstance(decorated, Function):
         raise _invalid(f"{decorated._name} has two decorators @app.function()", place(decorated._raw))
     if isinstance(decorated, (staticmethod, classmethod)) or not callable(decorated) or isinstance(decorated, type):
-        kind = "class (classes are planned, and not part of gx yet)" if isinstance(decorated, type) else type(decorated).__name__
+        kind = "class: use @app.cls()" if isinstance(decorated, type) else type(decorated).__name__
         raise _invalid(f"@app.function() goes on a function, not on a {kind}", ("", 0))
     name = given.get("name") or decorated.__qualname__
     settings = Settings(f"function {name}", given)
     if "concurrent" in marks:
         settings.concurrent(*marks["concurrent"])
+    if "batched" in marks:
+        settings.batched(*marks["batched"])
+        _check_batched(decorated, name)
     if not settings.serialized and "<locals>" in decorated.__qualname__:
         raise _invalid(
             f"function {name} is defined inside another function, where a container can't import it from: "
             "move it to the top of its module, or declare it with serialized=True",
             place(decorated),
         )
-    before = app._functions.get(name)
-    if before is not None and place(before._raw)[0] != place(decorated)[0]:
-        raise _invalid(f"{app!r} has two functions named {name!r}: one {at(place(before._raw))}, the other", place(decorated))
+    if not settings.serialized and "." in decorated.__qualname__:
+        owner = decorated.__qualname__.rpartition(".")[0]
+        raise _invalid(
+            f"{decorated.__qualname__} is a method, and @app.function() goes on functions: "
+            f"decorate the class {owner} by @app.cls() and the method by @gx.method()",
+            place(decorated),
+        )
+    _check_name(app, name, decorated)
     function = app._functions[name] = Function(app, decorated, name, settings)
     _raise_import_error(app, name, settings)
     return function
+
+
+def declare_class(app: App, decorated: Any, given: Dict[str, Any]) -> Cls:
+    """Adds a class to an app. Raises InvalidError."""
+    from gx.cls import Cls
+    from gx.partial_function import Marked
+
+    marks: Dict[str, Any] = {}
+    if isinstance(decorated, Marked):
+        marks, decorated = decorated._marks, decorated._raw
+    if isinstance(decorated, Cls):
+        raise _invalid(f"{decorated._name} has two decorators @app.cls()", ("", 0))
+    if not isinstance(decorated, type):
+        what = "function: use @app.function()" if callable(decorated) else type(decorated).__name__
+        raise _invalid(f"@app.cls() goes on a class, not on a {what}", place(decorated))
+    local = "<locals>" in decorated.__qualname__
+    name = decorated.__name__ if local else decorated.__qualname__
+    settings = Settings(f"class {name}", given)
+    if "concurrent" in marks:
+        settings.concurrent(*marks["concurrent"])
+    if local and not settings.serialized:
+        raise _invalid(
+            f"class {name} is defined inside a function, where a container can't import it from: "
+            "move it to the top of its module, or declare it with serialized=True",
+            ("", 0),
+        )
+    from gx._class_checks import check
+
+    try:
+        check(decorated, settings)
+    except TypeError as error:
+        raise _invalid(f"class {name}: {error}", ("", 0)) from None
+    _check_name(app, name, decorated)
+    made = app._classes[name] = Cls(app, decorated, name, settings)
+    _raise_import_error(app, name, settings)
+    return made
+
+
+def _check_name(app: App, name: str, decorated: Any) -> None:
+    before: Any = app._functions.get(name) or app._classes.get(name)
+    if before is None:
+        return
+    kind = "class" if isinstance(decorated, type) else "function"
+    if name in app._functions and kind == "class" or name in app._classes and kind == "function":
+        raise _invalid(f"{app!r} has a function and a class named {name!r}", place(decorated))
+    if kind == "class" and before._raw.__module__ != decorated.__module__:
+        raise _invalid(f"{app!r} has two classes named {name!r}: of module {before._raw.__module__} and {decorated.__module__}", ("", 0))
+    if kind == "function" and place(before._raw)[0] != place(decorated)[0]:
+        raise _invalid(f"{app!r} has two functions named {name!r}: one {at(place(before._raw))}, the other", place(decorated))
+
+
+def _check_batched(raw: Any, name: str) -> None:
+    if getattr(raw, "__code__", None) is not None and raw.__code__.co_flags & (_GENERATOR | _ASYNC_GENERATOR):
+        raise _invalid(f"{name} is batched, so it returns a list of values, and can't be a generator", place(raw))
 
 
 def place(raw: Callable) -> Tuple[str, int]:
@@ -49,6 +123,11 @@ def place(raw: Callable) -> Tuple[str, int]:
     inner: Any = raw
     while hasattr(inner, "func") and not hasattr(inner, "__code__"):  # functools.partial
         inner = inner.func
+    if isinstance(inner, type):  # where its first method is
+        codes = [getattr(getattr(member, "_raw", member), "__code__", None) for member in vars(inner).values()]
+        lines = [(code.co_filename, code.co_firstlineno) for code in codes if code is not None]
+        own = [line for line in lines if line[0] == getattr(sys.modules.get(inner.__module__), "__file__", None)]
+        return min(own, default=("", 0))
     code = getattr(inner, "__code__", None)
     return (code.co_filename, code.co_firstlineno) if code is not None else ("", 0)
 

@@ -7,9 +7,10 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Optional
+    from typing import Any, Dict, List, Optional, Union
 
     from gx.app import App
+    from gx.cls import Cls
     from gx.function import Function
     from gx.image import Image
 
@@ -21,7 +22,7 @@ def manifest(app: App, name: Optional[str] = None) -> Dict[str, Any]:
     from gx._version import __version__
 
     made = _Making(app)
-    functions = [made.function(function) for function in app._functions.values()]
+    functions = [made.function(declared) for declared in app._declared()]
     return {
         "version": VERSION,
         "name": name or app.name or "",
@@ -49,8 +50,8 @@ class _Making:
         self._default: Image = Image.debian_slim()
         self._source: Optional[int] = None
 
-    def function(self, function: Function) -> Dict[str, Any]:
-        """One function, as app.Function has it."""
+    def function(self, function: Union[Function, Cls]) -> Dict[str, Any]:
+        """One function or class, as app.Function has it."""
         from gx._declare import place
         from gx._sources import module_place
         from gx.secret import environment
@@ -64,7 +65,7 @@ class _Making:
             "qualname": function._raw.__qualname__,
             "file": _near(place(function._raw)[0]),
             "line": place(function._raw)[1],
-            "generator": function.is_generator,
+            **_kind(function),
             "image": self.image(image),
             "mounts": self.function_mounts(function, image),
             "env": environment([*shared.secrets, *settings.secrets], settings.env, settings.what),
@@ -76,7 +77,7 @@ class _Making:
             from gx.exception import InvalidError
 
             raise InvalidError(
-                f"function {function._name} has no file that a container could import (it was typed in, or comes from a "
+                f"{settings.what} has no file that a container could import (it was typed in, or comes from a "
                 "notebook): declare it with serialized=True"
             )
         return {name: value for name, value in fields.items() if value or name in _ALWAYS}
@@ -97,7 +98,7 @@ class _Making:
             self._image_numbers[id(image)] = number
         return number
 
-    def function_mounts(self, function: Function, image: Image) -> List[int]:
+    def function_mounts(self, function: Union[Function, Cls], image: Image) -> List[int]:
         """The numbers of a function's mounts: its source first, so that what the user names wins."""
         settings, shared = function._settings, function._app._shared
         numbers: List[int] = []
@@ -116,7 +117,7 @@ class _Making:
             from gx._sources import automatic
 
             names: List[str] = []
-            for function in self.app._functions.values():
+            for function in self.app._declared():
                 if not function._settings.serialized and function._raw.__module__ not in names:
                     names.append(function._raw.__module__)
             self._source = self.mount("source", lambda: automatic(names))
@@ -135,21 +136,29 @@ class _Making:
 _ALWAYS = ("name", "image", "cpu", "memory", "retries", "scaling", "timeout", "startup_timeout", "concurrency")
 
 
-def _pickled(function: Function) -> bytes:
-    """A function that is declared with serialized=True, by value."""
+def _kind(function: Union[Function, Cls]) -> Dict[str, Any]:
+    from gx.function import Function
+
+    if isinstance(function, Function):
+        return {"generator": function.is_generator}
+    return {"class": True, "methods": function._methods()}
+
+
+def _pickled(function: Union[Function, Cls]) -> bytes:
+    """A function or class that is declared with serialized=True, by value."""
     from gx.exception import SerializationError
 
     try:
         import cloudpickle  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
         raise SerializationError(
-            f"function {function._name} is declared with serialized=True, which needs the package cloudpickle here and in the "
+            f"{function._settings.what} is declared with serialized=True, which needs the package cloudpickle here and in the "
             'function\'s image: `pip install cloudpickle`, and Image.pip_install("cloudpickle")'
         ) from None
     try:
         return cloudpickle.dumps(function._raw)  # type: ignore[no-any-return]
     except Exception as error:
-        raise SerializationError(f"function {function._name} can't be pickled: {type(error).__name__}: {error}") from error
+        raise SerializationError(f"{function._settings.what} can't be pickled: {type(error).__name__}: {error}") from error
 
 
 def _near(file: str) -> str:

@@ -180,7 +180,7 @@ def _name_main(app: App) -> None:
     """
     from gx._sources import module_place
 
-    if any([function._raw.__module__ == "__main__" for function in app._functions.values()]):
+    if any([function._raw.__module__ == "__main__" for function in app._declared()]):
         name, file = module_place("__main__")
         if file:
             sys.modules.setdefault(name, sys.modules["__main__"])

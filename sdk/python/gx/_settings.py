@@ -40,6 +40,7 @@ class Settings:
         self.schedule = given.get("schedule")
         self.concurrency = 1
         self.target_inputs = 0
+        self.batch: Dict[str, int] = {}
         self._check_objects(given)
         self.fields = self._fields(given)
         for name, nothing in _WITHOUT_EFFECT.items():
@@ -58,6 +59,12 @@ class Settings:
         if self.target_inputs > self.concurrency:
             raise self._invalid(f"target_inputs={target_inputs} is more than max_inputs={max_inputs}")
 
+    def batched(self, max_batch_size: Any, wait_ms: Any) -> None:
+        """Sets how inputs are put together."""
+        size = self._whole("max_batch_size", max_batch_size, 1, 10_000)
+        wait = self._whole("wait_ms", wait_ms, 0, 600_000)
+        self.batch = {"size": size or 1, "wait": wait or 0}
+
     def manifest(self) -> Dict[str, Any]:
         """The fields of app.Function that come from here; images, mounts and environment are added elsewhere."""
         fields = {name: value for name, value in self.fields.items() if value}
@@ -68,6 +75,8 @@ class Settings:
         fields["concurrency"] = self.concurrency
         if self.target_inputs:
             fields["target_inputs"] = self.target_inputs
+        if self.batch:
+            fields["batch"] = self.batch
         return fields
 
     # -- checks --
@@ -197,7 +206,7 @@ class Settings:
         if value is None:
             return None
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise self._invalid(f"{name}={value!r}; it is a whole number from {least} on")
+            raise self._invalid(f"{name}={value!r}; it is a whole number from {least} " + ("on" if most >= 1 << 30 else f"to {most}"))
         return value
 
     def _seconds(self, name: str, value: Any) -> Optional[float]:

@@ -7,10 +7,11 @@ from gx._dual import Dual
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any, Callable, Dict, Iterator, List, Mapping, NoReturn, Optional, Sequence, Type
+    from typing import Any, Callable, Dict, Iterator, List, Mapping, NoReturn, Optional, Sequence, Type, Union
 
     from gx._client import Client
     from gx._session import Session
+    from gx.cls import Cls
     from gx.function import Function
     from gx.image import Image
     from gx.secret import Secret
@@ -65,6 +66,7 @@ class App:
         self._shared = shared
         self._place = caller()
         self._functions: Dict[str, Function] = {}
+        self._classes: Dict[str, Cls] = {}
         self._entrypoints: Dict[str, LocalEntrypoint] = {}
         self._included: List[App] = []
         self._session: Optional[Session] = None
@@ -108,9 +110,9 @@ class App:
         return dict(self._functions)
 
     @property
-    def registered_classes(self) -> Dict[str, Any]:
-        """The app's classes by name: none, until gx has them."""
-        return {}
+    def registered_classes(self) -> Dict[str, Cls]:
+        """The app's classes by name."""
+        return dict(self._classes)
 
     @property
     def registered_entrypoints(self) -> Dict[str, LocalEntrypoint]:
@@ -202,9 +204,62 @@ class App:
 
         return decorate
 
-    def cls(self, *_: Any, **__: Any) -> NoReturn:
-        """Planned: classes whose methods share containers."""
-        _planned("@app.cls: classes")
+    def cls(
+        self,
+        _warn_parentheses_missing: Any = None,
+        *,
+        image: Optional[Image] = None,
+        env: Optional[Mapping[str, Optional[str]]] = None,
+        secrets: Optional[Sequence[Secret]] = None,
+        gpu: Any = None,
+        serialized: bool = False,
+        network_file_systems: Optional[Mapping[str, Any]] = None,
+        volumes: Optional[Mapping[str, Any]] = None,
+        cpu: Any = None,
+        memory: Any = None,
+        ephemeral_disk: Optional[int] = None,
+        min_containers: Optional[int] = None,
+        max_containers: Optional[int] = None,
+        buffer_containers: Optional[int] = None,
+        scaledown_window: Optional[float] = None,
+        proxy: Any = None,
+        retries: Any = None,
+        timeout: Optional[float] = 300,
+        startup_timeout: Optional[float] = None,
+        cloud: Optional[str] = None,
+        region: Any = None,
+        routing_region: Optional[str] = None,
+        nonpreemptible: bool = False,
+        enable_memory_snapshot: bool = False,
+        block_network: bool = False,
+        restrict_modal_access: bool = False,
+        single_use_containers: bool = False,
+        i6pn: Optional[bool] = None,
+        include_source: Optional[bool] = None,
+        max_inputs: Optional[int] = None,
+        **older: Any,
+    ) -> Callable[[Any], Any]:
+        """Makes the decorated class one of the app's: its ``@gx.method()``s can be called remotely, and share containers.
+
+        The parameters are those of ``function``; ``startup_timeout`` counts
+        import and enter hooks (seconds).
+        """
+        given = dict(locals())
+        for own in ("self", "_warn_parentheses_missing", "older"):
+            del given[own]
+        for name in ("schedule", "name", "is_generator"):
+            if name in older:
+                raise _invalid(f"@app.cls() has no parameter {name}=")
+        given.update(older)
+        if _warn_parentheses_missing is not None:
+            raise _invalid("@app.cls needs parentheses: @app.cls()")
+
+        def decorate(decorated: Any) -> Cls:
+            from gx._declare import declare_class
+
+            return declare_class(self, decorated, given)
+
+        return decorate
 
     def server(self, *_: Any, **__: Any) -> NoReturn:
         """Planned: servers."""
@@ -214,10 +269,12 @@ class App:
         """Takes over the functions of another app, and its tags."""
         if not isinstance(other_app, App):
             raise _invalid(f"app.include takes a gx.App, not a {type(other_app).__name__}")
-        for name, function in other_app._functions.items():
-            if self._functions.get(name, function) is not function:
-                raise _invalid(f"{self!r} and {other_app!r} both have a function {name!r}")
-            self._functions[name] = function
+        for part in other_app._declared():
+            name = part._name
+            if (self._functions.get(name) or self._classes.get(name) or part) is not part:
+                raise _invalid(f"{self!r} and {other_app!r} both have a function or class {name!r}")
+        self._functions.update(other_app._functions)
+        self._classes.update(other_app._classes)
         self._included.append(other_app)
         if inherit_tags:
             self._tags = {**other_app._tags, **self._tags}
@@ -283,6 +340,10 @@ class App:
         yield self
         for app in self._included:
             yield from app._together()
+
+    def _declared(self) -> List[Union[Function, Cls]]:
+        """Its functions and classes."""
+        return [*self._functions.values(), *self._classes.values()]
 
     def _function_id(self, name: str) -> Optional[str]:
         return self._ids.get(name)

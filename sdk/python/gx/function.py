@@ -22,19 +22,21 @@ _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200  # of co_flags
 class Function:
     """A function of an app. ``@app.function()`` makes it; it is still callable as the plain function."""
 
-    def __init__(self, app: App, raw: Callable, name: str, settings: Settings) -> None:
-        self._app = app
+    def __init__(
+        self, app: Optional[App], raw: Callable, name: str, settings: Settings, generator: Optional[bool] = None
+    ) -> None:
+        self._app: Any = app
         self._raw = raw
         self._name = name
         self._settings = settings
         self._method = ""  # of a class, with its constructor's arguments
         self._params = b""
         self._options: Optional[Dict[str, Any]] = None  # of a variant
-        self._origin: Any = Declared(app, name)
+        self._origin: Any = Declared(app, name)  # where it is on a host
         self._client: Optional[Client] = None  # that self._callee belongs to
         self._callee: Any = None
         flags = getattr(getattr(raw, "__code__", None), "co_flags", 0)
-        asked = settings.is_generator
+        asked = settings.is_generator if generator is None else generator
         self._generator = bool(flags & (_GENERATOR | _ASYNC_GENERATOR)) if asked is None else asked
         self._async = bool(flags & (_COROUTINE | _ASYNC_GENERATOR))
         for attribute in ("__name__", "__qualname__", "__doc__", "__module__", "__annotations__", "__wrapped__"):
@@ -48,7 +50,7 @@ class Function:
     @property
     def app(self) -> App:
         """The app that the function belongs to."""
-        return self._app
+        return self._app  # type: ignore[no-any-return]
 
     @property
     def is_generator(self) -> bool:
@@ -58,7 +60,7 @@ class Function:
     @property
     def object_id(self) -> Optional[str]:
         """The function's id while its app runs."""
-        return self._app._function_id(self._name)
+        return self._app._function_id(self._origin.name) if self._app is not None else None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the function here, as ``local`` does."""
@@ -70,15 +72,12 @@ class Function:
 
     def __reduce__(self) -> Tuple[Callable, Tuple[str, str]]:
         """Pickled as plain functions are: by module and name."""
-        import sys
+        return reference(self)
 
-        from gx._sources import module_place
-
-        module = self._raw.__module__
-        names = [name for name, value in vars(sys.modules[module]).items() if value is self]
-        if not names:
-            raise TypeError(f"{self!r} has no name in its module {module!r}, by which it could be found elsewhere")
-        return _named, (module_place(module)[0], names[0])
+    @property
+    def _described(self) -> Callable:
+        """What its arguments are for, to say of them in messages."""
+        return self._raw
 
     def get_raw_f(self) -> Callable:
         """The plain function."""
@@ -103,7 +102,7 @@ class Function:
         except Exception as error:
             from gx._failures import not_picklable
 
-            raise not_picklable(self._raw, self._name, args, kwargs, error) from error
+            raise not_picklable(self._described, self._name, args, kwargs, error) from error
 
     def _no_generator(self, way: str) -> None:
         if self._generator:
@@ -176,7 +175,7 @@ class Function:
         from gx._map import Map
 
         client = self._connect()
-        return Map(client, self._callee, self._name, self._raw, dict(kwargs or {}), ordered, return_exceptions, kind)
+        return Map(client, self._callee, self._name, self._described, dict(kwargs or {}), ordered, return_exceptions, kind)
 
     def _map(
         self,
@@ -309,6 +308,19 @@ class Function:
     def logs(self) -> NoReturn:
         """Planned: the function's log lines."""
         _planned("Function.logs")
+
+
+def reference(value: Any) -> Tuple[Callable, Tuple[str, str]]:
+    """How a function or class of an app is pickled: by the name that it has in its module."""
+    import sys
+
+    from gx._sources import module_place
+
+    module = value._raw.__module__
+    names = [name for name, other in vars(sys.modules[module]).items() if other is value]
+    if not names:
+        raise TypeError(f"{value!r} has no name in its module {module!r}, by which it could be found elsewhere")
+    return _named, (module_place(module)[0], names[0])
 
 
 def _named(module: str, name: str) -> Any:

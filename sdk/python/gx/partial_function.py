@@ -1,75 +1,158 @@
-"""Decorators that go below ``@app.function()`` or on the methods of a class."""
+"""Decorators that go below ``@app.function()`` or ``@app.cls()``, or on the methods of a class."""
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, NoReturn, Optional
+    from typing import Any, Callable, Dict, NoReturn, Optional, Tuple
+
+ROLES = ("enter_snap", "enter", "exit", "method")
+"""What a method of a class may be to its containers."""
+_REMOTE = ("remote", "remote_gen", "map", "starmap", "for_each", "spawn", "spawn_map", "local")
 
 
 class Marked:
-    """A function with what decorators below ``@app.function()`` said of it."""
+    """A function, method or class with what decorators said of it.
 
-    def __init__(self, raw: Callable, marks: Dict[str, Any]) -> None:
-        self.raw = raw
-        self.marks = marks
+    On an instance of its class, in a container or here, a method with the role
+    "method" can be called remotely as well; others are plain methods.
+    """
+
+    def __init__(self, raw: Any, marks: Dict[str, Any]) -> None:
+        self._raw = raw
+        self._marks = marks
+        for attribute in ("__name__", "__qualname__", "__doc__", "__module__"):
+            found = getattr(raw, attribute, None)
+            if found is not None:
+                self.__dict__[attribute] = found
+        self.__wrapped__ = raw
+        self._gx_roles: Tuple[str, ...] = tuple([role for role in ROLES if role in marks or role == "method" and "batched" in marks])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.raw(*args, **kwargs)
+        return self._raw(*args, **kwargs)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        if "method" in self._gx_roles:
+            handle = getattr(instance, "__dict__", {}).get("_gx_handle")
+            if handle is not None:
+                function = handle._gx_method(self.__name__)
+                if function is not None and function._raw is self._raw:  # and not that of a class which overrides it
+                    return function
+        return self._raw.__get__(instance, owner)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _REMOTE and "method" in self.__dict__.get("_gx_roles", ()):
+            what = self.__dict__.get("__qualname__", "the method")
+            raise _invalid(f"{what}.{name}() needs an instance: {what.rpartition('.')[0] or 'Class'}(...).{what.rpartition('.')[2]}.{name}(...)")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        return f"<{' '.join(self._marks)} {self._raw!r}>"
+
+
+def _mark(decorator: str, marked: Any, name: str, mark: Any) -> Marked:
+    """Adds a mark to what a decorator is put on, checked as far as it can be before the class is whole."""
+    from gx.cls import Cls
+    from gx.function import Function
+
+    if isinstance(marked, Function):
+        raise _invalid(f"@gx.{decorator} goes below @app.function(), not above it (function {marked._name})")
+    if isinstance(marked, Cls):
+        raise _invalid(f"@gx.{decorator} goes below @app.cls(), not above it (class {marked._name})")
+    marks: Dict[str, Any] = {}
+    if isinstance(marked, Marked):
+        marks, marked = dict(marked._marks), marked._raw
+    if isinstance(marked, type):
+        if name != "concurrent":
+            raise _invalid(f"@gx.{decorator} goes on a method, not on a class (class {marked.__qualname__})")
+    elif not hasattr(marked, "__code__"):
+        kind = type(marked).__name__
+        if isinstance(marked, (staticmethod, classmethod)) or not callable(marked):
+            raise _invalid(f"@gx.{decorator} goes on a plain function or method, not on a {kind}")
+    marks[name] = mark
+    hooks = [role for role in ("enter", "enter_snap", "exit") if role in marks]
+    if hooks and ("method" in marks or "batched" in marks):
+        raise _invalid(
+            f"{marked.__qualname__} has @gx.{hooks[0].partition('_')[0]}() and @gx.{'batched' if 'batched' in marks else 'method'}(): "
+            "what runs when a container starts or ends can't be called as well"
+        )
+    return Marked(marked, marks)
+
+
+def _parentheses(decorator: str, first: Any, example: str = "") -> None:
+    if first is not None:
+        raise _invalid(f"@gx.{decorator} needs parentheses: @gx.{decorator}({example})")
 
 
 def concurrent(
     _warn_parentheses_missing: Any = None, *, max_inputs: Optional[int] = None, target_inputs: Optional[int] = None
-) -> Callable[[Callable], Marked]:
+) -> Callable[[Any], Any]:
     """Lets a container take up to ``max_inputs`` inputs at once: plain functions on threads, async ones on one loop.
 
-    New containers are started as if each took ``target_inputs`` (default: as many).
+    It goes below ``@app.function()`` or ``@app.cls()``. New containers are
+    started as if each took ``target_inputs`` (default: as many).
     """
     if _warn_parentheses_missing is not None or max_inputs is None:
         raise _invalid("@gx.concurrent needs parentheses and a number: @gx.concurrent(max_inputs=8)")
-
-    def decorate(function: Any) -> Marked:
-        from gx.function import Function
-
-        if isinstance(function, Function):
-            raise _invalid(f"@gx.concurrent goes below @app.function(), not above it (function {function._name})")
-        if isinstance(function, type):
-            _planned("@gx.concurrent on a class: classes")
-        marks = dict(function.marks) if isinstance(function, Marked) else {}
-        marks["concurrent"] = (max_inputs, target_inputs)
-        return Marked(function.raw if isinstance(function, Marked) else function, marks)
-
-    return decorate
+    return lambda marked: _mark("concurrent", marked, "concurrent", (max_inputs, target_inputs))
 
 
-def batched(*_: Any, **__: Any) -> NoReturn:
-    """Planned: collects single inputs into lists."""
-    _planned("@gx.batched: dynamic batching")
+def batched(_warn_parentheses_missing: Any = None, *, max_batch_size: Any = None, wait_ms: Any = None) -> Callable[[Any], Any]:
+    """Collects single inputs into lists, for a function or the only method of a class.
+
+    Callers give and get single values. The function gets a list for each of
+    its parameters, of up to ``max_batch_size`` values, and returns a list with
+    one value for each. A batch waits up to ``wait_ms`` milliseconds for company.
+    """
+    if _warn_parentheses_missing is not None or max_batch_size is None or wait_ms is None:
+        raise _invalid("@gx.batched needs both numbers: @gx.batched(max_batch_size=8, wait_ms=50)")
+    return lambda marked: _mark("batched", marked, "batched", (max_batch_size, wait_ms))
 
 
-def method(*_: Any, **__: Any) -> NoReturn:
-    """Planned: makes a method of a class callable remotely."""
-    _planned("@gx.method: classes")
+def method(_warn_parentheses_missing: Any = None, *, is_generator: Optional[bool] = None) -> Callable[[Any], Any]:
+    """Makes a method of a class that ``@app.cls()`` decorates callable remotely."""
+    _parentheses("method", _warn_parentheses_missing)
+    return lambda marked: _mark("method", marked, "method", is_generator)
 
 
-def enter(*_: Any, **__: Any) -> NoReturn:
-    """Planned: runs a method when a container starts."""
-    _planned("@gx.enter: classes")
+def enter(_warn_parentheses_missing: Any = None, *, snap: bool = False) -> Callable[[Any], Any]:
+    """Runs a method when a container starts, before its first input; those with ``snap=True`` come first."""
+    _parentheses("enter", _warn_parentheses_missing)
+    return lambda marked: _mark("enter", marked, "enter_snap" if snap else "enter", None)
 
 
-def exit(*_: Any, **__: Any) -> NoReturn:
-    """Planned: runs a method when a container ends."""
-    _planned("@gx.exit: classes")
+def exit(_warn_parentheses_missing: Any = None) -> Callable[[Any], Any]:
+    """Runs a method when a container ends, within its grace period (30 s)."""
+    _parentheses("exit", _warn_parentheses_missing)
+    return lambda marked: _mark("exit", marked, "exit", None)
 
 
 def build(*_: Any, **__: Any) -> NoReturn:
-    """The older way to ``Image.run_function``, which is planned."""
-    _planned("@gx.build (now Image.run_function)")
+    """The older way to ``Image.run_function``."""
+    raise _invalid(
+        "@gx.build() is not accepted any more: move what the method does into a function, and run it while the image is built: "
+        "image = gx.Image.debian_slim().run_function(download)"
+    )
 
 
-def parameter(*_: Any, **__: Any) -> NoReturn:
-    """Planned: a parameter of a class."""
-    _planned("gx.parameter: classes")
+def parameter(*given: Any, default: Any = ..., init: bool = True) -> Any:
+    """A parameter of a class, of a type that its annotation says: str, int, float, bool or bytes.
+
+        class Model:
+            size: int = gx.parameter(default=7)
+
+    ``Model(size=8)`` has containers of its own. With ``init=False`` it is no
+    parameter of ``Model(...)``, and has its default always.
+    """
+    from gx._parameters import Parameter
+
+    if given:
+        raise _invalid(f"gx.parameter takes its default by name: gx.parameter(default={given[0]!r})")
+    if not init and default is ...:
+        raise _invalid("gx.parameter(init=False) needs a default")
+    return Parameter(default, init)
 
 
 def clustered(*_: Any, **__: Any) -> NoReturn:

@@ -75,7 +75,7 @@ class Batches(Case):
         host = self.host("def f(a, b=0): return [x + y for x, y in zip(a, b)]")
         self.batch(host, ((1, 2), {}), ((1, 2, 3), {}), ((), {"b": 1}), ((1,), {"z": 1}), ((1,), {"a": 1}), ((5,), {}))
         self.assertEqual((host.value(0), host.value(5)), (3, 5))
-        for index, text in ((1, "takes 2"), (2, "misses the argument 'a'"), (3, "unexpected argument 'z'"), (4, "two values")):
+        for index, text in ((1, "takes 2"), (2, "needs a value for 'a'"), (3, "has no parameter 'z'"), (4, "two values")):
             self.assertIn(text, host.error(index)[0]["message"])
 
     def test_input_that_cannot_be_unpickled_is_refused_alone(self) -> None:
@@ -92,7 +92,7 @@ class Batches(Case):
         for word, concurrency in WAYS:
             host = self.host(f"{word} f(xs): return xs", concurrency=concurrency)
             self.batch(host, ((), {}), ((1, 2), {}))
-            self.assertIn("misses", host.error(0)[0]["message"])
+            self.assertIn("needs a value", host.error(0)[0]["message"])
             self.assertIn("takes 1", host.error(1)[0]["message"])
             self.batch(host, ((3,), {}), first=2)
             self.assertEqual(host.value(2), 3)

@@ -130,7 +130,7 @@ class Aio:
 
     async def _call(self, function: Any, args: tuple, kwargs: dict, frame: Frame) -> Any:
         """The function's value; ``self`` if an error was sent already."""
-        from gx._runner.service import is_async
+        from gx._members import is_async
 
         if is_async(function):
             value = function(*args, **kwargs)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import sys
 
 from gx import _wire
+from gx._members import hooks, is_async, members
 from gx._runner import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List
-
-_COROUTINE, _ASYNC_GENERATOR = 0x80, 0x200  # of co_flags
-_ROLES = ("enter_snap", "enter", "exit", "method")
 
 
 class Service:
@@ -32,21 +30,6 @@ class Service:
     def asynchronous(self) -> bool:
         """Whether anything of it needs an event loop."""
         return any(map(is_async, [*self.targets.values(), *self.enter_snap, *self.enter, *self.exit]))
-
-
-def is_async(function: Any) -> bool:
-    """Whether a call of it makes a coroutine or an async generator."""
-    while True:
-        inner = getattr(function, "func", None) or getattr(
-            function, "__func__", None
-        )  # partial, bound method
-        if inner is None or inner is function:
-            break
-        function = inner
-    code = getattr(function, "__code__", None)
-    if code is None:
-        code = getattr(getattr(type(function), "__call__", None), "__code__", None)
-    return code is not None and bool(code.co_flags & (_COROUTINE | _ASYNC_GENERATOR))
 
 
 def load(start: dict) -> Service:
@@ -107,26 +90,20 @@ def _raw(found: Any, start: dict) -> Callable:
 
 
 def _instance(found: Any, start: dict) -> Service:
-    """An instance of a decorated class, with its hooks and methods.
+    """An instance of a decorated class, with its hooks and methods."""
+    from gx.cls import Cls
 
-    The SDK's decorators tell what a member is by its attribute ``_gx_roles``,
-    a tuple of the names in ``_ROLES``; ``_raw`` is the user's function where
-    the decorator has put something else in its place.
-    """
-    kind: Any = _raw(found, start)
-    args, kwargs = _wire.loads(_bytes(start["params"])) if start.get("params") else ((), {})
-    instance = kind(*args, **kwargs)
-    members: Dict[str, Any] = {}  # the most derived of each name; those of bases first
-    for owner in reversed(kind.__mro__):
-        members.update(vars(owner))
+    raw: Any = _raw(found, start)
+    params = _bytes(start["params"]) if start.get("params") else b""
+    args, kwargs = _wire.loads(params) if params else ((), {})
+    instance = raw(*args, **kwargs)
+    cls = found if isinstance(found, Cls) else Cls._of_container(raw, str(start.get("name") or raw.__name__))
+    cls._attach(instance, (args, kwargs), params)
     service = Service({})
-    for name, member in members.items():
-        for role in getattr(member, "_gx_roles", ()):
-            bound = getattr(member, "_raw", member).__get__(instance, kind)
-            if role == "method":
-                service.targets[name] = bound
-            elif role in _ROLES:
-                getattr(service, role).append(bound)
+    for name, member in members(raw).items():
+        if "method" in member._gx_roles:
+            service.targets[name] = getattr(member, "_raw", member).__get__(instance, raw)
+    service.enter_snap, service.enter, service.exit = [hooks(instance, role) for role in ("enter_snap", "enter", "exit")]
     return service
 
 

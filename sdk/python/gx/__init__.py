@@ -93,7 +93,7 @@ _NAMES = {
     "wsgi_app": "partial_function",
 }  # fmt: skip
 _MODULES = (
-    "app", "billing", "client", "cloud_bucket_mount", "cls", "dict", "environments", "exception", "experimental",
+    "app", "billing", "call_graph", "client", "cloud_bucket_mount", "cls", "dict", "environments", "exception", "experimental",
     "file_pattern_matcher", "function", "function_call", "functions", "gpu", "image", "mount", "network_file_system", "output",
     "partial_function", "proxy", "queue", "retries", "sandbox", "schedule", "scheduler_placement", "secret", "server",
     "snapshot", "tunnel", "types", "volume", "workspace",

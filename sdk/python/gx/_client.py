@@ -10,6 +10,7 @@ from __future__ import annotations
 from itertools import count
 
 from gx import _wire
+from gx._runner import state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,9 +50,14 @@ class Client:
         return self._mark | next(self._numbers) & 0x7FFFFFFF
 
     def opening(self, number: int, callee: Callee, kind: str, unordered: bool = False) -> bytes:
-        """The OPEN frame of a call."""
+        """The OPEN frame of a call; in a container after the name of the input that makes it."""
         body = callee.opening(kind, unordered)
-        return _pack(len(body), _OPEN, 0, 0, number, 0) + body
+        opening = _pack(len(body), _OPEN, 0, 0, number, 0) + body
+        if self._mark:
+            within = state.current()
+            if within is not None:
+                return _pack(0, _wire.WITHIN, 0, 0, within[1], within[2]) + opening
+        return opening
 
     def wait(self, done: Callable[[], Any], timeout: Optional[float] = None) -> bool:
         """As Connection.wait, with this package's exception for a connection that has ended."""

@@ -137,16 +137,63 @@ def start(
 
 
 def any_client() -> Client:
-    """The connection of an app that runs in this program, or of the container."""
+    """The connection of an app that runs in this program, or of the container, or one of its own to the host."""
     if _running:
         return _running[-1].client
     from gx._client import in_container
-    from gx.exception import ExecutionError
 
-    client = in_container()
-    if client is None:
-        raise ExecutionError("no app runs in this program: start it with `gx run FILE`, or use a block `with app.run():`")
-    return client
+    return in_container() or _Alone.client()
+
+
+class _Alone:
+    """The connection of a program that runs no app, and calls functions of others. It lasts until the program ends."""
+
+    _one: Optional[_Alone] = None
+
+    def __init__(self) -> None:
+        from gx import _client
+        from gx.exception import InternalError
+
+        self.pid = os.getpid()
+        control, process = (use_inherited(), None) if _Alone._one is None else (None, None)
+        if control is None:
+            control, process = _start_gx()
+        self.control, self.process = control, process
+        which, value, fd = control.ask(("started", "failed"), connect={})
+        if which == "failed":
+            self.close()
+            raise StartError(value).error()
+        if fd is None:
+            raise InternalError("gx has answered without giving a connection")
+        self.frames = _client.connected(fd, lambda line: None)
+
+    @classmethod
+    def client(cls) -> Client:
+        """The connection, made if need be. One that has ended, or is a parent's, is made anew."""
+        one = cls._one
+        if one is None or one.pid != os.getpid() or one.frames.connection.error is not None:
+            if one is None:
+                import atexit
+
+                atexit.register(cls.end)
+            else:
+                cls.end()
+            cls._one = cls()
+        assert cls._one is not None
+        return cls._one.frames
+
+    @classmethod
+    def end(cls) -> None:
+        """At the program's end."""
+        if cls._one is not None and cls._one.pid == os.getpid():
+            cls._one.frames.close()
+            cls._one.close()
+
+    def close(self) -> None:
+        """Ends gx, if it was started for this."""
+        if self.process is not None:
+            self.control.close()
+            self.process.wait()
 
 
 def _start_gx() -> Any:

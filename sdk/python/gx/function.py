@@ -48,8 +48,8 @@ class Function:
         return f"gx.Function({self._name!r})"
 
     @property
-    def app(self) -> App:
-        """The app that the function belongs to."""
+    def app(self) -> Optional[App]:
+        """The app that the function belongs to; None for one that was found by name."""
         return self._app  # type: ignore[no-any-return]
 
     @property
@@ -70,8 +70,10 @@ class Function:
         """Runs the function here, in this process."""
         return self._raw(*args, **kwargs)
 
-    def __reduce__(self) -> Tuple[Callable, Tuple[str, str]]:
+    def __reduce__(self) -> Tuple[Callable, Tuple[Any, Any]]:
         """Pickled as plain functions are: by module and name."""
+        if "_variant_of" in self.__dict__:
+            return _variant, (self.__dict__["_variant_of"], self._options)
         return reference(self)
 
     @property
@@ -263,37 +265,127 @@ class Function:
 
     spawn_map = Dual(_spawn_map)
 
+    # -- of other apps --
+
+    @staticmethod
+    def from_name(
+        app_name: str, name: str, *, version: Optional[int] = None, environment_name: Optional[str] = None, client: Any = None
+    ) -> Function:
+        """A function of an app that runs on the host, by the names of both. It is looked up when it is first used.
+
+        Using it raises NotFoundError if there is none, and InvalidError if it is a class.
+        """
+        from gx._named import check
+
+        check(app_name, name, "gx.Function.from_name")
+        return NamedFunction(app_name, name)
+
+    @staticmethod
+    def lookup(app_name: str, name: str, **_: Any) -> Function:
+        """The older name of ``from_name``; looks the function up at once."""
+        from gx._notices import older
+
+        older("gx.Function.lookup", "gx.Function.from_name")
+        found = Function.from_name(app_name, name)
+        found._hydrate()
+        return found
+
+    def _hydrate(self, client: Any = None) -> Function:
+        """Finds the function on the host now, which otherwise its first use does."""
+        self._connect()
+        return self
+
+    hydrate = Dual(_hydrate)
+
+    # -- variants --
+
+    def with_options(
+        self,
+        *,
+        cpu: Any = None,
+        memory: Any = None,
+        gpu: Any = None,
+        env: Optional[Dict[str, Optional[str]]] = None,
+        secrets: Any = None,
+        volumes: Any = None,
+        retries: Any = None,
+        max_containers: Optional[int] = None,
+        buffer_containers: Optional[int] = None,
+        scaledown_window: Optional[float] = None,
+        timeout: Optional[float] = None,
+        region: Any = None,
+        cloud: Optional[str] = None,
+        routing_region: Optional[str] = None,
+        **older: Any,
+    ) -> Function:
+        """A variant whose containers have other resources or bounds; this function stays as it is.
+
+        What is not given is as here. The variant has containers of its own. Units are those of ``@app.function``.
+        """
+        from gx._variant import options
+
+        given = {
+            "cpu": cpu, "memory": memory, "gpu": gpu, "env": env, "secrets": secrets, "volumes": volumes, "retries": retries,
+            "max_containers": max_containers, "buffer_containers": buffer_containers, "scaledown_window": scaledown_window,
+            "timeout": timeout, "region": region, "cloud": cloud, "routing_region": routing_region, **older,
+        }  # fmt: skip
+        return self._with(options(self._name, given))
+
+    def with_concurrency(self, *, max_inputs: int, target_inputs: Optional[int] = None) -> Function:
+        """A variant whose containers take up to ``max_inputs`` inputs at once."""
+        from gx._variant import concurrency
+
+        return self._with(concurrency(self._name, max_inputs, target_inputs))
+
+    def with_batching(self, *, max_batch_size: int, wait_ms: int) -> Function:
+        """A variant that gets lists of up to ``max_batch_size`` values, collected for at most ``wait_ms`` milliseconds."""
+        from gx._variant import batching
+
+        return self._with(batching(self._name, max_batch_size, wait_ms))
+
+    def _with(self, options: Dict[str, Any]) -> Function:
+        from gx._variant import merged
+
+        variant: Function = object.__new__(type(self))
+        variant.__dict__.update(self.__dict__)
+        variant._options = merged(self._options, options)
+        variant._client = variant._callee = None
+        variant.__dict__["_variant_of"] = self.__dict__.get("_variant_of", self)
+        return variant
+
+    # -- while it runs --
+
+    def _ask(self, op: str, **params: Any) -> Any:
+        from gx._client import reply
+
+        client = self._connect()
+        return reply(client.request(op, function=self._callee.function, **self._callee.fields(), **params))
+
+    def _update_autoscaler(
+        self,
+        *,
+        min_containers: Optional[int] = None,
+        max_containers: Optional[int] = None,
+        buffer_containers: Optional[int] = None,
+        scaledown_window: Optional[float] = None,
+    ) -> None:
+        """Sets other bounds for the function's containers, until its app ends. What is not given stays."""
+        bounds = {
+            "min_containers": min_containers, "max_containers": max_containers, "buffer_containers": buffer_containers,
+            "scaledown_window": scaledown_window,
+        }  # fmt: skip
+        self._ask("function.scale", **{name: value for name, value in bounds.items() if value is not None})
+
+    update_autoscaler = Dual(_update_autoscaler)
+
+    def _get_current_stats(self) -> FunctionStats:
+        """How many inputs wait for a container, and how many containers there are."""
+        stats = self._ask("function.stats")
+        return FunctionStats(int(stats["backlog"]), int(stats["num_total_runners"]), int(stats.get("num_running_inputs", 0)))
+
+    get_current_stats = Dual(_get_current_stats)
+
     # -- what later parts of gx bring --
-
-    @staticmethod
-    def from_name(app_name: str, name: str, **_: Any) -> NoReturn:
-        """Planned: a function of a deployed app."""
-        _planned("gx.Function.from_name: deployed apps")
-
-    @staticmethod
-    def lookup(app_name: str, name: str, **_: Any) -> NoReturn:
-        """The older name of ``from_name``."""
-        _planned("gx.Function.lookup (now Function.from_name): deployed apps")
-
-    def with_options(self, **_: Any) -> NoReturn:
-        """Planned: a variant of the function with other resources."""
-        _planned("Function.with_options")
-
-    def with_concurrency(self, **_: Any) -> NoReturn:
-        """Planned: a variant of the function with input concurrency."""
-        _planned("Function.with_concurrency")
-
-    def with_batching(self, **_: Any) -> NoReturn:
-        """Planned: a variant of the function with dynamic batching."""
-        _planned("Function.with_batching")
-
-    def update_autoscaler(self, **_: Any) -> NoReturn:
-        """Planned: other bounds for the containers of a running function."""
-        _planned("Function.update_autoscaler")
-
-    def get_current_stats(self) -> NoReturn:
-        """Planned: how many inputs wait and containers run."""
-        _planned("Function.get_current_stats")
 
     def get_web_url(self) -> NoReturn:
         """Planned: the address of a web endpoint."""
@@ -321,6 +413,93 @@ def reference(value: Any) -> Tuple[Callable, Tuple[str, str]]:
     if not names:
         raise TypeError(f"{value!r} has no name in its module {module!r}, by which it could be found elsewhere")
     return _named, (module_place(module)[0], names[0])
+
+
+class FunctionStats:
+    """How busy a function is: inputs that no container has begun, containers, inputs that these are at."""
+
+    def __init__(self, backlog: int, num_total_runners: int, num_running_inputs: int = 0) -> None:
+        self.backlog = backlog
+        self.num_total_runners = num_total_runners
+        self.num_running_inputs = num_running_inputs
+
+    def __repr__(self) -> str:
+        return f"FunctionStats(backlog={self.backlog}, num_total_runners={self.num_total_runners}, num_running_inputs={self.num_running_inputs})"
+
+
+class NamedFunction(Function):
+    """A function that is found by name; ``gx.Function.from_name`` makes it."""
+
+    def __init__(self, app_name: str, name: str) -> None:
+        from gx._named import Named, not_here
+        from gx._settings import Settings
+
+        super().__init__(None, not_here(name), name, Settings(name, {}))
+        self._origin = Named(app_name, name)
+        self._known: Any = None  # the client that has told what kind it is
+
+    def _hydrate(self, client: Any = None) -> Function:
+        self._describe()
+        self._connect()
+        return self
+
+    hydrate = Dual(_hydrate)
+
+    @property
+    def is_generator(self) -> bool:
+        """Whether the function is a generator, async or not."""
+        self._describe()
+        return self._generator
+
+    @property
+    def object_id(self) -> Optional[str]:
+        """The function's id, once it has been looked up."""
+        return self._callee.function if self._callee is not None else None
+
+    @property
+    def _described(self) -> Callable:
+        from gx._named import described
+
+        return described
+
+    def __reduce__(self) -> Any:
+        return _found_by_name, (self._origin.app_name, self._name, self._options)
+
+    def _describe(self) -> None:
+        found = self._origin.expect(False)
+        self._generator = bool(found.get("generator"))
+        self._known = self._origin._client
+
+    def _connect(self) -> Client:
+        client: Client = self._origin.connect(self._name)
+        if client is not self._known:
+            self._describe()
+        return super()._connect()
+
+    def _no_generator(self, way: str) -> None:
+        self._describe()
+        super()._no_generator(way)
+
+    def _needs_generator(self) -> None:
+        self._describe()
+        super()._needs_generator()
+
+    def _remote(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the function in a container and returns its value, or raises what it raises."""
+        self._no_generator("remote")
+        client = self._connect()
+        return value(client.call(self._callee, self._pickled(args, kwargs)))
+
+    remote = Dual(_remote, Function._remote_aio)
+
+
+def _found_by_name(app_name: str, name: str, options: Optional[Dict[str, Any]]) -> Function:
+    found = NamedFunction(app_name, name)
+    return found._with(options) if options else found
+
+
+def _variant(function: Function, options: Optional[Dict[str, Any]]) -> Function:
+    return function._with(options or {})
 
 
 def _named(module: str, name: str) -> Any:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any, AsyncIterator, Dict, Iterator, List, NoReturn, Optional
 
     from gx._client import Client
+    from gx.call_graph import InputInfo
 
 
 class FunctionCall:
@@ -131,11 +132,15 @@ class FunctionCall:
 
     gather = StaticDual(_gather.__func__, _gather_aio.__func__)  # type: ignore[attr-defined]
 
-    def get_call_graph(self) -> NoReturn:
-        """Planned: the calls that this call has made."""
-        from gx._planned import planned
+    def _get_call_graph(self) -> List[InputInfo]:
+        """The call's inputs, and under each those of the calls that its code has made (at most 10,000 in all)."""
+        from gx._client import reply
+        from gx.call_graph import InputInfo
 
-        planned("FunctionCall.get_call_graph")
+        graph = reply(_any_client().request("call.graph", call_id=self._object_id))
+        return [InputInfo(fields) for fields in graph["inputs"]]
+
+    get_call_graph = Dual(_get_call_graph)
 
     @property
     def logs(self) -> NoReturn:

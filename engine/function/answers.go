@@ -48,7 +48,7 @@ func (m *member) noteBroken(err error) {
 func (m *member) handle(frames []wire.Frame) {
 	m.answers = m.answers[:0]
 	for _, f := range frames {
-		if f.Mine() || f.Type == wire.Request {
+		if f.Mine() || f.Type == wire.Request || f.Type == wire.Within {
 			if err := m.caller.Handle(f); err != nil {
 				m.noteBroken(err)
 				break

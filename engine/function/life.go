@@ -157,7 +157,7 @@ func (m *member) greet(mark [8]byte) *failure {
 			continue
 		}
 		switch fr = whole; {
-		case fr.Mine() || fr.Type == wire.Request: // the user's module makes calls while it is imported
+		case fr.Mine() || fr.Type == wire.Request || fr.Type == wire.Within: // the user's module makes calls while it is imported
 			if err := m.caller.Handle(fr); err != nil {
 				m.noteBroken(err)
 				return &failure{}

@@ -10,7 +10,6 @@ from __future__ import annotations
 from itertools import count
 
 from gx import _wire
-from gx._runner import state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +37,11 @@ class Client:
         self.watchers: Dict[int, Watcher] = {}  # of event loops
         self._numbers = count(1)
         self._mark = mark
+        self._current: Optional[Callable[[], Optional[Frame]]] = None  # the input that the caller is part of
+        if mark:
+            from gx._runner import state
+
+            self._current = state.current
 
     def handle(self, frame: Frame) -> None:
         """Takes a frame of the host; called in whichever thread reads the connection."""
@@ -53,8 +57,8 @@ class Client:
         """The OPEN frame of a call; in a container after the name of the input that makes it."""
         body = callee.opening(kind, unordered)
         opening = _pack(len(body), _OPEN, 0, 0, number, 0) + body
-        if self._mark:
-            within = state.current()
+        if self._current is not None:
+            within = self._current()
             if within is not None:
                 return _pack(0, _wire.WITHIN, 0, 0, within[1], within[2]) + opening
         return opening

@@ -219,8 +219,14 @@ def test_without_an_app(running: Any) -> None:
     f = app.function(serialized=True)(double)
     with pytest.raises(exception.ExecutionError, match="gx run FILE"):
         f.remote(1)
-    with pytest.raises(exception.ExecutionError, match="no app runs"):
-        gx.FunctionCall.from_id("fc-1").get()
+
+
+def test_without_gx(running: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("GX_BIN", raising=False)
+    for use in (lambda: gx.FunctionCall.from_id("fc-1").get(), lambda: gx.Function.from_name("app", "f").remote(1)):
+        with pytest.raises(exception.NotFoundError, match="no gx on PATH"):
+            use()
 
 
 def test_function_declared_too_late(running: Any) -> None:

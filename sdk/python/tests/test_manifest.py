@@ -125,8 +125,8 @@ def test_planned() -> None:
         lambda: gx.Volume.from_name("x"), lambda: gx.Dict.from_name("x"), lambda: gx.Queue(),
         lambda: gx.Secret.from_name("x"), lambda: gx.asgi_app(),
         lambda: gx.Sandbox.create("ls"), lambda: gx.Image.debian_slim().run_function(f), lambda: app.deploy(),
-        lambda: gx.Function.from_name("a", "b"), lambda: gx.forward(80),
-        lambda: app.function()(f).with_options(gpu="T4"), lambda: gx.billing.report, lambda: gx.Image.from_name("x"),
+        lambda: gx.forward(80),
+        lambda: gx.billing.report, lambda: gx.Image.from_name("x"),
         lambda: one(volumes={"/x": 1}), lambda: gx.experimental.anything,
     ):  # fmt: skip
         with pytest.raises(UnimplementedError, match="planned"):

@@ -19,6 +19,7 @@
 //	GET    /v1/attach                     the same for a client of no app, which calls functions of others
 //	GET    /v1/apps/{id}/logs?follow=1    WebSocket of LogLine (id or name)
 //	GET    /v1/containers                 []Container
+//	GET    /v1/why/{ref}                  Why: why a call, input, container or function waits, was slow, failed
 //	GET    /v1/images                     build.Usage
 //	POST   /v1/images/prune               PruneRequest -> build.Usage
 //

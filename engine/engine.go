@@ -29,6 +29,7 @@ import (
 	"github.com/gx-dev/gx/engine/pool"
 	"github.com/gx-dev/gx/engine/runner"
 	"github.com/gx-dev/gx/engine/source"
+	"github.com/gx-dev/gx/engine/trace"
 )
 
 // Errors that callers tell apart.
@@ -129,6 +130,7 @@ func New(_ context.Context, cfg Config) (*Engine, error) {
 	e.host = &function.Host{
 		Runtime: cfg.Runtime, Hub: e.hub, Ledger: e.ledger, Registry: e.registry, Clock: cfg.Clock, Log: cfg.Log, Version: cfg.Version,
 		Starts: make(chan struct{}, cores), SDK: compiler.Dir, Reclaim: e.reclaim, Functions: e.pools, Calls: directory{e}, Busy: load.New(cfg.Clock).Busy, Probe: min(cores, 8),
+		Trace: trace.NewRecorder(),
 	}
 	if cfg.Network != nil {
 		e.host.Env, e.host.Mounts = cfg.Network.Env(), cfg.Network.Mounts()

@@ -108,6 +108,11 @@ func (b *backend) Logs(ctx context.Context, app string, follow bool, tail int, l
 func (b *backend) Apps() []api.App             { return b.h.engine.Apps() }
 func (b *backend) Containers() []api.Container { return b.h.engine.Containers() }
 
+func (b *backend) Why(ref string) (api.Why, error) {
+	w, err := b.h.engine.Why(ref)
+	return w, known(err)
+}
+
 // known gives the engine's errors the codes of the API.
 func known(err error) error {
 	switch {

@@ -41,6 +41,9 @@ type Backend interface {
 	Logs(ctx context.Context, app string, follow bool, tail int, line func(api.LogLine) error) error
 	Apps() []api.App
 	Containers() []api.Container
+	// Why says why a call, an input, a container or a function waits, was slow
+	// or failed.
+	Why(ref string) (api.Why, error)
 }
 
 // App is an app that was started by a session.

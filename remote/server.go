@@ -26,6 +26,7 @@ const (
 	maxSums  = 100_000  // hashes in one question
 	maxTail  = 1_000_000
 	maxIdent = 128 // bytes of an app's name or id in a path
+	maxRef   = 512 // bytes of what is asked about: an app's name and a function's
 )
 
 // Server is the handler of the host API.
@@ -67,6 +68,7 @@ func NewServer(ctx context.Context, backend Backend, log *slog.Logger) *Server {
 		"DELETE /v1/apps/{id}":   s.stopApp,
 		"GET /v1/apps/{id}/logs": s.appLogs,
 		"GET /v1/containers":     func(w http.ResponseWriter, _ *http.Request) { reply(w, backend.Containers()) },
+		"GET /v1/why/{ref}":      s.why,
 		"GET /v1/images":         s.images,
 		"POST /v1/images/prune":  s.prune,
 	} {
@@ -170,6 +172,15 @@ func (s *Server) putBlob(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) images(w http.ResponseWriter, r *http.Request) {
 	answer(w)(s.backend.Images(r.Context()))
+}
+
+func (s *Server) why(w http.ResponseWriter, r *http.Request) {
+	ref := r.PathValue("ref")
+	if len(ref) > maxRef {
+		refuse(w, &api.Error{Code: "invalid", Message: fmt.Sprintf("an id or name has at most %d bytes, this has %d", maxRef, len(ref))})
+		return
+	}
+	answer(w)(s.backend.Why(ref))
 }
 
 func (s *Server) prune(w http.ResponseWriter, r *http.Request) {

@@ -37,7 +37,7 @@ resources they ask for, on this machine. A file written for Modal runs as it is.
 			root.AddCommand(c)
 		}
 	}
-	add("apps", newRunCmd(d), newAppCmd(d), newLogsCmd(d), newContainerCmd(d))
+	add("apps", newRunCmd(d), newAppCmd(d), newLogsCmd(d), newContainerCmd(d), newWhyCmd(d))
 	add("host", newHostCmd(d), newImageCmd(d), newDoctorCmd(d), newSDKCmd(d))
 	add("help", newVersionCmd(d))
 	root.AddCommand(newSessionCmd(d), newExitCodesTopic())

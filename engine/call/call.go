@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gx-dev/gx/engine/trace"
 	"github.com/gx-dev/gx/wire"
 )
 
@@ -50,6 +51,9 @@ type Call struct {
 	// made it. Depth is how many calls are above it.
 	Parent Origin
 	Depth  int
+	// Trace is the target's record of the call, under its lock; nil before the
+	// first input.
+	Trace *trace.Call
 
 	registry *Registry
 	refused  *wire.FailBody // why it was not accepted; nil = it was
@@ -175,6 +179,7 @@ func (c *Call) endIfDone(told bool) {
 		return
 	}
 	c.finished = c.registry.clock.Now()
+	c.Trace.Delivered(c.finished)
 	caller, number, total := c.caller, c.number, c.total
 	c.mu.Unlock()
 	c.registry.ended(c)

@@ -25,8 +25,10 @@ type Input struct {
 	Items    bool      // items of it went to the caller: it cannot be tried again
 	Done     bool      // it was answered, or forgotten; a container may still be at it
 	Recalled bool      // its container was asked to give it back unstarted
-	Came     time.Time // when it was submitted; zero where nobody asks
-	Batch    *Batch    // that it is being run in; nil = it runs by itself
+	Came     time.Time // when it was submitted
+	// Container is the one that was given the newest attempt.
+	Container string
+	Batch     *Batch // that it is being run in; nil = it runs by itself
 
 	held       int64 // bytes that the input's caller is charged for
 	next, prev *Input

@@ -10,6 +10,7 @@ import (
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/logs"
 	"github.com/gx-dev/gx/engine/output"
+	"github.com/gx-dev/gx/engine/trace"
 	"github.com/gx-dev/gx/wire"
 )
 
@@ -128,10 +129,15 @@ func (m *member) answered(frames []wire.Frame) {
 		}
 		if fr.Type == wire.Error {
 			if delay, ok := f.retryDelay(in); ok {
-				retries = append(retries, f.retryLater(in, delay, fr))
+				r := f.retryLater(in, delay, fr)
+				f.again(in, trace.Raised, r.cause, delay)
+				retries = append(retries, r)
 				continue
 			}
 			failed++
+			f.failed(in, trace.Raised, func() string { return raised(fr) })
+		} else {
+			in.Call.Trace.Answered(in.Index, in.Attempt, m.id, in.Came, began, now)
 		}
 		done++
 		in.Done = true
@@ -323,12 +329,21 @@ func (f *Function) retryDelay(in *call.Input) (time.Duration, bool) {
 // retryLater puts an input back into the queue after a delay. f.mu is held.
 func (f *Function) retryLater(in *call.Input, delay time.Duration, cause wire.Frame) retry {
 	r := retry{call: in.Call.ID, index: in.Index, attempt: int(in.Attempt), failures: in.Failures, delay: delay}
-	if e, _, err := wire.DecodeError(cause.Body); err == nil && cause.Type == wire.Error {
-		r.cause = e.Type + ": " + e.Message
+	if cause.Type == wire.Error {
+		r.cause = raised(cause)
 	}
 	closeFile(cause)
 	f.delayed[in] = f.host.Clock.AfterFunc(delay, func() { f.due(in) })
 	return r
+}
+
+// raised is the last line of the traceback that an Error has.
+func raised(f wire.Frame) string {
+	e, _, err := wire.DecodeError(f.Body)
+	if err != nil {
+		return ""
+	}
+	return e.Type + ": " + e.Message
 }
 
 // due brings a delayed input back.

@@ -43,10 +43,11 @@ func (f *Function) reconcile() {
 	f.mu.Lock()
 	now := f.host.Clock.Now()
 	touched := f.fill(now)
-	d := pool.Decide(f.snapshot(now))
+	s := f.snapshot(now)
+	d := pool.Decide(s)
 	starved := false
 	for range d.Start {
-		if !f.start(now) {
+		if !f.start(now, s, d) {
 			starved = true
 			break
 		}
@@ -197,14 +198,16 @@ func (f *Function) Retire(reason string) {
 	}
 }
 
-// start starts a container, if the host has room for it. mu is held.
-func (f *Function) start(now time.Time) bool {
+// start starts a container that a decision wants, if the host has room for it.
+// mu is held.
+func (f *Function) start(now time.Time, s pool.Snapshot, d pool.Decision) bool {
 	short, ok := f.host.Ledger.Reserve(f.Owner(), f.cfg.Need, f.kick)
 	if !ok {
 		f.short = short
 		return false
 	}
 	m := newMember(f, now)
+	m.trace = f.trace.Start(m.id, pool.Reasons(s, d), f.cfg.Limits.Memory, now)
 	f.members = append(f.members, m)
 	f.serving.Go(m.live)
 	return true
@@ -294,4 +297,5 @@ func (f *Function) Wait() {
 	}
 	f.mu.Unlock()
 	f.host.Ledger.Forget(f.Owner())
+	f.traced()
 }

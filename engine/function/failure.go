@@ -71,6 +71,7 @@ func (f *Function) startFailed(m *member, why failure, now time.Time) []call.Ans
 func (f *Function) broken(in *call.Input) call.Answer {
 	in.Done = true
 	fr := *f.health.broken
+	f.failed(in, wire.FailStart, func() string { return raised(fr) })
 	fr.Call, fr.Index, fr.Attempt = in.Call.Number, in.Index, in.Attempt
 	return call.Answer{Input: in, Frame: fr}
 }
@@ -180,11 +181,13 @@ func (m *member) orphans(why cause, wanted bool) (out []call.Answer, retries []r
 		case in.Items: // the caller has a part of it already
 			out = append(out, f.give(in, wire.FailBody{Kind: why.kind, Message: why.message}))
 		case wanted: // it ended because the host wanted it, for no fault of the input
+			f.again(in, wire.FailLost, why.message, 0)
 			back = append(back, in)
 		case why.user:
 			if delay, ok := f.retryDelay(in); ok {
 				r := f.retryLater(in, delay, wire.Frame{})
 				r.cause = why.message
+				f.again(in, why.kind, r.cause, delay)
 				retries = append(retries, r)
 				continue
 			}
@@ -195,6 +198,7 @@ func (m *member) orphans(why cause, wanted bool) (out []call.Answer, retries []r
 					"%d containers died while they ran this input, so it is not tried again; the last time %s", maxLost, why.message)}))
 				continue
 			}
+			f.again(in, wire.FailLost, why.message, 0)
 			back = append(back, in)
 		}
 	}
@@ -246,6 +250,7 @@ func (m *member) overdue() {
 		if delay, ok := f.retryDelay(in); ok {
 			r := f.retryLater(in.Again(), delay, wire.Frame{})
 			r.cause = body.Message
+			f.again(in, body.Kind, r.cause, delay)
 			retries = append(retries, r)
 			continue
 		}

@@ -31,6 +31,7 @@ import (
 	"github.com/gx-dev/gx/engine/metering"
 	"github.com/gx-dev/gx/engine/pool"
 	"github.com/gx-dev/gx/engine/runner"
+	"github.com/gx-dev/gx/engine/trace"
 	"github.com/gx-dev/gx/wire"
 )
 
@@ -55,6 +56,7 @@ type Host struct {
 	Calls     call.Host      // for the calls that containers make
 	Busy      func() float64 // share of the processors in use
 	Probe     int            // containers started for inputs of unknown duration
+	Trace     *trace.Recorder
 }
 
 // App is the app that a function is part of.
@@ -120,6 +122,8 @@ type Function struct {
 	stopping string      // why it is closing
 	linger   clock.Timer // looks at a batch that waits for company
 	knot     knot
+	trace    *trace.Function
+	over     bool // the record is not written any more
 }
 
 // New makes a function and starts its control goroutine. Close it.
@@ -131,6 +135,7 @@ func New(host *Host, cfg Config) *Function {
 		host: host, cfg: cfg, kicks: make(chan struct{}, 1), delayed: map[*call.Input]clock.Timer{},
 		log:    host.Log.With("app", cfg.App.ID, "function", cfg.Spec.Name),
 		window: cfg.Spec.Concurrency, scaling: cfg.Spec.Scaling, used: host.Clock.Now(),
+		trace: trace.NewFunction(cfg.App.ID, cfg.App.Name, cfg.ID, cfg.Pool, cfg.Spec.Name),
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.loop.Go(f.control)
@@ -179,13 +184,12 @@ func (f *Function) Submit(inputs []*call.Input) {
 	now := f.host.Clock.Now()
 	flowing := f.queue.Len() == 0
 	for _, in := range inputs {
+		f.came(in, now)
 		if answer, refused := f.refuse(in, now); refused {
 			out = append(out, answer)
 			continue
 		}
-		if f.cfg.Spec.Batch != nil {
-			in.Came = now
-		} else if f.queue.Len() == 0 {
+		if f.cfg.Spec.Batch == nil && f.queue.Len() == 0 {
 			if m := f.pick(in); m != nil {
 				m.assign(in, now)
 				if len(touched) == 0 || touched[len(touched)-1] != m {
@@ -225,6 +229,7 @@ func (f *Function) refuse(in *call.Input, now time.Time) (call.Answer, bool) {
 // give makes the last answer of an input that no container answers. mu is held.
 func (f *Function) give(in *call.Input, body wire.FailBody) call.Answer {
 	in.Done = true
+	f.failed(in, body.Kind, func() string { return body.Message })
 	return call.Fail(in, body)
 }
 

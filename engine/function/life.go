@@ -54,6 +54,7 @@ func (m *member) start() *failure {
 	timer := f.host.Clock.AfterFunc(limit, func() { close(expired) })
 	defer timer.Stop()
 	began := f.host.Clock.Now()
+	m.mark("turn")
 	f.cfg.Meter.Started(m.id, began)
 	m.shown = true
 	m.tellState("starting", 0, "")
@@ -86,6 +87,7 @@ func (m *member) start() *failure {
 	giveBack()
 	f.mu.Lock()
 	m.conn = conn
+	m.trace.Mark("python", f.host.Clock.Now())
 	f.mu.Unlock()
 	m.caller = call.NewCaller(call.Config{Registry: f.host.Registry, Sender: conn.Writer(), Host: f.host.Calls, Origin: m.origin, Patience: runnerPatience})
 	watched := make(chan struct{})
@@ -166,6 +168,10 @@ func (m *member) greet(mark [8]byte) *failure {
 				m.caller.Settle()
 			}
 		case fr.Type == wire.Ready:
+			if err := fr.Decode(&m.took); err != nil {
+				m.noteBroken(err)
+				return &failure{}
+			}
 			return nil
 		case fr.Type == wire.Bye:
 			m.bye = true
@@ -188,6 +194,7 @@ func (m *member) isReady(took time.Duration) {
 	f := m.f
 	f.mu.Lock()
 	now := f.host.Clock.Now()
+	m.trace.Ready(seconds(m.took.Import, 0), seconds(m.took.Enter, 0), now)
 	f.startup.Add(1, took)
 	f.health = health{}
 	if !m.asked {
@@ -229,6 +236,7 @@ func (m *member) launch(token string, mark [8]byte) (_ container.Container, err 
 	if err != nil {
 		return nil, err
 	}
+	m.mark("image")
 	var files []*os.File
 	defer func() {
 		for _, file := range files {
@@ -259,6 +267,7 @@ func (m *member) launch(token string, mark [8]byte) (_ container.Container, err 
 	if err != nil {
 		return nil, err
 	}
+	m.mark("start")
 	m.capture, err = output.Start(mark, readers[0], readers[1], f.host.Clock, m.lines)
 	if err != nil {
 		err = errors.Join(err, c.Kill())
@@ -365,6 +374,7 @@ func (m *member) end(why *failure) {
 		}
 		out, retries = m.orphans(cause{kind: wire.FailLost, message: "the container was ended: " + m.reason}, true)
 	}
+	f.traceEnd(m, why, exit, reason, now)
 	for _, t := range []clock.Timer{m.limit, m.stall, m.killer} {
 		if t != nil {
 			t.Stop()

@@ -13,6 +13,7 @@ import (
 	"github.com/gx-dev/gx/engine/output"
 	"github.com/gx-dev/gx/engine/pool"
 	"github.com/gx-dev/gx/engine/runner"
+	"github.com/gx-dev/gx/engine/trace"
 	"github.com/gx-dev/gx/wire"
 )
 
@@ -49,9 +50,10 @@ type member struct {
 	batch   []wire.Frame
 	answers []wire.Frame
 	bye     bool
-	shown   bool  // its start was told
-	hungUp  bool  // its connection is closed
-	broke   error // how it broke the protocol
+	shown   bool           // its start was told
+	hungUp  bool           // its connection is closed
+	broke   error          // how it broke the protocol
+	took    wire.ReadyBody // how long the user's code took to get ready
 
 	// Under f.mu.
 	conn    *runner.Conn // nil before it has connected
@@ -74,6 +76,7 @@ type member struct {
 	stall   clock.Timer
 	killer  clock.Timer
 	tail    []string // the last lines that it printed
+	trace   *trace.Container
 }
 
 // What a container keeps in mind.
@@ -133,7 +136,7 @@ func (m *member) refill(now time.Time) {
 // follow. f.mu is held.
 func (m *member) assign(in *call.Input, now time.Time) {
 	in.Attempt++
-	in.Since, in.Logged, in.Recalled = time.Time{}, 0, false
+	in.Since, in.Logged, in.Recalled, in.Container = time.Time{}, 0, false, m.id
 	m.tell(in)
 	if len(m.inputs) == 0 {
 		m.busy = now
@@ -179,7 +182,9 @@ func (m *member) tell(in *call.Input) {
 	}
 	// The runner makes the same id, for calls whose id it is not told.
 	own := ownID(m.id, c.Number)
-	if c.Identify(own) != own {
+	id := c.Identify(own)
+	c.Trace.Identify(id)
+	if id != own {
 		opened, err := wire.JSON(wire.Opened, c.Number, 0, wire.OpenedBody{CallID: c.ID})
 		if err == nil {
 			m.conn.Queue(opened)

@@ -143,6 +143,12 @@ func (c *Client) Containers(ctx context.Context) (containers []api.Container, er
 	return containers, c.call(ctx, http.MethodGet, "/v1/containers", nil, &containers)
 }
 
+// Why asks why a call, an input, a container or a function waits, was slow or
+// failed. An *api.Error with code "not_found" says that the host does not know it.
+func (c *Client) Why(ctx context.Context, ref string) (why api.Why, err error) {
+	return why, c.call(ctx, http.MethodGet, "/v1/why/"+url.PathEscape(ref), nil, &why)
+}
+
 // Images tells what the host's images occupy.
 func (c *Client) Images(ctx context.Context) (usage build.Usage, err error) {
 	return usage, c.call(ctx, http.MethodGet, "/v1/images", nil, &usage)

@@ -78,22 +78,31 @@ class Program:
     def run(self) -> Optional[str]:
         """Imports, starts, calls, stops. Returns what is to be shown of the result."""
         from gx import _entry
-        from gx._flags import Command
-        from gx.function import Function
+        from gx._flags import Command, MethodCommand
+        from gx.app import LocalEntrypoint
 
         options = self.options
         app, target = _entry.find(options.reference, options.module)
-        name = target._name if isinstance(target, Function) else target.name
-        command = Command(target._raw, name, ("-m " if options.module else "") + options.reference)
-        args, kwargs = command.parse(options.flags)
+        reference = ("-m " if options.module else "") + options.reference
+        callee: Any = target
+        if isinstance(target, _entry.Method):
+            name = target.name
+            method = MethodCommand(target.cls, target.method, reference)
+            args, kwargs = method.parse(options.flags)
+            given, kwargs = method.split(kwargs)
+            callee = getattr(target.cls(**given), target.method)
+        else:
+            name = target.name if isinstance(target, LocalEntrypoint) else target._name
+            batched = not isinstance(target, LocalEntrypoint) and bool(target._settings.batch)
+            args, kwargs = Command(target._raw, name, reference, batched=batched).parse(options.flags)
         session = self.start(app)
         value: Any = None
         shown: Optional[str] = None
         try:
-            if isinstance(target, Function):
-                value, shown = _call(target, args, kwargs)
-            else:
+            if isinstance(target, LocalEntrypoint):
                 value = _local(target._raw, args, kwargs)
+            else:
+                value, shown = _call(callee, args, kwargs)
         except KeyboardInterrupt:
             # Nothing of what follows may be cut short by a second one: gx kills us then.
             _ignore_interrupts()

@@ -35,8 +35,9 @@ def declare(app: App, decorated: Any, given: Dict[str, Any]) -> Function:
         )
     if isinstance(decorated, Function):
         raise _invalid(f"{decorated._name} has two decorators @app.function()", place(decorated._raw))
-    if isinstance(decorated, (staticmethod, classmethod)) or not callable(decorated) or isinstance(decorated, type):
-        kind = "class: use @app.cls()" if isinstance(decorated, type) else type(decorated).__name__
+    is_class = isinstance(decorated, type) or hasattr(type(decorated), "__mro_entries__")
+    if isinstance(decorated, (staticmethod, classmethod)) or not callable(decorated) or is_class:
+        kind = "class: use @app.cls()" if is_class else type(decorated).__name__
         raise _invalid(f"@app.function() goes on a function, not on a {kind}", ("", 0))
     name = given.get("name") or decorated.__qualname__
     settings = Settings(f"function {name}", given)
@@ -45,17 +46,17 @@ def declare(app: App, decorated: Any, given: Dict[str, Any]) -> Function:
     if "batched" in marks:
         settings.batched(*marks["batched"])
         _check_batched(decorated, name)
+    owner = decorated.__qualname__.rpartition(".")[0]
+    if owner and not owner.endswith("<locals>") and not settings.serialized:
+        raise _invalid(
+            f"{decorated.__qualname__} is a method, and @app.function() goes on functions: "
+            f"decorate the class {owner.rpartition('.')[2]} by @app.cls() and the method by @gx.method()",
+            place(decorated),
+        )
     if not settings.serialized and "<locals>" in decorated.__qualname__:
         raise _invalid(
             f"function {name} is defined inside another function, where a container can't import it from: "
             "move it to the top of its module, or declare it with serialized=True",
-            place(decorated),
-        )
-    if not settings.serialized and "." in decorated.__qualname__:
-        owner = decorated.__qualname__.rpartition(".")[0]
-        raise _invalid(
-            f"{decorated.__qualname__} is a method, and @app.function() goes on functions: "
-            f"decorate the class {owner} by @app.cls() and the method by @gx.method()",
             place(decorated),
         )
     _check_name(app, name, decorated)

@@ -13,9 +13,19 @@ if TYPE_CHECKING:
     from typing import Any, Dict, List, NoReturn, Optional, Tuple, Union
 
     from gx.app import App, LocalEntrypoint
+    from gx.cls import Cls
     from gx.function import Function
 
-    Target = Union[Function, LocalEntrypoint]
+    Target = Union[Function, LocalEntrypoint, "Method"]
+
+
+class Method:
+    """A method of a class, of which there is no instance yet."""
+
+    def __init__(self, cls: Cls, name: str) -> None:
+        self.cls = cls
+        self.method = name
+        self.name = f"{cls._name}.{name}"
 
 
 def find(reference: str, as_module: bool) -> Tuple[App, Target]:
@@ -127,6 +137,7 @@ def _python_files(folder: str, shown: str) -> str:
 def _apps(module: ModuleType) -> Dict[str, App]:
     """The apps of a module, by the name of their variable; those that are included in another are left out."""
     from gx.app import App, LocalEntrypoint
+    from gx.cls import Cls
     from gx.function import Function
 
     found: Dict[str, App] = {}
@@ -135,7 +146,7 @@ def _apps(module: ModuleType) -> Dict[str, App]:
             found[name] = value
     if not found:
         for value in vars(module).values():
-            app = value._app if isinstance(value, Function) else value.app if isinstance(value, LocalEntrypoint) else None
+            app = value._app if isinstance(value, (Function, Cls)) else value.app if isinstance(value, LocalEntrypoint) else None
             if app is not None and not any([app is other for other in found.values()]):
                 found[app.name or "app"] = app
     included = [inner for app in found.values() for inner in app._together() if inner is not app]
@@ -160,16 +171,40 @@ def _choose(target: str, name: str, apps: Dict[str, App]) -> Tuple[App, Target]:
         return app, entries[0]
     if len(entries) > 1:
         raise Mistake("usage", f"{target} has {len(entries)} local entrypoints: {', '.join(app._entrypoints)}", "say which:\n" + _choices(target, apps))
-    functions = list(app._functions.values())
-    if len(functions) == 1:
-        return app, functions[0]
-    if not functions:
+    targets = _targets(app)
+    if len(targets) == 1:
+        return app, next(iter(targets.values()))
+    if not targets:
         raise Mistake("usage", f"the app in {target} has no functions", "decorate functions by @app.function()")
     raise Mistake(
         "usage",
-        f"{target} has no local entrypoint, and {len(functions)} functions: {', '.join(app._functions)}",
+        f"{target} has no local entrypoint, and {len(targets)} functions: {', '.join(targets)}",
         "say which to run:\n" + _choices(target, apps),
     )
+
+
+def _targets(app: App) -> Dict[str, Union[Function, Method]]:
+    """What of an app can be called remotely, by name; of a class its methods."""
+    found: Dict[str, Union[Function, Method]] = dict(app._functions)
+    for cls in app._classes.values():
+        for method in cls._methods():
+            found[f"{cls._name}.{method['name']}"] = Method(cls, method["name"])
+    return found
+
+
+def _only_method(target: str, app: App, name: str) -> Optional[Method]:
+    """The method of a class that is named without it."""
+    cls = app._classes.get(name)
+    if cls is None:
+        return None
+    methods = [Method(cls, method["name"]) for method in cls._methods()]
+    if len(methods) > 1:
+        raise Mistake(
+            "usage",
+            f"class {name} has {len(methods)} methods: {', '.join([method.method for method in methods])}",
+            "say which to run:\n" + "\n".join([f"  gx run {target}::{method.name}" for method in methods[:10]]),
+        )
+    return methods[0]
 
 
 def _named(target: str, name: str, apps: Dict[str, App]) -> Tuple[App, Target]:
@@ -179,13 +214,13 @@ def _named(target: str, name: str, apps: Dict[str, App]) -> Tuple[App, Target]:
         wanted, name = {variable: apps[variable]}, rest
     found: List[Tuple[App, Target]] = []
     for app in wanted.values():
-        target_: Optional[Target] = app._entrypoints.get(name) or app._functions.get(name)
+        target_: Optional[Target] = app._entrypoints.get(name) or _targets(app).get(name) or _only_method(target, app, name)
         if target_ is not None:
             found.append((app, target_))
     if len(found) == 1:
         return found[0]
     if found:
-        names = [variable for variable, app in wanted.items() if name in app._functions or name in app._entrypoints]
+        names = [variable for variable, app in wanted.items() if any([app is other for other, _ in found])]
         raise Mistake(
             "usage",
             f"{len(found)} apps in {target} have a function {name!r}",
@@ -197,7 +232,7 @@ def _named(target: str, name: str, apps: Dict[str, App]) -> Tuple[App, Target]:
 def _unknown(target: str, name: str, apps: Dict[str, App]) -> NoReturn:
     from difflib import get_close_matches
 
-    names = [known for app in apps.values() for known in (*app._entrypoints, *app._functions)]
+    names = [known for app in apps.values() for known in (*app._entrypoints, *_targets(app))]
     near_names = get_close_matches(name, names, 3)
     what = f"did you mean {' or '.join([repr(n) for n in near_names])}? " if near_names else ""
     raise Mistake(
@@ -210,7 +245,7 @@ def _unknown(target: str, name: str, apps: Dict[str, App]) -> NoReturn:
 def _choices(target: str, apps: Dict[str, App]) -> str:
     lines = []
     for app in apps.values():
-        for name in [*app._entrypoints, *([] if app._entrypoints else app._functions)]:
+        for name in [*app._entrypoints, *([] if app._entrypoints else _targets(app))]:
             lines.append(f"  gx run {target}::{name}")
     return "\n".join(lines[:10])
 

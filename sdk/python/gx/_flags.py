@@ -13,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, Optional, Tuple
 
+    from gx.cls import Cls
+
 _MISSING: Any = object()
 _VARARGS, _VARKEYWORDS = 0x04, 0x08  # of co_flags
 _DATES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
@@ -110,9 +112,9 @@ class Flag:
 
 
 class Command:
-    """A function as a command."""
+    """A function as a command. Of a batched one each flag gives a single value, not a list."""
 
-    def __init__(self, raw: Callable, name: str, reference: str) -> None:
+    def __init__(self, raw: Callable, name: str, reference: str, skip: int = 0, batched: bool = False) -> None:
         self.raw = raw
         self.name = name
         self.reference = reference
@@ -123,16 +125,20 @@ class Command:
         code = getattr(raw, "__code__", None)
         if code is None:
             raise Mistake("usage", f"{name} has no parameters that could be read", "call it from a local entrypoint")
-        self._read(raw, code)
+        self._read(raw, code, skip, batched)
 
-    def _read(self, raw: Any, code: Any) -> None:
+    def _read(self, raw: Any, code: Any, skip: int = 0, batched: bool = False) -> None:
         annotations = _annotations(raw, self.name)
+        if batched:
+            annotations = {name: _element(kind) for name, kind in annotations.items()}
         count, kwonly = code.co_argcount, code.co_kwonlyargcount
         names = code.co_varnames
         defaults = raw.__defaults__ or ()
         if code.co_flags & _VARARGS:
             self.rest = names[count + kwonly]
         for i, name in enumerate(names[: count + kwonly]):
+            if i < skip:
+                continue
             if i < count:
                 at = i - (count - len(defaults))
                 default = defaults[at] if at >= 0 else _MISSING
@@ -223,6 +229,52 @@ class Command:
             lines.append(f"  {flag.usage():{width}}  {note}".rstrip())
         lines.append(f"  {'--help':{width}}  show this")
         return "\n".join(lines)
+
+
+class MethodCommand(Command):
+    """A method as a command: the parameters of its class are flags as well."""
+
+    def __init__(self, cls: Cls, method: str, reference: str) -> None:
+        member = cls._members[method]
+        super().__init__(member._raw, f"{cls._name}.{method}", reference, skip=1, batched="batched" in member._marks)
+        self._class = self._constructor(cls)
+        both = [flag.name for flag in self._class for other in self.flags if flag.flag == other.flag]
+        if both:
+            raise Mistake(
+                "usage",
+                f"{self.name}: the class and the method both have a parameter {both[0]!r}, so no flag can say which is meant",
+                "call it from a local entrypoint",
+            )
+        self.flags = [*self._class, *self.flags]
+
+    def _constructor(self, cls: Cls) -> List[Flag]:
+        constructor = cls._constructor
+        if constructor.parameters:
+            return [
+                Flag(name, parameter.kind, _MISSING if parameter.default is ... else parameter.default, False, cls._name)
+                for name, parameter in constructor.parameters.items()
+            ]
+        if cls._raw.__init__ is object.__init__:
+            return []
+        signature = constructor.signature()
+        annotations = _annotations(cls._raw.__init__, cls._name)
+        return [
+            Flag(name, annotations.get(name, _MISSING), signature.defaults.get(name, _MISSING), False, cls._name)
+            for name in (*signature.positional, *signature.keyword)
+        ]
+
+    def split(self, values: Dict[str, Any]) -> Tuple[Dict[str, Any], Dict[str, Any]]:
+        """What of the flags is for the class, and what is for the method."""
+        own = [flag.name for flag in self._class]
+        return {n: v for n, v in values.items() if n in own}, {n: v for n, v in values.items() if n not in own}
+
+
+def _element(kind: Any) -> Any:
+    """What a list is of: list[int], List[int], Sequence[int]."""
+    arguments: Tuple[Any, ...] = getattr(kind, "__args__", ())
+    if len(arguments) == 1 and getattr(kind, "__origin__", None) is not None:
+        return arguments[0]
+    return str if kind is list else kind
 
 
 _BOOLEANS = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}

@@ -8,7 +8,7 @@ from gx.function import Function
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, List, NoReturn, Optional, Tuple
+    from typing import Any, Callable, Dict, List, Optional, Tuple
 
     from gx._parameters import Constructor
     from gx._settings import Settings
@@ -99,6 +99,13 @@ class Cls:
                 made.append({"name": name, "generator": True} if _generates(member) else {"name": name})
         return made
 
+    def _method_of(self, object: Obj, name: str) -> Optional[Function]:
+        """A method of an instance that can be called remotely, or all of them ("")."""
+        member = self._members.get(name)
+        if name and (member is None or "method" not in member._gx_roles):
+            return None
+        return Method(object, name, member)
+
     # -- variants --
 
     def with_options(self, **options: Any) -> Cls:
@@ -124,21 +131,36 @@ class Cls:
 
         return _variant(self, merged(self._options, options))
 
-    # -- elsewhere --
+    # -- of other apps --
 
     @staticmethod
-    def from_name(app_name: str, name: str, **_: Any) -> NoReturn:
-        """Planned: a class of another app."""
-        from gx._planned import planned
+    def from_name(
+        app_name: str, name: str, *, version: Optional[int] = None, environment_name: Optional[str] = None, client: Any = None
+    ) -> Cls:
+        """A class of an app that runs on the host, by the names of both. It is looked up when it is first used.
 
-        planned("gx.Cls.from_name")
+        Using it raises NotFoundError if there is none, and InvalidError if it is a function.
+        """
+        from gx._named import check
+        from gx._named_cls import NamedCls
+
+        check(app_name, name, "gx.Cls.from_name")
+        return NamedCls(app_name, name)
 
     @staticmethod
-    def lookup(app_name: str, name: str, **_: Any) -> NoReturn:
-        """The older name of ``from_name``."""
-        from gx._planned import planned
+    def lookup(app_name: str, name: str, **_: Any) -> Cls:
+        """The older name of ``from_name``; looks the class up at once."""
+        from gx._notices import older
 
-        planned("gx.Cls.lookup (now Cls.from_name)")
+        older("gx.Cls.lookup", "gx.Cls.from_name")
+        return Cls.from_name(app_name, name)._hydrate()
+
+    def _hydrate(self, client: Any = None) -> Cls:
+        """Finds the class on the host now, which otherwise its first use does."""
+        self._origin.id(self._origin.connect(self._name))
+        return self
+
+    hydrate = Dual(_hydrate)
 
 
 class Obj:
@@ -174,16 +196,20 @@ class Obj:
         args, kwargs = self._gx_arguments
         return _instance, (self._gx_cls, args, kwargs, self._gx_params)
 
-    def _gx_method(self, name: str) -> Optional[Method]:
+    def _gx_method(self, name: str) -> Optional[Function]:
         """The method that can be called remotely."""
         own = self.__dict__
         found = own.get(name)
         if found is None:
-            member = self._gx_cls._members.get(name)
-            if member is None or "method" not in member._gx_roles:
-                return None
-            found = own[name] = Method(self, name, member)
-        return found
+            found = self._gx_cls._method_of(self, name)
+            if found is not None:
+                own[name] = found
+        return found  # type: ignore[no-any-return]
+
+    def _gx_with(self, options: Dict[str, Any]) -> Obj:
+        """The same instance of a variant."""
+        args, kwargs = self._gx_arguments
+        return _instance(self._gx_cls._with(options), args, kwargs, self._gx_params)
 
     def _gx_here(self) -> Any:
         """The instance in this process."""
@@ -209,7 +235,9 @@ class Obj:
 
     def _gx_update(self, **bounds: Any) -> None:
         """Sets other bounds for this instance's containers, while the app runs; see Function.update_autoscaler."""
-        Method(self, "", None).update_autoscaler(**bounds)
+        whole = self._gx_cls._method_of(self, "")
+        assert whole is not None
+        whole.update_autoscaler(**bounds)
 
     update_autoscaler = Dual(_gx_update)
 
@@ -240,6 +268,9 @@ class Method(Function):
     def _described(self) -> Callable:
         return self._raw.__get__(self._object)  # type: ignore[no-any-return]
 
+    def _with(self, options: Dict[str, Any]) -> Function:
+        return getattr(self._object._gx_with(options), self._method)  # type: ignore[no-any-return]
+
     def __reduce__(self) -> Any:
         return getattr, (self._object, self._method)
 
@@ -254,7 +285,7 @@ def _generates(member: Marked) -> bool:
 def _variant(cls: Cls, options: Optional[Dict[str, Any]]) -> Cls:
     if options == cls._options:
         return cls
-    made = Cls.__new__(Cls)
+    made = object.__new__(type(cls))
     made.__dict__.update(cls.__dict__, _options=options, _variant_of=cls.__dict__.get("_variant_of", cls))
     return made
 

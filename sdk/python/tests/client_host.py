@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import pickle
 import random
 import socket
 import sys
@@ -33,6 +35,7 @@ class Host:
         self.logged = 0  # sequence number that answers carry
         self.kept: Dict[str, Dict[int, bytes]] = {}  # answers of spawned calls, encoded without their call
         self.hello: dict = {}
+        self.instances: Dict[Any, Any] = {}  # of classes, by function and parameters
         self.outstanding = self.most = 0
         ours, theirs = socket.socketpair()
         self.theirs = theirs
@@ -130,6 +133,8 @@ class Host:
                 self._send(_wire.encode(_wire.FAIL, call, index, fail))
                 return
             args, kwargs = _wire.loads(body)
+            if opened.get("method"):
+                function = self._method(function, opened)
             value = function(*args, **kwargs)
             if opened["kind"] == "generator":
                 for item in value:
@@ -150,6 +155,15 @@ class Host:
             raise
         except BaseException as error:
             self._send(_wire.encode(_wire.ERROR, call, index, error_body(error)))
+
+    def _method(self, kind: Any, opened: dict) -> Callable:
+        """A method of the instance with these parameters; instances are kept as a pool of containers would."""
+        key = (opened["function"], opened.get("params"))
+        if key not in self.instances:
+            params = base64.b64decode(opened.get("params", ""))
+            args, kwargs = pickle.loads(params) if params else ((), {})
+            self.instances[key] = kind(*args, **kwargs)
+        return getattr(type(self.instances[key]), opened["method"])._raw.__get__(self.instances[key])  # type: ignore[no-any-return]
 
     def _request(self, number: int, body: dict) -> None:
         params = body["params"]

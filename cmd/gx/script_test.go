@@ -42,7 +42,14 @@ func newLab(t *testing.T) *lab {
 		build = slices.Insert(build, 1, "-race")
 	}
 	l.output(t, exec.CommandContext(t.Context(), "go", build...))
-	l.python = strings.TrimSpace(l.output(t, exec.CommandContext(t.Context(), "python3", "-c", "import sys; print(sys.executable)")))
+	python := "python3"
+	// What the tests' own Python has, such as cloudpickle, is for programs too.
+	if own, err := filepath.Abs("../../.cache/venv/bin/python"); err == nil {
+		if _, err := os.Stat(own); err == nil {
+			python = own
+		}
+	}
+	l.python = strings.TrimSpace(l.output(t, exec.CommandContext(t.Context(), python, "-c", "import sys; print(sys.executable)")))
 	t.Cleanup(func() {
 		l.output(t, l.command("host", "stop", "--force"))
 		if left := remains(l.runtime); len(left) > 0 {

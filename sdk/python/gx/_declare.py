@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from gx._place import at
+from gx._serialized import without_file
 from gx._settings import Settings
 
 _GENERATOR, _ASYNC_GENERATOR = 0x20, 0x200  # of co_flags
@@ -39,21 +40,26 @@ def declare(app: App, decorated: Any, given: Dict[str, Any]) -> Function:
     if isinstance(decorated, (staticmethod, classmethod)) or not callable(decorated) or is_class:
         kind = "class: use @app.cls()" if is_class else type(decorated).__name__
         raise _invalid(f"@app.function() goes on a function, not on a {kind}", ("", 0))
-    name = given.get("name") or decorated.__qualname__
+    by_value = without_file(decorated.__module__) or bool(given.get("serialized"))
+    name = given.get("name") or (decorated.__name__ if by_value else decorated.__qualname__)
+    if "<lambda>" in name:
+        raise _invalid('a lambda has no name that it could be called by: @app.function(name="...", serialized=True)', place(decorated))
     settings = Settings(f"function {name}", given)
     if "concurrent" in marks:
         settings.concurrent(*marks["concurrent"])
     if "batched" in marks:
         settings.batched(*marks["batched"])
         _check_batched(decorated, name)
+    if not by_value and "<lambda>" in decorated.__qualname__:
+        raise _invalid(f"function {name} is a lambda, which a container can't import: declare it with serialized=True", place(decorated))
     owner = decorated.__qualname__.rpartition(".")[0]
-    if owner and not owner.endswith("<locals>") and not settings.serialized:
+    if owner and not owner.endswith("<locals>") and not by_value:
         raise _invalid(
             f"{decorated.__qualname__} is a method, and @app.function() goes on functions: "
             f"decorate the class {owner.rpartition('.')[2]} by @app.cls() and the method by @gx.method()",
             place(decorated),
         )
-    if not settings.serialized and "<locals>" in decorated.__qualname__:
+    if not by_value and "<locals>" in decorated.__qualname__:
         raise _invalid(
             f"function {name} is defined inside another function, where a container can't import it from: "
             "move it to the top of its module, or declare it with serialized=True",
@@ -83,7 +89,7 @@ def declare_class(app: App, decorated: Any, given: Dict[str, Any]) -> Cls:
     settings = Settings(f"class {name}", given)
     if "concurrent" in marks:
         settings.concurrent(*marks["concurrent"])
-    if local and not settings.serialized:
+    if local and not settings.serialized and not without_file(decorated.__module__):
         raise _invalid(
             f"class {name} is defined inside a function, where a container can't import it from: "
             "move it to the top of its module, or declare it with serialized=True",

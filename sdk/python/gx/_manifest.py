@@ -58,10 +58,14 @@ class _Making:
 
         settings, shared = function._settings, function._app._shared
         image = settings.image or function._app.image or self.app.image or self._default
-        module, file = module_place(function._raw.__module__)
-        fields = {
+        payload = b""
+        if _by_value(function):
+            from gx._serialized import dumps
+
+            payload = dumps(function._raw, settings.what, settings.serialized)
+        fields: Dict[str, Any] = {
             "name": function._name,
-            "module": module,
+            "module": module_place(function._raw.__module__)[0],
             "qualname": function._raw.__qualname__,
             "file": _near(place(function._raw)[0]),
             "line": place(function._raw)[1],
@@ -71,15 +75,8 @@ class _Making:
             "env": environment([*shared.secrets, *settings.secrets], settings.env, settings.what),
             **settings.manifest(),
         }
-        if settings.serialized:
-            fields["payload"] = _pickled(function)
-        elif not file and function._raw.__module__ == "__main__":
-            from gx.exception import InvalidError
-
-            raise InvalidError(
-                f"{settings.what} has no file that a container could import (it was typed in, or comes from a "
-                "notebook): declare it with serialized=True"
-            )
+        if payload:
+            fields["payload"] = payload
         return {name: value for name, value in fields.items() if value or name in _ALWAYS}
 
     def image(self, image: Image) -> int:
@@ -103,7 +100,11 @@ class _Making:
         settings, shared = function._settings, function._app._shared
         numbers: List[int] = []
         include = shared.include_source if settings.include_source is None else settings.include_source
-        if (include is None or include) and not settings.serialized:
+        if _by_value(function):
+            from gx import _serialized
+
+            numbers.append(self.mount("cloudpickle", _serialized.files))
+        elif include is None or include:
             numbers.append(self.source())
         for i, local in enumerate(image._local):
             numbers.append(self.mount(f"local {id(local)} {i}", local.manifest))
@@ -118,7 +119,7 @@ class _Making:
 
             names: List[str] = []
             for function in self.app._declared():
-                if not function._settings.serialized and function._raw.__module__ not in names:
+                if not _by_value(function) and function._raw.__module__ not in names:
                     names.append(function._raw.__module__)
             self._source = self.mount("source", lambda: automatic(names))
         return self._source
@@ -144,23 +145,6 @@ def _kind(function: Union[Function, Cls]) -> Dict[str, Any]:
     return {"class": True, "methods": function._methods()}
 
 
-def _pickled(function: Union[Function, Cls]) -> bytes:
-    """A function or class that is declared with serialized=True, by value."""
-    from gx.exception import SerializationError
-
-    try:
-        import cloudpickle  # type: ignore[import-not-found,import-untyped,unused-ignore]
-    except ImportError:
-        raise SerializationError(
-            f"{function._settings.what} is declared with serialized=True, which needs the package cloudpickle here and in the "
-            'function\'s image: `pip install cloudpickle`, and Image.pip_install("cloudpickle")'
-        ) from None
-    try:
-        return cloudpickle.dumps(function._raw)  # type: ignore[no-any-return]
-    except Exception as error:
-        raise SerializationError(f"{function._settings.what} can't be pickled: {type(error).__name__}: {error}") from error
-
-
 def _near(file: str) -> str:
     """A file as the user would name it from here."""
     if not file or file.startswith("<"):
@@ -170,3 +154,12 @@ def _near(file: str) -> str:
     except (OSError, ValueError):
         return file
     return file if near.startswith("..") else near
+
+
+def _by_value(function: Union[Function, Cls]) -> bool:
+    """Whether it is sent by value, because it was asked for or no file has it."""
+    if function._settings.serialized:
+        return True
+    from gx._serialized import without_file
+
+    return without_file(function._raw.__module__)

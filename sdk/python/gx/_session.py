@@ -145,6 +145,11 @@ def any_client() -> Client:
     return in_container() or _Alone.client()
 
 
+def running_app() -> str:
+    """The id of the app that was started last in this program; "" if none runs."""
+    return str(_running[-1].app.app_id) if _running else ""
+
+
 class _Alone:
     """The connection of a program that runs no app, and calls functions of others. It lasts until the program ends."""
 

@@ -192,12 +192,16 @@ def test_argument_that_cannot_be_pickled(running: Any) -> None:
     assert f.remote(1) == 1, "what could not be sent does no harm"
 
 
-def test_functions_are_pickled_by_name(running: Any, monkeypatch: Any) -> None:
-    app, f = running(double)
-    with pytest.raises(exception.SerializationError, match="'x' of double .*no name in its module"):
-        f.remote(f)
+def test_functions_are_pickled_by_name(monkeypatch: Any) -> None:
+    f = gx.App().function()(double)
+    with pytest.raises(TypeError, match="no name in its module"):
+        _wire.dumps([f])
     monkeypatch.setattr(sys.modules[__name__], "under_a_name", f, raising=False)
     assert _wire.loads(_wire.dumps([f])) == [f]
+    variant = f.with_options(cpu=2.0)
+    assert _wire.loads(_wire.dumps(variant))._options == variant._options
+    by_value = gx.App().function(serialized=True, name="other")(double)
+    assert _wire.loads(_wire.dumps(by_value))._name == "other", "found by its name in the app"
 
 
 def test_result_that_cannot_be_unpickled(running: Any, monkeypatch: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import time
 import unittest
@@ -25,6 +26,11 @@ class Case(unittest.TestCase):
         host = Host(app, python=self.python, **options)
         self.addCleanup(host.__exit__)
         return host
+
+    def by_value(self, function: Any) -> bytes:
+        """The payload of a serialized function."""
+        version = subprocess.run([self.python, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, check=True)
+        return pickle.dumps((tuple(map(int, version.stdout.split())), pickle.dumps(function)))
 
     def failed(self, host: Host) -> dict:
         """The head of the Failed that the runner ends with."""
@@ -132,7 +138,7 @@ class Functions(Case):
                 self.assertEqual(host.ready().call(), (1, 2, 3, folder))
 
     def test_payload_instead_of_module(self) -> None:
-        host = self.host(payload=pickle.dumps(os.path.basename), module="", qualname="").ready()
+        host = self.host(payload=self.by_value(os.path.basename), module="", qualname="").ready()
         self.assertEqual(host.call("/a/b"), "b")
 
     def test_classes_of_main_are_found(self) -> None:
@@ -434,7 +440,9 @@ class Errors(Case):
         self.assertEqual(self.failed(self.host("import not_there.deep"))["module"], "not_there")
         self.assertIn("<locals>", self.failed(self.host("def g(): pass", qualname="g.<locals>.f"))["message"])
         self.assertEqual(self.failed(self.host("", module="nothing"))["module"], "nothing")
-        self.assertIn("serialized", self.failed(self.host(payload=b"garbage"))["message"])
+        self.assertIn("cannot be made in the container", self.failed(self.host(payload=b"garbage"))["message"])
+        other = self.failed(self.host(payload=pickle.dumps(((2, 7), b""))))["message"]
+        self.assertIn("sent by value from Python 2.7, and the image has Python 3.", other)
 
     def test_output_of_a_failed_import_comes(self) -> None:
         host = self.host("print('before', end='')\nraise ValueError")

@@ -43,16 +43,15 @@ def load(start: dict) -> Service:
 def _found(start: dict) -> Any:
     """The object that StartBody names."""
     if start.get("payload"):
+        from gx._serialized import loads
+
         try:
-            return _wire.loads(_bytes(start["payload"]))
+            return loads(_bytes(start["payload"]))
         except Exception as error:
             if isinstance(error, ModuleNotFoundError):
                 raise
-            raise errors.make(
-                "DeserializationError",
-                f"the serialized function cannot be unpickled in the container: {type(error).__name__}: {error}. "
-                "It was pickled by the caller's Python, so the image needs the same version of Python, and cloudpickle",
-            ) from error
+            what = str(error) if type(error).__name__ == "DeserializationError" else f"{type(error).__name__}: {error}"
+            raise errors.make("DeserializationError", f"{start.get('name')} cannot be made in the container: {what}") from error
     name, path = start["module"], start["qualname"]
     __import__(name)
     found: Any = sys.modules[name]

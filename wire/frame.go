@@ -92,7 +92,7 @@ func (h Header) check() error {
 		return fmt.Errorf("%w: %w: a %v frame announces a body of %d bytes, at most %d are allowed", ErrProtocol, ErrTooLarge, h.Type, h.Size, MaxBody)
 	case h.Flags&^(FlagFD|FlagMore|FlagLogged) != 0:
 		return fmt.Errorf("%w: %v frame with unknown flags %#x", ErrProtocol, h.Type, h.Flags)
-	case h.Flags != 0 && !h.Type.Payload():
+	case h.Flags != 0 && !h.Type.Payload() && (h.Type != Fail || h.Flags != FlagLogged):
 		return fmt.Errorf("%w: %v frame with flags %#x, but it carries no payload", ErrProtocol, h.Type, h.Flags)
 	case h.Flags&FlagFD != 0 && h.Flags&FlagMore != 0:
 		return fmt.Errorf("%w: %v frame is both a descriptor and a piece", ErrProtocol, h.Type)

@@ -106,7 +106,7 @@ const AllInputs = 0xffffffff
 const (
 	FlagFD     = 1 << 0 // the payload is in a memory file, passed beside the frame
 	FlagMore   = 1 << 1 // the payload goes on in the next frame of this call and index
-	FlagLogged = 1 << 2 // the body begins with 8 bytes: sequence number of the last log line this input wrote
+	FlagLogged = 1 << 2 // the body begins with 8 bytes: sequence number of the last log line this input wrote; the only flag that Fail may have
 )
 
 // Header is a frame's header.

@@ -93,6 +93,10 @@ func Fail(in *Input, body wire.FailBody) Answer {
 		f, _ = wire.JSON(wire.Fail, in.Call.Number, in.Index, wire.FailBody{Kind: body.Kind, Message: "the message is too long to be sent"})
 	}
 	f.Attempt = in.Attempt
+	if in.Logged > 0 {
+		f.Flags |= wire.FlagLogged
+		f.Logged = in.Logged
+	}
 	return Answer{Input: in, Frame: f}
 }
 

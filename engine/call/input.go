@@ -25,6 +25,8 @@ type Input struct {
 	Items    bool      // items of it went to the caller: it cannot be tried again
 	Done     bool      // it was answered, or forgotten; a container may still be at it
 	Recalled bool      // its container was asked to give it back unstarted
+	Overdue  bool      // its attempt has run for longer than it may, and has not ended
+	Suspect  bool      // a container died that had others too: it is run by itself
 	Came     time.Time // when it was submitted
 	// Container is the one that was given the newest attempt.
 	Container string
@@ -46,7 +48,7 @@ type Batch struct {
 func (in *Input) Again() *Input {
 	again := *in
 	again.next, again.prev, again.list = nil, nil, nil
-	again.Done, again.Recalled, again.Batch = false, false, nil
+	again.Done, again.Recalled, again.Overdue, again.Batch = false, false, false, nil
 	in.Done, in.Body, in.File = true, nil, nil
 	return &again
 }

@@ -147,7 +147,10 @@ func (m *member) answered(frames []wire.Frame) {
 		m.stuck = false
 		m.measure(measured, ran, now)
 	}
-	m.served = m.served || done > 0
+	if done > 0 {
+		m.served = true
+		f.health = health{}
+	}
 	m.refill(now)
 	if f.cfg.Spec.Batch != nil {
 		others = f.batches(now)
@@ -200,6 +203,15 @@ func (m *member) release(in *call.Input, now time.Time) {
 	delete(m.inputs, key{in.Call.Number, in.Index})
 	in.Remove()
 	m.leaveBatch(in)
+	if in.Overdue {
+		m.late--
+	}
+	if len(m.inputs) == 0 {
+		m.alone = false
+		if m.f.isolating == m {
+			m.f.isolating = nil
+		}
+	}
 	for m.waiting.Len() > 0 && m.running.Len() < m.f.cfg.Spec.Concurrency {
 		next := m.waiting.Front()
 		next.Remove()

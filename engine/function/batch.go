@@ -13,14 +13,15 @@ import (
 func (f *Function) batches(now time.Time) (touched []*member) {
 	size, wait := f.cfg.Spec.Batch.Size, time.Duration(f.cfg.Spec.Batch.Wait)*time.Millisecond
 	for f.queue.Len() > 0 {
-		left := wait - now.Sub(f.queue.Front().Came)
-		if f.queue.Len() < size && left > 0 {
+		first := f.queue.Front()
+		left := wait - now.Sub(first.Came)
+		if f.queue.Len() < size && left > 0 && !first.Suspect {
 			if f.linger == nil {
 				f.linger = f.host.Clock.AfterFunc(left, f.lingered)
 			}
 			break
 		}
-		m := f.pick(f.queue.Front())
+		m := f.pick(first)
 		if m == nil {
 			break
 		}
@@ -46,14 +47,17 @@ func (f *Function) lingered() {
 }
 
 // take takes the next inputs off the queue that can be in one batch: those of
-// one method. mu is held.
+// one method, or one that is run by itself. mu is held.
 func (f *Function) take(m *member, size int) []*call.Input {
 	var batch []*call.Input
 	for in := f.queue.Front(); in != nil && len(batch) < size; {
 		next := in.Next()
-		if !m.has(in) && (len(batch) == 0 || in.Call.Method == batch[0].Call.Method) {
+		if m.takes(in) && (len(batch) == 0 || !in.Suspect && in.Call.Method == batch[0].Call.Method) {
 			in.Remove()
 			batch = append(batch, in)
+		}
+		if len(batch) > 0 && batch[0].Suspect {
+			break
 		}
 		in = next
 	}

@@ -108,6 +108,7 @@ func (f *Function) snapshot(now time.Time) pool.Snapshot {
 		Startup:  f.startup.Duration(),
 		Busy:     f.host.Busy(),
 		Hold:     max(0, f.health.hold.Sub(now)),
+		Failing:  f.health.failures > 0,
 		Closing:  f.closing,
 	}
 	s.Newest = math.MaxInt64 // counts only if a container is ready

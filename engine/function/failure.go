@@ -17,19 +17,40 @@ const (
 	maxLost   = 3 // containers that may die under one input
 	maxStarts = 3 // starts in a row that may fail before those who wait are told
 	killGrace = 2 * time.Second
+	// cancelGrace is what code that was cancelled has for clearing up, as exit
+	// hooks have.
+	cancelGrace = 30 * time.Second
+	// settled is how long after its start a container that ends has not failed
+	// to start.
+	settled = 30 * time.Second
 )
 
 // health is how a function's containers have been starting. f.mu guards it.
 type health struct {
-	failures int         // starts in a row that failed
+	failures int         // starts in a row that failed, without those that were under way together
+	last     time.Time   // when the last of them failed
 	hold     time.Time   // nothing is started before
 	broken   *wire.Frame // the Error of an import that failed, for inputs until then
 }
 
-// fail notes a failed start: the next ones are held back for longer each time.
-func (h *health) fail(now time.Time) {
+// fail notes the failed start of a container that was begun at some time: the
+// next ones are held back for longer each time. Of several that were under way
+// together only the first to fail says something new.
+func (h *health) fail(began, now time.Time) {
+	if began.Before(h.last) {
+		return
+	}
 	h.failures++
+	h.last = now
 	h.hold = now.Add(min(250*time.Millisecond<<min(h.failures-1, 10), 30*time.Second))
+}
+
+// next tells a user when the next start will be.
+func (h *health) next(now time.Time) string {
+	if h.failures == 0 || !h.hold.After(now) {
+		return ""
+	}
+	return fmt.Sprintf("; the next is started in %v (failures in a row: %d)", h.hold.Sub(now).Round(10*time.Millisecond), h.failures)
 }
 
 // failure is why a container did not come up.
@@ -43,7 +64,7 @@ type failure struct {
 // startFailed tells those who wait that a container did not come up, if trying
 // again is of no use. mu is held.
 func (f *Function) startFailed(m *member, why failure, now time.Time) []call.Answer {
-	f.health.fail(now)
+	f.health.fail(m.began, now)
 	for _, other := range f.members {
 		if other != m && other.state == ready {
 			return nil // it can do the work
@@ -53,6 +74,9 @@ func (f *Function) startFailed(m *member, why failure, now time.Time) []call.Ans
 		f.health.broken = &wire.Frame{Header: wire.Header{Type: wire.Error}, Body: why.body}
 	} else if !why.final && f.health.failures < maxStarts {
 		return nil
+	}
+	if f.health.failures > 1 && why.body == nil {
+		why.message = fmt.Sprintf("%d containers in a row did not come up; the last: %s", f.health.failures, why.message)
 	}
 	var out []call.Answer
 	for f.queue.Len() > 0 {
@@ -96,7 +120,7 @@ func (m *member) causeOf(exit container.Exit, limit int64) cause {
 	case exit.Signal == 0 && !m.closedItself(exit):
 		return cause{wire.FailLost, fmt.Sprintf("the process ended itself with exit status %d %s (os._exit, or a library that exits)", exit.Code, where), true}
 	case crashed(exit.Signal):
-		return cause{wire.FailLost, fmt.Sprintf("the process crashed %s: %s (a fault in native code, of an extension module for instance)", where, signalText(exit.Signal)), true}
+		return cause{wire.FailLost, fmt.Sprintf("the process crashed %s: %s (a fault in native code, or its abort(), of an extension module for instance)", where, signalText(exit.Signal)), true}
 	case m.closedItself(exit):
 		return cause{wire.FailLost, fmt.Sprintf("the runner lost its connection to the host %s", where), false}
 	}
@@ -110,9 +134,11 @@ func (m *member) causeOf(exit container.Exit, limit int64) cause {
 // closedItself reports whether the runner's connection ended before its
 // process did: the host killed it then, or it gave up by itself.
 func (m *member) closedItself(exit container.Exit) bool {
-	const lostHost = 70 // the runner's exit status then
 	return m.killed && exit.Signal == syscall.SIGKILL || exit.Code == lostHost
 }
+
+// lostHost is the exit status of a runner that has lost its host.
+const lostHost = 70
 
 func crashed(s syscall.Signal) bool {
 	switch s {
@@ -155,6 +181,9 @@ func exitText(exit container.Exit, limit int64) string {
 	case exit.Signal != 0:
 		return "it was killed by " + signalText(exit.Signal)
 	}
+	if exit.Code == lostHost {
+		return "its runner lost the connection to the host"
+	}
 	return fmt.Sprintf("it ended with exit status %d", exit.Code)
 }
 
@@ -172,9 +201,13 @@ func (m *member) withTail(message string) string {
 func (m *member) orphans(why cause, wanted bool) (out []call.Answer, retries []retry) {
 	f := m.f
 	var back []*call.Input
+	// Each of several may have done it, also one whose answer the runner had not
+	// sent yet: they are run by themselves, which shows who it is.
+	doubt := !wanted && len(m.inputs) > 1
 	for in := m.running.Front(); in != nil; in = m.running.Front() {
 		in.Remove()
 		m.leaveBatch(in)
+		in.Suspect = in.Suspect || doubt
 		switch {
 		case in.Done:
 			in.Drop()
@@ -183,7 +216,7 @@ func (m *member) orphans(why cause, wanted bool) (out []call.Answer, retries []r
 		case wanted: // it ended because the host wanted it, for no fault of the input
 			f.again(in, wire.FailLost, why.message, 0)
 			back = append(back, in)
-		case why.user:
+		case why.user && !doubt:
 			if delay, ok := f.retryDelay(in); ok {
 				r := f.retryLater(in, delay, wire.Frame{})
 				r.cause = why.message
@@ -208,9 +241,13 @@ func (m *member) orphans(why cause, wanted bool) (out []call.Answer, retries []r
 			in.Drop()
 			continue
 		}
-		back = append(back, in) // it was not begun
+		in.Suspect = in.Suspect || doubt
+		back = append(back, in)
 	}
 	clear(m.inputs)
+	if f.isolating == m {
+		f.isolating = nil
+	}
 	for i := len(back) - 1; i >= 0; i-- {
 		if f.closing {
 			out = append(out, f.give(back[i], wire.FailBody{Kind: wire.FailCancelled, Message: f.stopping}))
@@ -234,6 +271,9 @@ func (m *member) overdue() {
 	limit := f.timeout()
 	for in := m.running.Front(); in != nil; in = in.Next() {
 		left := limit - now.Sub(in.Since)
+		if in.Overdue {
+			continue // see reap
+		}
 		if left > 0 {
 			if m.limit == nil && !in.Done { // they are in the order of their beginning
 				m.limit = f.host.Clock.AfterFunc(left, m.overdue)
@@ -252,9 +292,11 @@ func (m *member) overdue() {
 			r.cause = body.Message
 			f.again(in, body.Kind, r.cause, delay)
 			retries = append(retries, r)
-			continue
+		} else {
+			out = append(out, f.give(in, body))
 		}
-		out = append(out, f.give(in, body))
+		in.Overdue = true
+		m.late++
 	}
 	if m.limit == nil && m.running.Len() > 0 && !hang {
 		m.limit = f.host.Clock.AfterFunc(limit, m.overdue)
@@ -276,12 +318,39 @@ func (m *member) overdue() {
 // reap kills the container if attempts that were ended are still going on.
 func (m *member) reap(zombies []*call.Input) {
 	m.f.mu.Lock()
-	alive := false
-	for _, in := range zombies {
-		alive = alive || in.In(&m.running)
-	}
+	alive := m.runs(zombies)
 	m.f.mu.Unlock()
 	if alive {
 		m.kill(fmt.Sprintf("an input did not end %v after its timeout", killGrace))
 	}
+}
+
+// expectEnd kills the container if inputs that were cancelled are going on when
+// they should have ended, and it is at nothing else. While it is at something
+// that is waited for, only the timeout of what was cancelled ends it.
+func (m *member) expectEnd(cancelled []*call.Input) {
+	m.f.host.Clock.AfterFunc(cancelGrace, func() {
+		m.f.mu.Lock()
+		alive, needed := m.runs(cancelled), false
+		for _, in := range m.inputs {
+			needed = needed || !in.Done
+		}
+		m.f.mu.Unlock()
+		switch {
+		case alive && needed:
+			m.expectEnd(cancelled)
+		case alive:
+			m.kill(fmt.Sprintf("an input did not end %v after it was cancelled", cancelGrace))
+		}
+	})
+}
+
+// runs reports whether the container is at one of these inputs. f.mu is held.
+func (m *member) runs(inputs []*call.Input) bool {
+	for _, in := range inputs {
+		if in.In(&m.running) {
+			return true
+		}
+	}
+	return false
 }

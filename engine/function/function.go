@@ -104,26 +104,27 @@ type Function struct {
 
 	held atomic.Int64 // calls that have not ended
 
-	mu       sync.Mutex
-	scaling  app.Scaling // as declared, or as it was changed since
-	used     time.Time   // when a call was last held
-	queue    call.List
-	delayed  map[*call.Input]clock.Timer // waiting for their next attempt
-	members  []*member                   // in the order of their starts
-	meter    pool.Meter                  // of one input
-	startup  pool.Meter                  // of one start
-	window   int                         // inputs that a container may have at once
-	timer    clock.Timer                 // looks at the pool again
-	health   health
-	short    string // what a container last waited for
-	told     api.Waiting
-	toldAt   time.Time
-	closing  bool
-	stopping string      // why it is closing
-	linger   clock.Timer // looks at a batch that waits for company
-	knot     knot
-	trace    *trace.Function
-	over     bool // the record is not written any more
+	mu        sync.Mutex
+	scaling   app.Scaling // as declared, or as it was changed since
+	used      time.Time   // when a call was last held
+	queue     call.List
+	delayed   map[*call.Input]clock.Timer // waiting for their next attempt
+	members   []*member                   // in the order of their starts
+	isolating *member                     // takes nothing until it is empty; nil = none
+	meter     pool.Meter                  // of one input
+	startup   pool.Meter                  // of one start
+	window    int                         // inputs that a container may have at once
+	timer     clock.Timer                 // looks at the pool again
+	health    health
+	short     string // what a container last waited for
+	told      api.Waiting
+	toldAt    time.Time
+	closing   bool
+	stopping  string      // why it is closing
+	linger    clock.Timer // looks at a batch that waits for company
+	knot      knot
+	trace     *trace.Function
+	over      bool // the record is not written any more
 }
 
 // New makes a function and starts its control goroutine. Close it.
@@ -248,7 +249,7 @@ func (f *Function) deliver(answers []call.Answer) {
 func (f *Function) pick(in *call.Input) *member {
 	var best *member
 	for _, m := range f.members {
-		if m.room() && (best == nil || m.load() < best.load()) && !m.has(in) {
+		if m.room() && (best == nil || m.load() < best.load()) && m.takes(in) {
 			best = m
 		}
 	}
@@ -288,6 +289,7 @@ func (f *Function) room() bool {
 func (f *Function) Cancel(c *call.Call, index uint32, terminate bool) {
 	var out []call.Answer
 	var touched, victims []*member
+	left := map[*member][]*call.Input{}
 	mine := func(in *call.Input) bool { return in.Call == c && (index == wire.AllInputs || in.Index == index) }
 	body := wire.FailBody{Kind: wire.FailCancelled, Message: "the call was cancelled"}
 	f.mu.Lock()
@@ -313,6 +315,7 @@ func (f *Function) Cancel(c *call.Call, index uint32, terminate bool) {
 				hit = true
 				out = append(out, f.give(in, body))
 				m.interrupt(in, "cancelled")
+				left[m] = append(left[m], in)
 			}
 		}
 		if hit {
@@ -327,6 +330,11 @@ func (f *Function) Cancel(c *call.Call, index uint32, terminate bool) {
 		m.conn.Flush()
 	}
 	f.deliver(out)
+	if !terminate {
+		for m, inputs := range left {
+			m.expectEnd(inputs)
+		}
+	}
 	for _, m := range victims {
 		m.kill("its call was cancelled")
 	}

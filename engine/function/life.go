@@ -196,7 +196,7 @@ func (m *member) isReady(took time.Duration) {
 	now := f.host.Clock.Now()
 	m.trace.Ready(seconds(m.took.Import, 0), seconds(m.took.Enter, 0), now)
 	f.startup.Add(1, took)
-	f.health = health{}
+	f.health.hold, f.health.broken = time.Time{}, nil
 	if !m.asked {
 		m.state = ready
 	}
@@ -360,12 +360,18 @@ func (m *member) end(why *failure) {
 		reason = why.message
 		if why.body != nil {
 			reason = "importing the function's module failed"
+		} else if f.queue.Len() > 0 || f.scaling.Min > 0 {
+			reason += f.health.next(now)
 		}
 	case why == nil && !wanted && !m.bye:
 		cause := m.causeOf(exit, f.cfg.Limits.Memory)
 		reason = exitText(exit, f.cfg.Limits.Memory)
-		if !m.served && m.running.Len() == 0 {
-			f.health.fail(now) // it dies as soon as it is up
+		if !m.served && m.running.Len() == 0 && now.Sub(m.began) < settled {
+			f.health.fail(m.began, now) // it dies as soon as it is up
+			reason += f.health.next(now)
+		}
+		if n := len(m.inputs); n > 1 {
+			reason += fmt.Sprintf("; it had %d inputs, so each of them is tried again by itself", n)
 		}
 		out, retries = m.orphans(cause, false)
 	default:

@@ -68,6 +68,8 @@ type member struct {
 	taken   int       // inputs that it was given, ever
 	served  bool      // it has answered
 	stuck   bool      // it is at an input that takes longer than others: it gets none ahead
+	alone   bool      // it is at an input that is run by itself
+	late    int       // inputs that it was told to end and has not: nobody knows what else it can do
 	batched int       // batches that it is at
 	yields  bool      // it ends when it has nothing to do: its room is somebody else's
 	idle    time.Time // since when it has nothing to do
@@ -98,7 +100,7 @@ func (m *member) load() int { return len(m.inputs) }
 // room reports whether the container can be given an input. f.mu is held.
 func (m *member) room() bool {
 	most, window := m.f.cfg.Spec.MaxInputs, m.f.window
-	if m.yields {
+	if m.yields || m.alone || m.late > 0 {
 		return false
 	}
 	if m.f.cfg.Spec.Batch != nil {
@@ -110,10 +112,23 @@ func (m *member) room() bool {
 	return m.state == ready && len(m.inputs) < window && (most == 0 || m.taken < most)
 }
 
-// has reports whether the container is still at an earlier attempt of an input.
-// f.mu is held.
-func (m *member) has(in *call.Input) bool {
-	return in.Attempt > 0 && m.inputs[key{in.Call.Number, in.Index}] != nil
+// takes reports whether the container, which has room, can be given this input:
+// it is not at an earlier attempt of it, and what is run by itself finds it
+// empty. f.mu is held.
+func (m *member) takes(in *call.Input) bool {
+	if in.Suspect {
+		return len(m.inputs) == 0
+	}
+	return m.f.isolating != m && (in.Attempt == 0 || m.inputs[key{in.Call.Number, in.Index}] == nil)
+}
+
+// isolate has the container take nothing more until it is empty, if another
+// one does not already: an input waits that is to be run by itself, and would
+// wait for as long as there are others. f.mu is held.
+func (m *member) isolate() {
+	if m.f.isolating == nil {
+		m.f.isolating = m
+	}
 }
 
 // refill gives the container what it has room for. Flush has to follow. f.mu is
@@ -124,9 +139,11 @@ func (m *member) refill(now time.Time) {
 	}
 	for in := m.f.queue.Front(); in != nil && m.room(); {
 		next := in.Next()
-		if !m.has(in) {
+		if m.takes(in) {
 			in.Remove()
 			m.assign(in, now)
+		} else if in.Suspect {
+			m.isolate()
 		}
 		in = next
 	}
@@ -142,6 +159,7 @@ func (m *member) assign(in *call.Input, now time.Time) {
 		m.busy = now
 	}
 	m.inputs[key{in.Call.Number, in.Index}] = in
+	m.alone = in.Suspect
 	m.taken++
 	in.Call.Began(in.Index, m.id)
 	if in.Batch != nil || m.running.Len() < m.f.cfg.Spec.Concurrency {

@@ -46,6 +46,8 @@ type Snapshot struct {
 	Busy float64
 	// Hold forbids starts for so long, after failures.
 	Hold time.Duration
+	// Failing says that the last start failed: one container at a time is tried.
+	Failing bool
 	// Closing says that the function is ending: nothing is wanted.
 	Closing bool
 }
@@ -90,6 +92,9 @@ func Decide(s Snapshot) Decision {
 		d.Rules |= held
 	case d.Want > have:
 		d.Start = min(d.Want-have, max(s.Min-have, ramp(s)-s.Starting, 0))
+		if s.Failing {
+			d.Start = min(d.Start, max(1-s.Starting, 0))
+		}
 		d.Rules |= when(d.Start < d.Want-have, ramped)
 	case d.Want < have && !s.Closing:
 		d.Stop, d.Next = expired(s, have-d.Want)

@@ -103,7 +103,7 @@ def check_header(size: int, type: int, flags: int) -> None:
         raise ProtocolError(f"a frame announces a body of {size} bytes; at most {MAX_BODY} are allowed")
     if flags:
         extra = 8 if flags & FLAG_LOGGED else 0
-        if flags > 7 or type not in _PAYLOADS:
+        if flags > 7 or type not in _PAYLOADS and (type != FAIL or flags != FLAG_LOGGED):
             raise ProtocolError(f"a frame of type {type} has flags {flags:#x}")
         if flags & FLAG_FD and (flags & FLAG_MORE or size != 8 + extra) or size < extra:
             raise ProtocolError(f"a frame with flags {flags:#x} has a body of {size} bytes")

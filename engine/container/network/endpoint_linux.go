@@ -27,6 +27,16 @@ type Endpoint struct {
 // Attach makes a namespace with a loopback and an interface eth0 that leads
 // out. The namespace lives while Namespace is open or something uses it.
 func (n *Network) Attach(ctx context.Context) (*Endpoint, error) {
+	return n.attach(ctx, nil)
+}
+
+// AttachTo does the same with a namespace that exists, whoever owns it. On
+// success the file belongs to the Endpoint.
+func (n *Network) AttachTo(ctx context.Context, namespace *os.File) (*Endpoint, error) {
+	return n.attach(ctx, namespace)
+}
+
+func (n *Network) attach(ctx context.Context, namespace *os.File) (*Endpoint, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -37,20 +47,61 @@ func (n *Network) Attach(ctx context.Context) (*Endpoint, error) {
 		return nil, err
 	}
 	e := &Endpoint{network: n, number: number, address: address, port: portPrefix(n.key) + strconv.FormatUint(uint64(number), 36)}
-	done := make(chan error, 1)
-	go func() {
-		// The thread's namespace can't be put back for certain, so the thread
-		// ends with this goroutine.
-		runtime.LockOSThread()
-		done <- e.make()
-	}()
-	if err := <-done; err != nil {
+	if namespace == nil {
+		err = onThread(e.make)
+	} else if err = In(namespace, func() error { return e.plug(namespace) }); err == nil {
+		e.namespace = namespace
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("connect a container to the network: %w", err), e.Close())
 	}
 	return e, nil
 }
 
-// make runs on a thread of its own and moves it into a new namespace.
+// onThread runs f on a thread of its own, whose namespace f may change: it
+// can't be put back for certain, so the thread ends afterwards.
+func onThread(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		done <- f()
+	}()
+	return <-done
+}
+
+// In runs f on a thread that is in a network namespace.
+func In(namespace *os.File, f func() error) error {
+	return onThread(func() error {
+		if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("enter a network namespace: %w", err)
+		}
+		return f()
+	})
+}
+
+// Loopback switches on the loopback interface of the calling thread's
+// namespace.
+func Loopback() error {
+	inside, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("open a netlink socket in the new namespace: %w", err)
+	}
+	defer inside.Close()
+	return loopback(inside)
+}
+
+func loopback(inside *netlink.Handle) error {
+	lo, err := inside.LinkByName("lo")
+	if err == nil {
+		err = inside.LinkSetUp(lo)
+	}
+	if err != nil {
+		return fmt.Errorf("switch on loopback: %w", err)
+	}
+	return nil
+}
+
+// make moves the calling thread into a new namespace and connects it.
 func (e *Endpoint) make() error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("unshare the network namespace: %w", err)
@@ -60,6 +111,11 @@ func (e *Endpoint) make() error {
 		return err
 	}
 	e.namespace = ns
+	return e.plug(ns)
+}
+
+// plug connects the calling thread's namespace, which is also open as ns.
+func (e *Endpoint) plug(ns *os.File) error {
 	inside, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("open a netlink socket in the new namespace: %w", err)
@@ -86,12 +142,8 @@ func (e *Endpoint) make() error {
 	if err := host.LinkSetUp(pair); err != nil {
 		return fmt.Errorf("switch on %s: %w", e.port, err)
 	}
-	lo, err := inside.LinkByName("lo")
-	if err == nil {
-		err = inside.LinkSetUp(lo)
-	}
-	if err != nil {
-		return fmt.Errorf("switch on loopback: %w", err)
+	if err := loopback(inside); err != nil {
+		return err
 	}
 	eth, err := inside.LinkByName(name)
 	if err != nil {

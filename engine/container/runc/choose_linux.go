@@ -93,7 +93,7 @@ func (r *Runtime) try(ctx context.Context, binary string) error {
 	if err := r.reserve(id); err != nil {
 		return err
 	}
-	c, err := r.start(ctx, binary, spec)
+	c, err := r.start(ctx, binary, spec, nil)
 	r.settle(id, c)
 	if err != nil {
 		return err

@@ -30,7 +30,11 @@ type running struct {
 	group     cgroup.Group
 	endpoint  *network.Endpoint // nil without outbound network
 	disk      int64
+	pid       int    // the first process's on the host; 0 = not known
+	ending    func() // called when nothing is left; may be nil
 	status    <-chan unix.WaitStatus
+	orphaned  <-chan struct{} // closed when its parent process is gone, and it with that
+	orphan    error           // the reason to tell then
 	started   time.Time
 
 	done chan struct{}
@@ -53,6 +57,8 @@ func (r *Runtime) newRunning(cell *cell, spec container.Spec) *running {
 		namespace: filepath.Join(bundle, namespaceFile),
 		layers:    layers{dir: filepath.Join(r.cfg.Dir, "layer-"+spec.ID), target: filepath.Join(bundle, "rootfs"), inRAM: r.inRAM, limit: spec.Disk},
 		group:     r.parent.Child(spec.ID),
+		orphaned:  cell.dead,
+		orphan:    errCellDead,
 		disk:      spec.Disk,
 		started:   time.Now(),
 		done:      make(chan struct{}),
@@ -60,8 +66,9 @@ func (r *Runtime) newRunning(cell *cell, spec container.Spec) *running {
 	}
 }
 
-// findInit opens the first process, whose pid in the cell is known.
-func (c *running) findInit(pid int) {
+// findInit opens the first process, whose pid in the cell is known, and returns
+// its pid on the host, 0 if it has ended.
+func (c *running) findInit(pid int) int {
 	for _, p := range c.group.Pids() {
 		status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p), "status"))
 		if err != nil || !isInit(string(status), pid) {
@@ -70,8 +77,9 @@ func (c *running) findInit(pid int) {
 		if fd, err := unix.PidfdOpen(p, 0); err == nil {
 			c.init = fd
 		}
-		return
+		return p
 	}
+	return 0
 }
 
 // isInit says whether a /proc status is that of the process that is pid in its
@@ -97,7 +105,7 @@ func (c *running) wait(ctx context.Context) {
 	killed := false
 	select {
 	case status = <-c.status:
-	case <-c.cell.dead:
+	case <-c.orphaned:
 		select {
 		case status = <-c.status: // it had ended before
 		default:
@@ -113,7 +121,7 @@ func (c *running) wait(ctx context.Context) {
 	c.ended = true
 	exit := container.Exit{Code: status.ExitStatus(), OOMKilled: usage.OOMKills > 0, Reason: c.reason, Peak: usage.Peak, Started: c.started, Finished: finished}
 	if killed {
-		exit.Signal, exit.Reason = unix.SIGKILL, errCellDead.Error()
+		exit.Signal, exit.Reason = unix.SIGKILL, c.orphan.Error()
 	} else if status.Signaled() {
 		exit.Signal = status.Signal()
 	}
@@ -128,6 +136,9 @@ func (c *running) wait(ctx context.Context) {
 	}
 	c.runtime.forget(c.id)
 	close(c.done)
+	if c.ending != nil {
+		c.ending()
+	}
 }
 
 // clear kills what runs and removes everything that the container has on the

@@ -18,11 +18,18 @@ const defaultPids = 4096
 // when the whole machine is out of memory.
 const oomScore = 500
 
+// maskedPaths are empty in containers: what they tell or do is the machine's.
+var maskedPaths = []string{
+	"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+	"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
+}
+
 // place is where a container's parts are on the host.
 type place struct {
 	rootfs    string
 	namespace string // network namespace; "" = the OCI runtime makes one
 	cgroup    string
+	template  bool // others will be forked from it
 }
 
 // ociSpec turns a Spec into the OCI runtime's configuration.
@@ -56,18 +63,18 @@ func (r *Runtime) ociSpec(s container.Spec, at place) *specs.Spec {
 				{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}, {Type: specs.IPCNamespace},
 				{Type: specs.UTSNamespace}, {Type: specs.CgroupNamespace},
 			},
-			Resources: r.resources(s),
-			Seccomp:   seccompProfile(),
-			MaskedPaths: []string{
-				"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-				"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
-			},
+			Resources:     r.resources(s),
+			Seccomp:       seccompProfile(),
+			MaskedPaths:   maskedPaths,
 			ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
 		},
 	}
 	if s.Network != container.NetworkHost {
 		spec.Linux.Namespaces = append(spec.Linux.Namespaces,
 			specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: at.namespace})
+	}
+	if at.template {
+		forTemplate(spec)
 	}
 	return spec
 }

@@ -28,7 +28,7 @@ func (r *Runtime) Start(ctx context.Context, spec container.Spec) (container.Con
 	if err := r.reserve(spec.ID); err != nil {
 		return nil, fmt.Errorf("start container %s: %w", spec.ID, err)
 	}
-	c, err := r.start(ctx, r.bestBinary, spec)
+	c, err := r.start(ctx, r.bestBinary, spec, nil)
 	r.settle(spec.ID, c)
 	if err != nil {
 		return nil, fmt.Errorf("start container %s: %w", spec.ID, err)
@@ -37,7 +37,9 @@ func (r *Runtime) Start(ctx context.Context, spec container.Spec) (container.Con
 	return c, nil
 }
 
-func (r *Runtime) start(ctx context.Context, binary string, spec container.Spec) (_ *running, err error) {
+// start starts a container; with a socket, which becomes its descriptor 3, one
+// that others will be forked from.
+func (r *Runtime) start(ctx context.Context, binary string, spec container.Spec, socket *os.File) (_ *running, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -58,12 +60,12 @@ func (r *Runtime) start(ctx context.Context, binary string, spec container.Spec)
 	}()
 	defer func() { <-warm }()
 
-	if err := r.prepare(ctx, c, spec); err != nil {
+	if err := r.prepare(ctx, c, spec, socket != nil); err != nil {
 		return nil, err
 	}
 	cell.begin()
 	defer cell.end()
-	if err := r.execute(ctx, binary, c, spec); err != nil {
+	if err := r.execute(ctx, binary, c, spec, socket); err != nil {
 		return nil, err
 	}
 	pid, err := readPid(filepath.Join(c.bundle, pidFile))
@@ -71,7 +73,7 @@ func (r *Runtime) start(ctx context.Context, binary string, spec container.Spec)
 		return nil, err
 	}
 	c.status = cell.status(pid)
-	c.findInit(pid)
+	c.pid = c.findInit(pid)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -88,11 +90,11 @@ const (
 )
 
 // prepare makes everything that the OCI runtime is pointed at.
-func (r *Runtime) prepare(ctx context.Context, c *running, spec container.Spec) error {
+func (r *Runtime) prepare(ctx context.Context, c *running, spec container.Spec, template bool) error {
 	if err := os.Mkdir(c.bundle, 0o700); err != nil {
 		return fmt.Errorf("make a container's directory: %w", err)
 	}
-	at := place{rootfs: c.layers.target, cgroup: c.group.Path()}
+	at := place{rootfs: c.layers.target, cgroup: c.group.Path(), template: template}
 	var resolv []byte
 	var address string
 	switch spec.Network {
@@ -100,6 +102,10 @@ func (r *Runtime) prepare(ctx context.Context, c *running, spec container.Spec) 
 		net, err := r.outbound(ctx)
 		if err != nil {
 			return err
+		}
+		if template { // its network namespace has to be of its user namespace, which is yet to be made
+			resolv = net.ResolvConf()
+			break
 		}
 		if c.endpoint, err = net.Attach(ctx); err != nil {
 			return err
@@ -151,14 +157,21 @@ func writeEtc(upper string, spec container.Spec, address string, resolv []byte) 
 
 // execute runs the OCI runtime, which ends when the container's first process
 // is being executed.
-func (r *Runtime) execute(ctx context.Context, binary string, c *running, spec container.Spec) error {
+func (r *Runtime) execute(ctx context.Context, binary string, c *running, spec container.Spec, socket *os.File) error {
 	// Cut off in the middle it would leave processes that are in no control
 	// group yet, so a cancelled start goes on to where it can be undone.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, "--root", r.stateDir(),
-		"--log", filepath.Join(c.bundle, logFile), "--log-format", "json",
-		"run", "--detach", "--bundle", c.bundle, "--pid-file", filepath.Join(c.bundle, pidFile), spec.ID)
+	args := []string{
+		"--root", r.stateDir(), "--log", filepath.Join(c.bundle, logFile), "--log-format", "json",
+		"run", "--detach", "--bundle", c.bundle, "--pid-file", filepath.Join(c.bundle, pidFile),
+	}
+	var extra []*os.File
+	if socket != nil {
+		args, extra = append(args, "--preserve-fds", "1"), []*os.File{socket}
+	}
+	cmd := exec.CommandContext(ctx, binary, append(args, spec.ID)...)
+	cmd.ExtraFiles = extra
 	cmd.Dir = c.bundle
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 	cmd.Stdout, cmd.Stderr = spec.Stdout, spec.Stderr

@@ -89,10 +89,6 @@ func showCall(d deps, w api.Why) {
 	}
 	d.ui.Heading(fmt.Sprintf("%s  %s of %s  %s  %s", c.ID, c.Kind, name, c.State, ui.Ago(d.now(), c.Opened)))
 	d.ui.Paragraphs(w.Answer)
-	if c.Inputs == 1 && len(c.Failures) == 1 {
-		showPhases(d, c.Failures[0].Phases) // with its attempts
-		return
-	}
 	showPhases(d, c.Phases)
 	if c.Inputs == 1 {
 		return

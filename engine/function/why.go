@@ -250,7 +250,7 @@ func (f *Function) waitsFor(c *trace.Call, s pool.Snapshot, d pool.Decision, now
 	}
 	switch {
 	case !queued:
-		if w, ok := f.retryWait(mine); ok {
+		if w, ok := f.retryWait(mine, now); ok {
 			return w
 		}
 		return api.Waits{For: waitsContainer, Text: "it is in a container, behind inputs that the container is at"}
@@ -281,7 +281,7 @@ func (f *Function) waitsFor(c *trace.Call, s pool.Snapshot, d pool.Decision, now
 }
 
 // retryWait says when inputs are tried again. mu is held.
-func (f *Function) retryWait(mine func(*call.Input) bool) (api.Waits, bool) {
+func (f *Function) retryWait(mine func(*call.Input) bool, now time.Time) (api.Waits, bool) {
 	n := 0
 	var one *call.Input
 	for in := range f.delayed {
@@ -295,7 +295,10 @@ func (f *Function) retryWait(mine func(*call.Input) bool) (api.Waits, bool) {
 	if n == 0 {
 		return api.Waits{}, false
 	}
-	text := fmt.Sprintf("input %d failed and waits for attempt %d of %d", one.Index, one.Attempt+1, f.cfg.Spec.Retries.Max+1)
+	text := fmt.Sprintf("retry %d of %d of input %d", one.Failures, f.cfg.Spec.Retries.Max, one.Index)
+	if last, ok := one.Call.Trace.LastFailure(one.Index); ok {
+		text += fmt.Sprintf(" begins in %v; the last attempt: %s", max(last.Ended.Add(last.Delay).Sub(now), 0).Round(time.Millisecond), last.Error)
+	}
 	if n > 1 {
 		text += fmt.Sprintf(", and so do %d others", n-1)
 	}

@@ -148,7 +148,7 @@ func busy(s Snapshot) (int, Rules) {
 	}
 	capped := func(n int, rule Rules) (int, Rules) {
 		if n >= most {
-			return most, rule | each
+			return most, each
 		}
 		return n, rule
 	}

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -96,10 +97,12 @@ func (r Rules) text(s Snapshot, d Decision) string {
 	case short:
 		return fmt.Sprintf("an input takes only about %v, so more than %s would not be faster", round(s.Duration), count(max(s.Probe, 1), "container"))
 	case each:
-		if s.target() == 1 {
-			return fmt.Sprintf("no more than one for each of the %s", count(inputs, "input"))
+		most := (inputs + s.target() - 1) / s.target()
+		are := "are"
+		if most == 1 {
+			are = "is"
 		}
-		return fmt.Sprintf("no more than one for every %d of the %s", s.target(), count(inputs, "input"))
+		return fmt.Sprintf("%s %s enough for %s%s", count(most, "container"), are, count(inputs, "input"), strings.TrimSuffix(atOnce(s.target()), ","))
 	case buffered:
 		return fmt.Sprintf("buffer_containers adds %d while there are inputs", s.Buffer)
 	case minimum:

@@ -16,8 +16,7 @@ func TestReasons(t *testing.T) {
 		{func(*Snapshot) {}, []string{"no_inputs: there are no inputs, so none is needed"}},
 		{func(s *Snapshot) { s.Running, s.Ready = 1, 1 }, []string{"enough: no input waits, so those that there are suffice"}},
 		{func(s *Snapshot) { s.Queued = 1 }, []string{
-			"unknown_duration: nobody knows yet how long an input takes, so at first there are at most 4 containers",
-			"one_per_input: no more than one for each of the 1 input",
+			"one_per_input: 1 container is enough for 1 input",
 		}},
 		{func(s *Snapshot) {
 			s.Queued, s.Running, s.Ready, s.Starting, s.Duration, s.Startup = 60, 1, 1, 1, 500*ms, 1500*ms
@@ -28,9 +27,17 @@ func TestReasons(t *testing.T) {
 		{func(s *Snapshot) {
 			s.Queued, s.Running, s.Ready, s.Target, s.Duration, s.Max = 100, 8, 2, 4, time.Second, 3
 		}, []string{
-			"work: 108 inputs of about 1s each, 4 at once in a container, should be done within 300ms",
-			"one_per_input: no more than one for every 4 of the 108 inputs",
+			"one_per_input: 27 containers are enough for 108 inputs, 4 at once in a container",
 			"max_containers: max_containers allows no more than 3",
+		}},
+		{func(s *Snapshot) { s.Queued = 5 }, []string{
+			"unknown_duration: nobody knows yet how long an input takes, so at first there are at most 4 containers",
+		}},
+		{func(s *Snapshot) {
+			s.Queued, s.Running, s.Ready, s.Target, s.Duration = 100, 8, 2, 4, 100*ms
+		}, []string{
+			"work: 108 inputs of about 100ms each, 4 at once in a container, should be done within 300ms",
+			"ramp: at most 4 start at once; 4 are starting now, and the others when these are ready",
 		}},
 		{func(s *Snapshot) { s.Queued, s.Running, s.Ready, s.Duration = 100_000, 4, 4, 100*time.Microsecond }, []string{
 			"brief_inputs: an input takes only about 100µs, so more than 4 containers would not be faster",
@@ -47,8 +54,7 @@ func TestReasons(t *testing.T) {
 			"processors_busy: 97 % of the machine's processors are busy: more than 4 containers would only take turns",
 		}},
 		{func(s *Snapshot) { s.Queued, s.Hold = 1, 1234567*time.Microsecond }, []string{
-			"unknown_duration: nobody knows yet how long an input takes, so at first there are at most 4 containers",
-			"one_per_input: no more than one for each of the 1 input",
+			"one_per_input: 1 container is enough for 1 input",
 			"back_off: containers failed to start, so the next one is tried in 1.23s",
 		}},
 		{func(s *Snapshot) { s.Min = 2 }, []string{

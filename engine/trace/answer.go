@@ -31,7 +31,7 @@ func AnswerCall(t api.CallTrace, waits *api.Waits) []string {
 		}
 		a = append(a, text+".")
 	}
-	if s := spent(t.Phases, t.Took, t.State == "done", t.Inputs); s != "" {
+	if s := spent(t.Phases, t.Took, t.State == "done", t.Inputs); s != "" && (waits == nil || len(t.Phases) > 1) {
 		a = append(a, s)
 	}
 	if t.Inputs > 1 && t.Answered > 0 {
@@ -66,7 +66,7 @@ func AnswerInput(t api.InputTrace, waits *api.Waits) []string {
 		at := t.Attempts[len(t.Attempts)-1]
 		a = append(a, fmt.Sprintf("It has been running for %s, in %s.", secs(at.Took), at.Container))
 	}
-	if s := spent(t.Phases, t.Took, t.State == "done" || t.State == "failed", 1); s != "" {
+	if s := spent(t.Phases, t.Took, t.State == "done" || t.State == "failed", 1); s != "" && (waits == nil || len(t.Phases) > 1) {
 		a = append(a, s)
 	}
 	if slices.ContainsFunc(t.Attempts, func(at api.Attempt) bool { return at.Outcome != "ok" && at.Outcome != "running" }) {
@@ -94,7 +94,7 @@ func AnswerContainer(t api.ContainerTrace) []string {
 	case "starting":
 		if len(t.Phases) > 0 {
 			p := t.Phases[len(t.Phases)-1]
-			a = append(a, fmt.Sprintf("It is starting: it has been %s for %s.", p.Name, secs(p.Took)))
+			a = append(a, fmt.Sprintf("It is starting: it has been %s for %s.", into(p.Name, 1), secs(p.Took)))
 		}
 	default:
 		if s := spent(t.Phases, total, true, 1); s != "" {
@@ -184,7 +184,7 @@ func into(phase string, inputs int64) string {
 	texts := map[string]string{
 		"transfer": "moving its data", "queue": "waiting in the queue", "retry_delay": "waiting between attempts", "run": "running",
 		"turn": "waiting until other containers had started", "image": "preparing the image", "start": "setting up the container",
-		"python": "starting Python", "import": "importing the module", "enter": "in enter hooks",
+		"python": "starting Python", "import": "importing the module", "enter": "running enter hooks",
 	}
 	if phase == "run" && inputs > 1 {
 		return "while inputs ran"
@@ -198,7 +198,8 @@ func failure(in api.InputTrace, named bool) string {
 	for _, at := range in.Attempts {
 		text := fmt.Sprintf("attempt %d", at.Number)
 		if at.Number == 0 {
-			text = "before its first attempt"
+			parts = append(parts, "it ended before its first attempt: "+ended(at))
+			continue
 		}
 		if at.Container != "" {
 			text += " in " + at.Container
@@ -238,11 +239,11 @@ func secs(s float64) string {
 	d := time.Duration(s * float64(time.Second))
 	switch {
 	case d < time.Millisecond:
-		return fmt.Sprintf("%d µs", d.Microseconds())
+		return fmt.Sprintf("%.0f µs", s*1e6)
 	case d < 10*time.Millisecond:
 		return fmt.Sprintf("%.1f ms", s*1e3)
 	case d < time.Second:
-		return fmt.Sprintf("%d ms", d.Milliseconds())
+		return fmt.Sprintf("%.0f ms", s*1e3)
 	case d < 10*time.Second:
 		return fmt.Sprintf("%.2f s", s)
 	case d < 10*time.Minute:

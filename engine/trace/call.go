@@ -136,7 +136,7 @@ func (c *Call) Answered(index uint32, number uint16, container string, came, beg
 		c.sort(maxSlow - 1)
 	}
 	c.done++
-	c.answered = in.ended
+	c.answered = max(c.answered, in.ended)
 	c.settle()
 }
 
@@ -182,8 +182,22 @@ func (c *Call) Failed(a Attempt, reason func() string) {
 	}
 	c.done++
 	c.failed++
-	c.answered = ended
+	c.answered = max(c.answered, ended)
 	c.settle()
+}
+
+// LastFailure is the last attempt of an input that failed; false = it is not
+// known.
+func (c *Call) LastFailure(index uint32) (Attempt, bool) {
+	if c == nil {
+		return Attempt{}, false
+	}
+	for i := len(c.attempts) - 1; i >= 0; i-- {
+		if c.attempts[i].Index == index {
+			return c.attempts[i].Attempt, true
+		}
+	}
+	return Attempt{}, false
 }
 
 // maxLine is how long the error of an attempt may be.
@@ -254,23 +268,7 @@ func (c *Call) end(now time.Time) time.Duration {
 // Describe is all that is known of the call; find finds containers.
 func (c *Call) Describe(now time.Time, find func(id string) *Container) api.CallTrace {
 	t := c.summary(now)
-	var w waterfall
-	w.step("transfer", 0, c.came)
-	switch {
-	case c.container != "":
-		w.start(c.came, c.began, c.container, c.opened, find)
-		over := c.answered
-		if !c.settled() {
-			over = c.end(now)
-		}
-		w.step("run", c.began, over)
-		if c.settled() {
-			w.step("transfer", over, c.end(now))
-		}
-	default:
-		w.step("queue", c.came, c.end(now))
-	}
-	t.Phases = w.phases
+	t.Phases = c.phases(now, find)
 	failed := map[uint32]bool{}
 	for _, a := range c.attempts {
 		if !failed[a.Index] {
@@ -286,6 +284,32 @@ func (c *Call) Describe(now time.Time, find func(id string) *Container) api.Call
 		}
 	}
 	return t
+}
+
+// phases is where the call's time went: of several inputs, until the first of
+// them began and until the last was answered.
+func (c *Call) phases(now time.Time, find func(id string) *Container) []api.Phase {
+	var w waterfall
+	w.step("transfer", 0, c.came)
+	answered := c.end(now)
+	if c.settled() {
+		answered = c.answered
+	}
+	switch {
+	case c.inputs == 1 && len(c.attempts) > 0:
+		in, _ := c.Input(c.attempts[0].Index, nil, now, find)
+		for _, p := range in.Phases {
+			p.Start += c.came.Seconds()
+			w.phases = append(w.phases, p)
+		}
+	case c.container != "":
+		w.start(c.came, c.began, c.container, c.opened, find)
+		w.step("run", c.began, answered)
+	default:
+		w.step("queue", c.came, answered)
+	}
+	w.step("transfer", answered, c.end(now))
+	return w.phases
 }
 
 // Live is an input without an answer, as its owner knows it.
@@ -325,8 +349,9 @@ func (c *Call) Input(index uint32, live *Live, now time.Time, find func(id strin
 		}
 		at = a.ended
 		if a.Again {
-			w.step("retry_delay", at, at+a.Delay)
-			at += a.Delay
+			until := min(at+a.Delay, max(now.Sub(c.opened), at))
+			w.step("retry_delay", at, until)
+			at = until
 		} else {
 			t.State = "failed"
 		}

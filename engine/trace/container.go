@@ -73,10 +73,7 @@ type End struct {
 // End notes that the container has ended.
 func (c *Container) End(e End, now time.Time) {
 	if c.state == "starting" {
-		phase := "start"
-		if n := len(c.marks); n > 0 {
-			phase = following(c.marks[n-1].phase)
-		}
+		phase, _ := c.Phase()
 		c.Mark(phase, now)
 	}
 	c.state, c.ended = "ended", now

@@ -82,14 +82,15 @@ func scale(b Bar, total float64, columns int) (from, length int) {
 // Heading prints a line on stdout that begins a part of an answer.
 func (u *UI) Heading(text string) { u.line(stdout, u.out.bold.Render(text)) }
 
-// Paragraphs prints sentences on stdout, each marked and wrapped to the width.
+// Paragraphs prints sentences on stdout, each marked, and on a terminal wrapped
+// to its width.
 func (u *UI) Paragraphs(texts []string) {
-	width := 100
-	if u.sinks[stdout].terminal {
-		width, _ = u.size()
-	}
 	for _, t := range texts {
-		u.line(stdout, "  "+u.out.good.Render("•")+" "+strings.ReplaceAll(wrap(t, max(width-4, 30)), "\n", "\n    "))
+		if u.sinks[stdout].terminal {
+			width, _ := u.size()
+			t = strings.ReplaceAll(wrap(t, max(width-4, 30)), "\n", "\n    ")
+		}
+		u.line(stdout, "  "+u.out.good.Render("•")+" "+t)
 	}
 }
 

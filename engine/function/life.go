@@ -359,7 +359,7 @@ func (m *member) end(why *failure) {
 		out = f.startFailed(m, *why, now)
 		reason = why.message
 		if why.body != nil {
-			reason = "importing the function's module failed"
+			reason = "importing the module failed, or an enter hook did"
 		} else if f.queue.Len() > 0 || f.scaling.Min > 0 {
 			reason += f.health.next(now)
 		}

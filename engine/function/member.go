@@ -240,7 +240,7 @@ func (m *member) stop(reason string, grace time.Duration) {
 		if err == nil {
 			conn.Queue(fr)
 		}
-		m.killer = m.f.host.Clock.AfterFunc(grace, func() { m.kill(reason) })
+		m.killer = m.f.host.Clock.AfterFunc(grace, func() { m.overstays(grace) })
 	}
 	m.f.mu.Unlock()
 	m.tellState("stopping", 0, "")
@@ -249,6 +249,14 @@ func (m *member) stop(reason string, grace time.Duration) {
 		return
 	}
 	conn.Flush()
+}
+
+// overstays kills a container that has not ended within its grace.
+func (m *member) overstays(grace time.Duration) {
+	m.f.mu.Lock()
+	m.reason += fmt.Sprintf("; exit hooks and running code had %v to end and did not, so it was killed", grace)
+	m.f.mu.Unlock()
+	m.kill("")
 }
 
 // abort keeps the container from going on with its start.

@@ -1,4 +1,4 @@
-"""startup_timeout= counts a container's start: the import of its module too."""
+"""startup_timeout= counts a container's start: the import of its module, and enter hooks."""
 
 import os
 import time
@@ -15,6 +15,46 @@ if os.environ.get("GX_FUNCTION") == "hangs_in_import":
 @app.function(startup_timeout=2)
 def hangs_in_import():
     pass
+
+
+@app.cls(startup_timeout=2)
+class HangsInEnter:
+    @gx.enter()
+    def begin(self):
+        print("entering something endless")
+        while True:
+            try:
+                time.sleep(1000)
+            except BaseException:
+                pass
+
+    @gx.method()
+    def f(self):
+        pass
+
+
+@app.cls(startup_timeout=2)
+class HangsInAsyncEnter:
+    @gx.enter()
+    async def begin(self):
+        import asyncio
+
+        await asyncio.sleep(1000)
+
+    @gx.method()
+    async def f(self):
+        pass
+
+
+@app.cls()
+class RaisesInEnter:
+    @gx.enter()
+    def begin(self):
+        raise ValueError("this card is not there")
+
+    @gx.method()
+    def f(self):
+        pass
 
 
 @app.function(startup_timeout=30)
@@ -34,7 +74,20 @@ def main():
     else:
         raise AssertionError("it came up")
     assert 1.9 < time.monotonic() - began < 20, time.monotonic() - began
-    answers = list(hangs_in_import.map([], return_exceptions=True))
-    assert answers == []
+    for cls in (HangsInEnter, HangsInAsyncEnter):
+        began = time.monotonic()
+        try:
+            cls().f.remote()
+        except gx.exception.ExecutionError as error:
+            assert "startup_timeout of 2s" in str(error) and "enter hooks" in str(error), error
+        else:
+            raise AssertionError("it came up")
+        assert 1.9 < time.monotonic() - began < 20, time.monotonic() - began
+    try:
+        RaisesInEnter().f.remote()
+    except ValueError as error:
+        assert "not there" in str(error)
+    else:
+        raise AssertionError("it came up")
     assert fine.remote() == "fine"
     print("ok")

@@ -29,7 +29,20 @@ func Exception(e sdk.Exception) ui.Problem {
 	if p.Do == "" {
 		p.Do = missing(e)
 	}
+	if p.Do == "" {
+		p.Do = why(e)
+	}
 	return p
+}
+
+// why points to the container that an error names: it failed for a reason of
+// its own, not by an exception of the user's code.
+func why(e sdk.Exception) string {
+	container := regexp.MustCompile(`\bcontainer (co-[a-z2-7]{16})\b`).FindStringSubmatch(e.Message)
+	if e.Kind != "user" || container == nil {
+		return ""
+	}
+	return "gx why " + container[1] + "   tells the container's life"
 }
 
 // withoutEnd takes the last lines off a traceback if they say what, with or

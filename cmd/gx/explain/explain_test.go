@@ -44,6 +44,13 @@ func TestMissingModuleInContainer(t *testing.T) {
 	require.Contains(t, p.Do, `.apt_install("libgl1")`)
 }
 
+func TestLostContainer(t *testing.T) {
+	p := Exception(sdk.Exception{Kind: "user", Type: "ExecutionError", Message: "the process crashed while container co-abcdefghijklmnop ran this input"})
+	require.Contains(t, p.Do, "gx why co-abcdefghijklmnop")
+	p = Exception(sdk.Exception{Kind: "user", Type: "ValueError", Message: "no container co-op"})
+	require.Empty(t, p.Do)
+}
+
 func TestBuild(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "app.py")
 	require.NoError(t, os.WriteFile(file, []byte("import gx\n\nimage = gx.Image.debian_slim().pip_install(\"nunpy\")\n"), 0o600))

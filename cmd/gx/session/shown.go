@@ -85,7 +85,7 @@ func (s *shown) wait(w api.Waiting) {
 		return
 	}
 	s.waiting[w.Function] = text
-	s.ui.Notice(fmt.Sprintf("%s: %s waiting for %s", w.Function, ui.Count(int64(w.Inputs), "input"), text))
+	s.ui.Notice(fmt.Sprintf("%s: %s waiting for %s (gx why %s)", w.Function, ui.Count(int64(w.Inputs), "input"), text, w.Function))
 }
 
 // bill prints what the app used, and why it ended if that was not asked for.

@@ -236,6 +236,9 @@ func (a *App) finish() {
 	a.engine.mu.Unlock()
 	close(a.done)
 	a.events.wake()
+	if err := a.engine.history.Keep(a.engine.host.Trace.OfApp(a.id), now); err != nil {
+		a.engine.cfg.Log.Error("gx why will not know of the app once the host has ended", "app", a.id, "error", err)
+	}
 }
 
 // letGo gives back what the app holds.

@@ -74,6 +74,7 @@ type Engine struct {
 
 	tending sync.WaitGroup // the housekeeper, apps' endings, event feeds
 	closing chan struct{}
+	history *trace.History // of functions that have ended
 
 	mu        sync.Mutex
 	apps      map[string]*App
@@ -116,6 +117,9 @@ func New(_ context.Context, cfg Config) (*Engine, error) {
 		// runs, all of it is kept. What stays for later is MaxBytes.
 		AppBytes: min(4<<30, cfg.Budget/8),
 	}); err != nil {
+		return nil, err
+	}
+	if e.history, err = trace.OpenHistory(filepath.Join(cfg.Dir, "why")); err != nil {
 		return nil, err
 	}
 	runners := filepath.Join(cfg.RunDir, "runners")

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/engine/trace"
 )
 
 // why asks until the answer is as wanted, and fails the test if it is not so
@@ -205,11 +207,23 @@ func TestWhySlowAndFailed(t *testing.T) {
 		says(t, w.Answer, "It ended by itself", "exit status 3")
 		w = h.why("test.leaves", func(w api.Why) bool { return len(w.Functions) == 1 && w.Functions[0].Ended })
 		says(t, w.Answer, "Its app has ended", "1 input failed")
-		if _, err := h.Why("fc-nothing"); err == nil {
-			t.Error("a call is known that never was")
+		for _, unknown := range []string{"fc-nothing", "", "in-nothing", "in-" + call[3:] + "-7", "co-nothing", "nothing", "test/nothing", "other/leaves"} {
+			if w, err := h.Why(unknown); err == nil || !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrInvalid) {
+				t.Errorf("%q is known: %v %+v", unknown, err, w)
+			}
 		}
-		if _, err := h.Why(""); err == nil {
-			t.Error("nothing is known as a function")
+
+		// A host that has forgotten finds it on disk.
+		known := map[string]api.Why{}
+		for _, ref := range []string{call, container, "in-" + call[3:] + "-0", "leaves", "test/leaves"} {
+			known[ref] = h.why(ref, func(api.Why) bool { return true })
+		}
+		h.host.Trace = trace.NewRecorder()
+		for ref, before := range known {
+			w := h.why(ref, func(api.Why) bool { return true }) // it is written soon after the app's end
+			if strings.Join(w.Answer, " ") != strings.Join(before.Answer, " ") || w.Kind != before.Kind {
+				t.Errorf("%s: %v, and from disk %v", ref, before.Answer, w.Answer)
+			}
 		}
 	})
 }

@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/gx-dev/gx/api"
-	"github.com/gx-dev/gx/cmd/gx/exit"
 	"github.com/gx-dev/gx/cmd/gx/ui"
 )
 
@@ -31,7 +29,7 @@ func newWhyCmd(d deps) *cobra.Command {
     a function    its name, APP/NAME or fu-...  what its pool wants and why, its last calls
 
 The host remembers the last few hundred calls and containers of each function,
-also after their app has ended, until the host itself ends.`,
+and keeps those of apps that have ended in its state directory (16 to 32 MiB).`,
 		Example: "gx why fc-mfrggzdfmztwq2lk\ngx why train\ngx why trainer/train --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -44,10 +42,7 @@ also after their app has ended, until the host itself ends.`,
 }
 
 func runWhy(ctx context.Context, d deps, o whyOptions) error {
-	c, err := d.dial(ctx) // a host that starts now knows nothing
-	if errors.Is(err, errNoHost) {
-		return exit.With(exit.Host, errors.New("no host is running: what one knows of calls ends with it"))
-	}
+	c, err := d.ensure(ctx, hostOptions{})
 	if err != nil {
 		return err
 	}

@@ -72,6 +72,19 @@ func (r *Recorder) Ended() []*Function {
 	return list
 }
 
+// OfApp is the functions of one app that have ended.
+func (r *Recorder) OfApp(id string) []*Function {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []*Function
+	for _, f := range r.ended {
+		if f.App == id {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
 // Function is the record of a function.
 type Function struct {
 	ID, Pool     string // variants of a function share its ID

@@ -32,7 +32,7 @@ type Function struct {
 	Line     int      `json:"line,omitempty"`     //
 	Class    bool     `json:"class,omitempty"`    //
 	Methods  []Method `json:"methods,omitempty"`  // of a class; a plain function has none
-	// Parametrized says that a class's constructor takes parameters: it has
+	// Parametrized says that a class can't be made without parameters: it has
 	// containers for each set of them, and none without.
 	Parametrized bool `json:"parametrized,omitempty"`
 	Generator    bool `json:"generator,omitempty"` // of a plain function

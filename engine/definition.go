@@ -56,7 +56,7 @@ func newDefinition(a *App, shared function.App, spec app.Function, source string
 		pools: map[poolKey]*function.Function{}, meters: map[*function.Function]*metering.Meter{},
 	}
 	if !spec.Parametrized {
-		d.pools[poolKey{}] = d.start(spec, nil)
+		d.pools[poolKey{}] = d.start(spec, nil, nil)
 	}
 	need, _ := function.Resources(spec, a.engine.ledger)
 	if spec.CPU.Request > need.CPU || spec.Memory.Request > float64(need.Memory>>20)+1 {
@@ -66,7 +66,7 @@ func newDefinition(a *App, shared function.App, spec app.Function, source string
 }
 
 // start starts a pool.
-func (d *definition) start(spec app.Function, params []byte) *function.Function {
+func (d *definition) start(spec app.Function, params []byte, options json.RawMessage) *function.Function {
 	e := d.app.engine
 	need, limits := function.Resources(spec, e.ledger)
 	rate := metering.Rate{Function: spec.Name, Cores: need.CPU, Memory: need.Memory, Emulated: true}
@@ -82,7 +82,7 @@ func (d *definition) start(spec app.Function, params []byte) *function.Function 
 	meter := metering.New(rate)
 	d.made++
 	f := function.New(e.host, function.Config{
-		ID: d.id, Pool: d.id + "." + strconv.Itoa(d.made), App: d.shared, Spec: spec, Params: params, Image: d.image, Source: d.source,
+		ID: d.id, Pool: d.id + "." + strconv.Itoa(d.made), App: d.shared, Spec: spec, Params: params, Options: options, Image: d.image, Source: d.source,
 		Need: need, Limits: limits, GPU: label, Meter: meter,
 	})
 	d.meters[f] = meter
@@ -120,7 +120,7 @@ func (d *definition) pool(params []byte, options json.RawMessage) (*function.Fun
 		if err != nil {
 			return nil, err
 		}
-		f = d.start(spec, params)
+		f = d.start(spec, params, options)
 		d.pools[key] = f
 	}
 	f.Hold()

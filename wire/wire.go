@@ -216,6 +216,7 @@ type StartBody struct {
 	Payload     []byte            `json:"payload,omitempty"` // pickled function instead (base64 in JSON)
 	Class       bool              `json:"class"`             //
 	Params      []byte            `json:"params,omitempty"`  // pickled class parameters
+	Options     json.RawMessage   `json:"options,omitempty"` // of the variant, for calls of its own methods
 	Concurrency int               `json:"concurrency"`       // inputs, or batches, at once
 	Batch       int               `json:"batch,omitempty"`   // inputs in a batch at most; 0 = the function takes single inputs
 	Marker      string            `json:"marker"`            // 16 hex digits, see package logs: how output is tagged

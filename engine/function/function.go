@@ -15,6 +15,7 @@ package function
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -70,17 +71,18 @@ type App struct {
 // Config is one function, or a variant of one: with other options, or for one
 // set of class parameters.
 type Config struct {
-	ID     string // the function's, which its variants share
-	Pool   string // unique in the app
-	App    App
-	Spec   app.Function
-	Params []byte          // of the class's constructor, pickled; nil = none
-	Image  build.Image     // pinned until the function is closed
-	Source string          // directory of the user's files; "" = none
-	Need   pool.Capacity   // what one container is set aside
-	Limits Limits          // what one container is held to
-	GPU    string          // what a user is told of the cards; "" = none
-	Meter  *metering.Meter //
+	ID      string // the function's, which its variants share
+	Pool    string // unique in the app
+	App     App
+	Spec    app.Function
+	Params  []byte          // of the class's constructor, pickled; nil = none
+	Options json.RawMessage // of the variant, as Spec has them already; nil = none
+	Image   build.Image     // pinned until the function is closed
+	Source  string          // directory of the user's files; "" = none
+	Need    pool.Capacity   // what one container is set aside
+	Limits  Limits          // what one container is held to
+	GPU     string          // what a user is told of the cards; "" = none
+	Meter   *metering.Meter //
 }
 
 // Limits hold one container; zero values are no limit, or the runtime's own.

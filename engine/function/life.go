@@ -137,7 +137,7 @@ func (m *member) greet(mark [8]byte) *failure {
 	start, err := wire.JSON(wire.Start, 0, 0, wire.StartBody{
 		App: f.cfg.App.ID, AppName: f.cfg.App.Name, Container: m.id, Function: f.cfg.ID, Name: spec.Name,
 		Module: spec.Module, Qualname: spec.Qualname, Payload: spec.Payload, Class: spec.Class,
-		Params: f.cfg.Params, Batch: f.batch(), Concurrency: spec.Concurrency, Marker: hex.EncodeToString(mark[:]), Functions: f.cfg.App.Functions,
+		Params: f.cfg.Params, Options: f.cfg.Options, Batch: f.batch(), Concurrency: spec.Concurrency, Marker: hex.EncodeToString(mark[:]), Functions: f.cfg.App.Functions,
 	})
 	if err != nil {
 		return &failure{message: err.Error(), final: true}

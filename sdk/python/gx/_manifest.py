@@ -142,7 +142,7 @@ def _kind(function: Union[Function, Cls]) -> Dict[str, Any]:
 
     if isinstance(function, Function):
         return {"generator": function.is_generator}
-    return {"class": True, "methods": function._methods()}
+    return {"class": True, "methods": function._methods(), "parametrized": function._constructor.needed()}
 
 
 def _near(file: str) -> str:

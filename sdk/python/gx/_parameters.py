@@ -140,6 +140,14 @@ class Constructor:
         given = {name: self.parameters[name].checked(value) for name, value in kwargs.items()}
         return _sorted(_without_defaults(given, {name: parameter.default for name, parameter in self.parameters.items()}))
 
+    def needed(self) -> bool:
+        """Whether there is no instance without parameters."""
+        try:
+            self.bind((), {})
+        except TypeError:
+            return True
+        return False
+
     def signature(self) -> Signature:
         """The parameters of ``__init__``."""
         from gx._signature import Signature

@@ -358,6 +358,8 @@ class Connection:
             self.wait(done)
             return
         try:
+            if done():  # by a thread that read just before, or by a signal
+                return
             handler = self.handler
             for frame in self.receive():
                 handler(frame)

@@ -58,11 +58,13 @@ class Cls:
 
         return cls(None, raw, name, Settings(f"class {name}", {}), Own())
 
-    def _attach(self, instance: Any, arguments: Tuple[Tuple[Any, ...], Dict[str, Any]], params: bytes) -> None:
+    def _attach(
+        self, instance: Any, arguments: Tuple[Tuple[Any, ...], Dict[str, Any]], params: bytes, options: Optional[Dict[str, Any]]
+    ) -> None:
         """Makes the methods of an instance, which the runner has made and enters, callable remotely as well."""
         from gx._local import Local
 
-        handle = Obj(self, *arguments)
+        handle = Obj(_variant(self, options), *arguments)
         handle.__dict__.update(_gx_params=params, _gx_local=Local.of_container(handle, instance))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Obj:

@@ -140,6 +140,7 @@ def test_manifest() -> None:
         {"name": "later"}, {"name": "looks_plain", "generator": True},
     ]  # fmt: skip
     assert model["file"].endswith("test_classes.py") and model["line"] > 1
+    assert model["parametrized"] is True and "parametrized" not in functions["Async"] and functions["Older"]["parametrized"]
     assert "generator" not in model and "batch" not in model
     assert app.registered_classes["Model"] is Model and "Model" not in app.registered_functions
 

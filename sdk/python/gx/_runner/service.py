@@ -97,7 +97,7 @@ def _instance(found: Any, start: dict) -> Service:
     args, kwargs = _wire.loads(params) if params else ((), {})
     instance = raw(*args, **kwargs)
     cls = found if isinstance(found, Cls) else Cls._of_container(raw, str(start.get("name") or raw.__name__))
-    cls._attach(instance, (args, kwargs), params)
+    cls._attach(instance, (args, kwargs), params, start.get("options"))
     service = Service({})
     for name, member in members(raw).items():
         if "method" in member._gx_roles:

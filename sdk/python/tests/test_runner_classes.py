@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import signal
+import subprocess
 import sys
 import unittest
 from itertools import count
@@ -134,13 +135,18 @@ class Classes(Case):
 
     def test_methods_call_methods_remotely(self) -> None:
         for text, concurrency in self.ways():
-            for payload in (None, b"capp\nModel._raw\n."):  # as declared, and as serialized=True
-                self.remotely(text, concurrency, payload)
+            for by_value in (False, True):
+                self.remotely(text, concurrency, by_value)
 
-    def remotely(self, text: str, concurrency: int, payload: Any) -> None:
+    def by_value(self) -> bytes:
+        """What Model is sent as with serialized=True; here it names the class, which cloudpickle would take apart."""
+        version = subprocess.run([self.python, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, check=True)
+        return pickle.dumps((tuple(map(int, version.stdout.split())), b"\x80\x04\x8c\x03app\x8c\x0aModel._raw\x93."))
+
+    def remotely(self, text: str, concurrency: int, by_value: bool) -> None:
         opened: List[dict] = []
         params = pickle.dumps(((), {"size": 4}), 4)
-        serialized = {"payload": b"\x80\x04" + payload.replace(b"capp\nModel._raw\n", b"\x8c\x03app\x8c\x0aModel._raw\x93")} if payload else {}
+        serialized = {"payload": self.by_value()} if by_value else {}
         host = self.host(
             text, concurrency=concurrency, function="fu-model", options={"cpu": {"request": 1.5}}, **serialized,
             params=((), {"size": 4}),
@@ -160,7 +166,7 @@ class Classes(Case):
         self.assertEqual(opened[0]["method"], "add")
         self.assertEqual(opened[0]["options"], {"cpu": {"request": 1.5}})
         self.assertEqual(_wire.loads(_bytes(opened[0]["params"])), _wire.loads(params))
-        if not payload:
+        if not by_value:
             self.assertEqual(self.calls(host, ("elsewhere", 2)), [1002])
             self.assertEqual(_wire.loads(_bytes(opened[1]["params"])), ((), {"size": 5}))
             self.assertNotIn("options", opened[1])

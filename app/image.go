@@ -1,5 +1,7 @@
 package app
 
+import "strings"
+
 // Image is a recipe: a chain of steps, the first of which is a base. Its
 // digest names the image.
 type Image struct {
@@ -32,17 +34,74 @@ type Step struct {
 	// OpRun: shell commands, run one after the other in one layer.
 	Commands []string `json:"commands,omitempty"`
 
-	// OpEnv: variables; OpWorkdir: Path; OpEntrypoint, OpCmd, OpShell: Commands.
+	// OpEnv: variables of the image; of other steps, of their commands alone.
+	// OpWorkdir: Path; OpEntrypoint, OpCmd, OpShell: Commands.
 	Env  map[string]string `json:"env,omitempty"`
 	Path string            `json:"path,omitempty"`
 
-	// OpCopy, and the build context of the Dockerfile steps.
+	// Secrets are variables of the step's commands whose values are neither
+	// kept nor shown, and do not count when it is asked whether a step changed.
+	Secrets map[string]string `json:"secrets,omitempty"`
+
+	// OpFunction: what is called, and for how long it may run.
+	Function *BuildFunction `json:"function,omitempty"`
+	Timeout  float64        `json:"timeout,omitempty"` // seconds; 0 = no limit
+
+	// OpCopy, and the build context of the Dockerfile steps. Of OpFunction the
+	// user's own modules, which are there while it runs.
 	Files []File `json:"files,omitempty"`
 
 	// File and Line are where the user wrote the step, for messages; they are
 	// not part of the recipe's digest.
 	File string `json:"file,omitempty"`
 	Line int    `json:"line,omitempty"`
+}
+
+// BuildFunction is a Python function that runs while an image is built.
+type BuildFunction struct {
+	Name string `json:"name"` // as its user knows it
+	// Key is the digest of all that decides what it does: its source, what of
+	// the user's own it refers to, and its arguments.
+	Key      string `json:"key"`
+	Module   string `json:"module,omitempty"`
+	Qualname string `json:"qualname,omitempty"`
+	Payload  []byte `json:"payload,omitempty"` // the pickled function, where no module has it
+	Args     []byte `json:"args,omitempty"`    // pickled (args, kwargs)
+}
+
+// Identity is what of a step decides what it makes: not where it was written,
+// where its files lie, or what its secrets' values are. It may be kept.
+func (s Step) Identity() Step {
+	s.File, s.Line = "", 0
+	if s.Function != nil {
+		s.Function = &BuildFunction{Name: s.Function.Name, Key: s.Function.Key}
+		s.Files = nil
+	}
+	if s.Secrets != nil {
+		names := make(map[string]string, len(s.Secrets))
+		for name := range s.Secrets {
+			names[name] = ""
+		}
+		s.Secrets = names
+	}
+	files := make([]File, len(s.Files))
+	for i, f := range s.Files {
+		f.Local = ""
+		files[i] = f
+	}
+	s.Files = files
+	return s
+}
+
+// Mask hides the values of the step's secrets in a text. Values of fewer than
+// four bytes stand for themselves too often to be secret.
+func (s Step) Mask(text string) string {
+	for name, value := range s.Secrets {
+		if len(value) >= 4 {
+			text = strings.ReplaceAll(text, value, "["+name+"]")
+		}
+	}
+	return text
 }
 
 // Op names a kind of step.
@@ -64,4 +123,5 @@ const (
 	OpCmd                Op = "cmd"
 	OpShell              Op = "shell"
 	OpCopy               Op = "copy"
+	OpFunction           Op = "run_function"
 )

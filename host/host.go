@@ -139,11 +139,10 @@ func assemble(ctx context.Context, cfg Config, log *slog.Logger, file *logFile) 
 	if h.parts, err = choose(h.life, cfg, h.budget, env, log); err != nil {
 		return nil, err
 	}
-	cache := filepath.Join(cfg.Dirs.State, "sdk")
 	h.engine, err = engine.New(ctx, engine.Config{
 		Dir: cfg.Dirs.State, RunDir: cfg.Dirs.Runtime,
 		Runtime: h.parts.runtime, Images: h.parts.images, Network: network{env},
-		SDK:     func(string) (string, error) { return sdk.Extract(cache) },
+		SDK:     func(string) (string, error) { return sdk.Extract(sdkDir(cfg)) },
 		Budget:  h.budget,
 		Version: cfg.Version, Log: log,
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/gx-dev/gx/build"
 	"github.com/gx-dev/gx/build/hostenv"
@@ -30,6 +31,9 @@ func (p parts) close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// sdkDir is where the SDK for containers and builds is kept.
+func sdkDir(c Config) string { return filepath.Join(c.Dirs.State, "sdk") }
 
 // wanted is the runtime that was asked for; "" = the best there is.
 func (c Config) wanted() string {

@@ -14,6 +14,7 @@ import (
 	"github.com/gx-dev/gx/build/hostenv"
 	"github.com/gx-dev/gx/engine/container/probe"
 	"github.com/gx-dev/gx/engine/container/runc"
+	"github.com/gx-dev/gx/sdk"
 )
 
 // choose makes the parts that were asked for, or that are possible here.
@@ -58,6 +59,7 @@ func startBuilder(ctx context.Context, cfg Config, budget int64, env hostenv.Env
 			Tarball: cfg.Settings.Images.DebianTarball,
 		},
 		Host:     env,
+		SDK:      func() (string, error) { return sdk.Extract(sdkDir(cfg)) },
 		Budget:   budget,
 		Registry: cfg.Settings.Images.Registry != "off",
 		Log:      log,

@@ -26,6 +26,8 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/moby/buildkit/cache"
 	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session/secrets/secretsprovider"
 	"github.com/sirupsen/logrus"
 
 	"github.com/gx-dev/gx/build"
@@ -35,13 +37,14 @@ import (
 
 // Config says where an engine keeps its things and what it may use.
 type Config struct {
-	Dir           string         // the store; owned by one engine at a time
-	Bases         debian.Options // where bootstrapped bases come from; its Dir must be set
-	Host          hostenv.Env    // what of the machine reaches build steps
-	RuntimeBinary string         // OCI runtime for build steps; "" = runc
-	Budget        int64          // bytes that the store should stay below; 0 = no limit
-	Registry      bool           // try image registries for bases
-	Log           *slog.Logger   // BuildKit's own words; nil = nowhere
+	Dir           string                         // the store; owned by one engine at a time
+	Bases         debian.Options                 // where bootstrapped bases come from; its Dir must be set
+	Host          hostenv.Env                    // what of the machine reaches build steps
+	RuntimeBinary string                         // OCI runtime for build steps; "" = runc
+	Budget        int64                          // bytes that the store should stay below; 0 = no limit
+	Registry      bool                           // try image registries for bases
+	SDK           func() (dir string, err error) // the Python packages, for steps that run functions
+	Log           *slog.Logger                   // BuildKit's own words; nil = nowhere
 	Now           func() time.Time
 }
 
@@ -53,7 +56,9 @@ type Engine struct {
 	records *records
 	cancel  context.CancelFunc
 
-	mu     sync.Mutex
+	mu        sync.Mutex
+	functions *functions // that run in builds
+
 	held   map[string]*held       // by image id
 	making map[string]*sync.Mutex // by image id: the same recipe is made once
 }
@@ -85,13 +90,14 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	sweep(cfg.Dir, cgroup, cfg.Log)
 	// The server outlives the call; ctx bounds the start only.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	server, err := newServer(life, cfg, cgroup)
+	running := newFunctions()
+	server, err := newServer(life, cfg, cgroup, running)
 	if err != nil {
 		cancel()
 		return nil, errors.Join(err, lock.Unlock())
 	}
 	return &Engine{
-		cfg: cfg, lock: lock, server: server, cancel: cancel,
+		cfg: cfg, lock: lock, server: server, cancel: cancel, functions: running,
 		records: &records{dir: filepath.Join(cfg.Dir, "records"), now: cfg.Now},
 		held:    make(map[string]*held),
 		making:  make(map[string]*sync.Mutex),
@@ -211,7 +217,14 @@ func (e *Engine) solve(ctx context.Context, s *solve) (cache.ImmutableRef, error
 	opt := client.SolveOpt{
 		Exports:     []client.ExportEntry{{Type: exporterRef, Attrs: map[string]string{"key": key}}},
 		LocalMounts: s.staged.mounts,
+		Internal:    true, // no history: it would keep what steps print, secrets among it
+		Session:     []session.Attachable{secretsprovider.NewSecretProvider(s.recipe)},
 	}
+	release, err := e.functions.provide(s.staged.functions, e.cfg.SDK)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	if err := s.base(ctx, &opt); err != nil {
 		return nil, err
 	}
@@ -223,7 +236,7 @@ func (e *Engine) solve(ctx context.Context, s *solve) (cache.ImmutableRef, error
 			s.track.update(m)
 		}
 	}()
-	_, err := e.server.client.Build(ctx, opt, "gx", s.run, status)
+	_, err = e.server.client.Build(ctx, opt, "gx", s.run, status)
 	<-tracked
 	ref := e.server.refs.take(key)
 	if err != nil && s.refused != nil {

@@ -17,11 +17,15 @@ import (
 // does not see them, so they are part of no layer and of no cache key.
 type hostExecutor struct {
 	executor.Executor
-	env hostenv.Env
+	env       hostenv.Env
+	functions *functions
 }
 
 func (e *hostExecutor) Run(ctx context.Context, id string, rootfs executor.Mount, mounts []executor.Mount, process executor.ProcessInfo, started chan<- struct{}) (resourcestypes.Recorder, error) {
 	for _, m := range e.env.Mounts() {
+		mounts = append(mounts, executor.Mount{Src: hostPath(m.Source), Dest: m.Target, Readonly: true})
+	}
+	for _, m := range e.functions.mounts(process.Meta.Args) {
 		mounts = append(mounts, executor.Mount{Src: hostPath(m.Source), Dest: m.Target, Readonly: true})
 	}
 	// What the user's own recipe says goes before what the machine says.

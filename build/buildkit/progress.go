@@ -201,7 +201,7 @@ func (t *tracker) print(step int, data string) {
 	}
 	if cut > 0 {
 		e := t.event(build.EventLog, step)
-		e.Data = strings.ToValidUTF8(text[:cut], "\uFFFD")
+		e.Data = t.recipe.steps[step].Mask(strings.ToValidUTF8(text[:cut], "\uFFFD"))
 		t.events(e)
 	}
 }
@@ -235,7 +235,7 @@ func (t *tracker) failure(err error) error {
 	if p.begun {
 		e.Took = time.Since(p.started)
 	}
-	failure := &build.StepError{Index: step, Name: stepName(t.recipe.steps[step]), Step: t.recipe.steps[step], Log: string(p.log[max(0, len(p.log)-logKeep):]), Err: err}
+	failure := &build.StepError{Index: step, Name: stepName(t.recipe.steps[step]), Step: t.recipe.steps[step], Log: t.recipe.steps[step].Mask(string(p.log[max(0, len(p.log)-logKeep):])), Err: err}
 	if code, ok := exitCode(err); ok {
 		failure.Code = code
 		failure.Err = &exitError{name: failure.Name, code: failure.Code, err: err}

@@ -43,6 +43,9 @@ func newRecipe(req build.Request) (*recipe, error) {
 		if i > 0 && isBase(step.Op) {
 			return nil, fmt.Errorf("step %d of the image, %s, is a base; only the first can be one", i+1, step.Op)
 		}
+		if step.Op == app.OpFunction && step.Function == nil {
+			return nil, fmt.Errorf("step %d of the image, %s, names no function", i+1, step.Op)
+		}
 		key, err := stepKey(step)
 		if err != nil {
 			return nil, err
@@ -68,18 +71,21 @@ func isBase(op app.Op) bool {
 // stepKey is the digest of what a step means: not where it was written, nor
 // where its files lie.
 func stepKey(step app.Step) (string, error) {
-	step.File, step.Line = "", 0
-	files := make([]app.File, len(step.Files))
-	for i, f := range step.Files {
-		f.Local = ""
-		files[i] = f
-	}
-	step.Files = files
-	data, err := json.Marshal(step)
+	data, err := json.Marshal(step.Identity())
 	if err != nil {
 		return "", fmt.Errorf("reading the image's step %s: %w", step.Op, err)
 	}
 	return shortHash(data), nil
+}
+
+// identities are the steps as they may be kept.
+func (r *recipe) identities() []app.Step {
+	steps := make([]app.Step, len(r.steps))
+	for i, s := range r.steps {
+		steps[i] = s.Identity()
+		steps[i].File, steps[i].Line = s.File, s.Line
+	}
+	return steps
 }
 
 func shortHash(data []byte) string {
@@ -145,6 +151,8 @@ func stepName(step app.Step) string {
 		what = strings.Join(sortedKeys(step.Env), " ")
 	case app.OpCopy:
 		what = copied(step.Files)
+	case app.OpFunction:
+		what = step.Function.Name
 	case app.OpDockerfile, app.OpDockerfileCommands:
 		line, _, _ := strings.Cut(strings.TrimSpace(step.Dockerfile), "\n")
 		what = line

@@ -68,7 +68,7 @@ func (r *records) made(rec *recipe, config build.Config, ref string) error {
 	if older, err := r.load(rec.id); err == nil && older.Evicted.IsZero() {
 		created = older.Created
 	}
-	if err := r.save(record{ID: rec.id, Created: created, LastUsed: r.now(), Ref: ref, Config: config, Keys: rec.keys, Steps: rec.steps}); err != nil {
+	if err := r.save(record{ID: rec.id, Created: created, LastUsed: r.now(), Ref: ref, Config: config, Keys: rec.keys, Steps: rec.identities()}); err != nil {
 		return err
 	}
 	return r.trim()

@@ -46,7 +46,7 @@ type server struct {
 	closers []func() error
 }
 
-func newServer(ctx context.Context, cfg Config, cgroup string) (_ *server, err error) {
+func newServer(ctx context.Context, cfg Config, cgroup string, running *functions) (_ *server, err error) {
 	s := &server{refs: newRefTable(), serving: make(chan struct{})}
 	defer func() {
 		if err != nil {
@@ -65,7 +65,7 @@ func newServer(ctx context.Context, cfg Config, cgroup string) (_ *server, err e
 	}
 	opt.RegistryHosts = resolver.NewRegistryConfig(nil)
 	opt.GCPolicy = collection(cfg.Budget)
-	opt.Executor = &hostExecutor{Executor: opt.Executor, env: cfg.Host}
+	opt.Executor = &hostExecutor{Executor: opt.Executor, env: cfg.Host, functions: running}
 	inner, err := base.NewWorker(ctx, opt)
 	if err != nil {
 		return nil, fmt.Errorf("starting BuildKit's worker: %w", err)

@@ -79,6 +79,8 @@ func (s *solve) step(ctx context.Context, gw gateway.Client, i int, step app.Ste
 		s.pip(i, step)
 	case app.OpRun:
 		s.exec(i, []string{"/bin/sh", "-c", strings.Join(step.Commands, " && ")}, nil)
+	case app.OpFunction:
+		s.function(i, step)
 	case app.OpCopy:
 		s.copy(i, step)
 	case app.OpEnv:
@@ -110,6 +112,14 @@ func (s *solve) common(i int, last bool, args []string, extra []string) []llb.Ru
 	for _, kv := range append(environ(s.env), extra...) {
 		key, value, _ := strings.Cut(kv, "=")
 		options = append(options, llb.AddEnv(key, value))
+	}
+	if step := s.recipe.steps[i]; step.Op != app.OpEnv {
+		for _, name := range sortedKeys(step.Env) {
+			options = append(options, llb.AddEnv(name, step.Env[name]))
+		}
+	}
+	if last {
+		options = append(options, s.secretEnv(i)...)
 	}
 	if s.forced(i) {
 		options = append(options, llb.IgnoreCache)
@@ -211,6 +221,10 @@ func (s *solve) dockerfile(ctx context.Context, gw gateway.Client, i int, step a
 	} else if err := s.offlineBases(ctx, text, options, inputs); err != nil {
 		return err
 	}
+	text = withArgs(text, sortedKeys(step.Env))
+	for name, value := range step.Env {
+		options["build-arg:"+name] = value
+	}
 	file := llb.Scratch().File(llb.Mkfile("/Dockerfile", 0o644, []byte(text)), llb.WithCustomName(vertexName(i, false)))
 	def, err := file.Marshal(ctx)
 	if err != nil {
@@ -250,6 +264,21 @@ func (s *solve) dockerfile(ctx context.Context, gw gateway.Client, i int, step a
 		return err
 	}
 	return s.adopt(result.Metadata["containerimage.config"])
+}
+
+// withArgs declares build arguments in every stage of a Dockerfile: variables of
+// its commands that the image does not keep.
+func withArgs(text string, names []string) string {
+	if len(names) == 0 {
+		return text
+	}
+	lines := strings.SplitAfter(text, "\n")
+	for i, line := range lines {
+		if word, _, _ := strings.Cut(strings.TrimSpace(line), " "); strings.EqualFold(word, "FROM") {
+			lines[i] = strings.TrimSuffix(line, "\n") + "\nARG " + strings.Join(names, " ") + "\n"
+		}
+	}
+	return strings.Join(lines, "")
 }
 
 // adopt takes over what an image's own config says of its processes.

@@ -22,7 +22,10 @@ import (
 type staged struct {
 	dir    string
 	mounts map[string]fsutil.FS
-	remove func()
+	// functions are the folders of what functions find while the image is built,
+	// by the steps' keys.
+	functions map[string]string
+	remove    func()
 }
 
 // localName names the context of a step in LLB; it stays the same as long as
@@ -30,14 +33,14 @@ type staged struct {
 func localName(key string) string { return "gx-" + key }
 
 func (e *Engine) stage(r *recipe, open func(string) (io.ReadCloser, error)) (_ *staged, err error) {
-	s := &staged{mounts: make(map[string]fsutil.FS)}
+	s := &staged{mounts: make(map[string]fsutil.FS), functions: make(map[string]string)}
 	defer func() {
 		if err != nil {
 			s.close()
 		}
 	}()
 	for i, step := range r.steps {
-		if len(step.Files) == 0 {
+		if len(step.Files) == 0 && step.Op != app.OpFunction {
 			continue
 		}
 		if s.dir == "" {
@@ -49,6 +52,13 @@ func (e *Engine) stage(r *recipe, open func(string) (io.ReadCloser, error)) (_ *
 		dir := filepath.Join(s.dir, r.keys[i])
 		if err := layOut(dir, step.Files, open); err != nil {
 			return nil, fmt.Errorf("laying out the files of %s: %w", stepName(step), err)
+		}
+		if step.Op == app.OpFunction {
+			if err := writeFunction(dir, step); err != nil {
+				return nil, err
+			}
+			s.functions[r.keys[i]] = dir
+			continue
 		}
 		fs, err := fsutil.NewFS(dir)
 		if err != nil {

@@ -89,7 +89,14 @@ func (m *maker) pip(ctx context.Context, i int, log func(string)) (string, error
 	if len(s.Packages) == 0 && s.Requirements == "" {
 		return "", nil
 	}
-	tail, err := command(ctx, m.environment(i), m.dir, log, args...)
+	env := m.environment(i)
+	for _, more := range []map[string]string{s.Env, s.Secrets} {
+		for name, value := range more {
+			env = append(env, name+"="+value)
+		}
+	}
+	tail, err := command(ctx, env, m.dir, func(text string) { log(s.Mask(text)) }, args...)
+	tail = s.Mask(tail)
 	if err == nil {
 		return tail, nil
 	}

@@ -69,6 +69,8 @@ func newPlan(ctx context.Context, req build.Request, pythons *pythons, environ [
 		case app.OpEnv, app.OpWorkdir:
 		case app.OpRun:
 			reason = "it would run on this machine itself, as you; run what you want of it yourself"
+		case app.OpFunction:
+			reason = "it would run on this machine itself, as you; call it yourself"
 		case app.OpDockerfileCommands:
 			reason = "Dockerfile commands need containers"
 		case app.OpEntrypoint, app.OpCmd, app.OpShell:
@@ -153,8 +155,7 @@ func checkFile(f app.File) error {
 func digest(python interpreter, steps []app.Step) string {
 	plain := make([]app.Step, len(steps))
 	for i, s := range steps {
-		s.File, s.Line = "", 0
-		s.Files = append([]app.File(nil), s.Files...)
+		s = s.Identity()
 		sort.SliceStable(s.Files, func(i, j int) bool { return s.Files[i].Remote < s.Files[j].Remote })
 		plain[i] = s
 	}
@@ -191,6 +192,10 @@ func stepName(s app.Step) string {
 		sort.Strings(args)
 	case app.OpWorkdir:
 		args = append(args, s.Path)
+	case app.OpFunction:
+		if s.Function != nil {
+			args = append(args, s.Function.Name)
+		}
 	case app.OpCopy:
 		if len(s.Files) == 1 {
 			args = append(args, s.Files[0].Remote)

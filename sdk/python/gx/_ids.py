@@ -11,7 +11,7 @@ def is_local() -> bool:
     """Whether this runs in the user's own Python, and not in a container of an app."""
     from gx._runner import state
 
-    return state.runner is None
+    return state.runner is None and not state.building
 
 
 def current_input_id() -> Optional[str]:

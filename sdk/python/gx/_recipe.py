@@ -115,22 +115,37 @@ def pip_options(
     return options
 
 
-def exported(commands: List[str], env: Optional[Mapping[str, Optional[str]]]) -> List[str]:
-    """Commands that run with more environment variables, which the image does not keep."""
-    if not env:
-        return commands
-    import shlex
+def with_environment(
+    method: str, fill: Optional[Callable[[Dict[str, Any]], None]], env: Any, secrets: Any
+) -> Optional[Callable[[Dict[str, Any]], None]]:
+    """``fill``, that also adds the variables of a step's commands, which are read when the app is started.
 
+    Values of ``env`` count when it is asked whether the step changed; those of ``secrets`` do not, and are kept nowhere.
+    """
+    if not env and not secrets:
+        return fill
     from gx.secret import Secret
 
-    values = Secret.from_dict(env)._read()
-    prefix = "".join([f"export {name}={shlex.quote(value)}; " for name, value in sorted(values.items())])
-    return [prefix + command for command in commands]
+    if secrets and not all([isinstance(secret, Secret) for secret in secrets]):
+        raise invalid(f"Image.{method}: secrets= is a list of gx.Secret")
+    plain = Secret.from_dict(dict(env)) if env else None
+
+    def filled(fields: Dict[str, Any]) -> None:
+        from gx.secret import environment
+
+        if fill is not None:
+            fill(fields)
+        if plain is not None:
+            fields["env"] = environment([plain], None, f"Image.{method}")
+        if secrets:
+            fields["secrets"] = environment(secrets, None, f"Image.{method}")
+
+    return filled
 
 
-def no_secrets(method: str, secrets: Any, env: Any = None, volumes: Any = None) -> None:
-    """Says that a build step can't have these yet."""
-    for name, value in (("secrets", secrets), ("env", env), ("volumes", volumes)):
+def no_volumes(method: str, volumes: Any, network_file_systems: Any = None) -> None:
+    """Says that a build step can't have volumes yet."""
+    for name, value in (("volumes", volumes), ("network_file_systems", network_file_systems)):
         if value:
             planned(f"Image.{method}({name}=...)")
 

@@ -93,7 +93,6 @@ class Image:
         ignore: Any = AUTO_DOCKERIGNORE,
     ) -> Image:
         """What a Dockerfile makes; its context is ``context_dir``, by default the Dockerfile's folder if it copies from it."""
-        _recipe.no_secrets("from_dockerfile", secrets, env)
         _recipe.no_gpu("from_dockerfile", gpu)
         file = _files.local_path(path, "Image.from_dockerfile")
         folder = None if context_dir is None else _files.local_path(context_dir, "Image.from_dockerfile")
@@ -111,7 +110,7 @@ class Image:
             "add_python": _recipe.version("from_dockerfile(add_python=...)", add_python),
             "build_args": _recipe.strings("from_dockerfile", "build_args", build_args),
         }
-        return Image()._base(fields, force_build, fill)
+        return Image()._base(fields, force_build, fill, env, secrets)
 
     # -- packages --
 
@@ -129,13 +128,12 @@ class Image:
         gpu: Any = None,
     ) -> Image:
         """Installs Python packages with pip, whose options may stand among them."""
-        _recipe.no_secrets("pip_install", secrets, env)
         _recipe.no_gpu("pip_install", gpu)
         names, options = _recipe.split_packages("pip_install", packages)
         options += _recipe.pip_options(find_links, index_url, extra_index_url, pre, extra_options)
         if not names:
             return self
-        return self._step("pip_install", {"op": "pip_install", "packages": names, "options": options}, force_build)
+        return self._step("pip_install", {"op": "pip_install", "packages": names, "options": options}, force_build, env=env, secrets=secrets)
 
     def uv_pip_install(
         self,
@@ -170,7 +168,6 @@ class Image:
         gpu: Any = None,
     ) -> Image:
         """Installs what a local requirements file names."""
-        _recipe.no_secrets("pip_install_from_requirements", secrets, env)
         _recipe.no_gpu("pip_install_from_requirements", gpu)
         path = _files.local_path(requirements_txt, "Image.pip_install_from_requirements")
 
@@ -178,7 +175,7 @@ class Image:
             fields["requirements"] = _files.read_text(path, "Image.pip_install_from_requirements") or "\n"
 
         options = _recipe.pip_options(find_links, index_url, extra_index_url, pre, extra_options)
-        return self._step("pip_install_from_requirements", {"op": "pip_install", "options": options}, force_build, fill)
+        return self._step("pip_install_from_requirements", {"op": "pip_install", "options": options}, force_build, fill, env, secrets)
 
     def pip_install_from_pyproject(
         self,
@@ -196,7 +193,6 @@ class Image:
         gpu: Any = None,
     ) -> Image:
         """Installs the dependencies that a local pyproject.toml names, and those optional ones."""
-        _recipe.no_secrets("pip_install_from_pyproject", secrets, env)
         _recipe.no_gpu("pip_install_from_pyproject", gpu)
         what = "Image.pip_install_from_pyproject"
         path, optional = _files.local_path(pyproject_toml, what), list(optional_dependencies)
@@ -205,18 +201,17 @@ class Image:
             fields["packages"] = _recipe.pyproject_packages(path, optional, what)
 
         options = _recipe.pip_options(find_links, index_url, extra_index_url, pre, extra_options)
-        return self._step("pip_install_from_pyproject", {"op": "pip_install", "options": options}, force_build, fill)
+        return self._step("pip_install_from_pyproject", {"op": "pip_install", "options": options}, force_build, fill, env, secrets)
 
     def apt_install(
         self, *packages: Words, force_build: bool = False, env: Env = None, secrets: Any = None, gpu: Any = None
     ) -> Image:
         """Installs Debian packages."""
-        _recipe.no_secrets("apt_install", secrets, env)
         _recipe.no_gpu("apt_install", gpu)
         names = _recipe.words("apt_install", packages)
         if not names:
             return self
-        return self._step("apt_install", {"op": "apt_install", "packages": names}, force_build)
+        return self._step("apt_install", {"op": "apt_install", "packages": names}, force_build, env=env, secrets=secrets)
 
     # -- commands and settings --
 
@@ -230,12 +225,56 @@ class Image:
         force_build: bool = False,
     ) -> Image:
         """Runs shell commands, one after the other, in one layer; ``env`` is for them alone."""
-        _recipe.no_secrets("run_commands", secrets, None, volumes)
+        _recipe.no_volumes("run_commands", volumes)
         _recipe.no_gpu("run_commands", gpu)
-        lines = _recipe.exported(_recipe.words("run_commands", commands, "commands"), env)
+        lines = _recipe.words("run_commands", commands, "commands")
         if not lines:
             return self
-        return self._step("run_commands", {"op": "run_commands", "commands": lines}, force_build)
+        return self._step("run_commands", {"op": "run_commands", "commands": lines}, force_build, env=env, secrets=secrets)
+
+    def run_function(
+        self,
+        raw_f: Callable,
+        *,
+        env: Env = None,
+        secrets: Any = None,
+        volumes: Any = None,
+        network_file_systems: Any = None,
+        gpu: Any = None,
+        cpu: Any = None,
+        memory: Any = None,
+        timeout: Optional[int] = 60 * 60,
+        cloud: Optional[str] = None,
+        region: Any = None,
+        force_build: bool = False,
+        args: Sequence[Any] = (),
+        kwargs: Optional[Mapping[str, Any]] = None,
+        include_source: bool = True,
+    ) -> Image:
+        """Runs a Python function in the image so far; what it writes becomes a part of the image.
+
+        It runs again when its source changes, or that of the user's own functions that it calls, the values of the
+        globals that it uses, ``args``, ``kwargs``, ``env``, or anything before it in the image. ``timeout``: seconds.
+        """
+        raw = getattr(raw_f, "_raw", raw_f)
+        if not callable(raw) or not hasattr(raw, "__qualname__"):
+            raise _recipe.invalid(f"Image.run_function takes a function, not a {type(raw_f).__name__}")
+        _recipe.no_volumes("run_function", volumes, network_file_systems)
+        for name, value in (("cpu", cpu), ("memory", memory), ("cloud", cloud), ("region", region)):
+            if value:
+                from gx._notices import notice
+
+                notice(f"Image.run_function({name}=...) has no effect: builds on a machine of your own use what it has")
+        _recipe.no_gpu("run_function", gpu)
+        if timeout is not None and (not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or timeout <= 0):
+            raise _recipe.invalid(f"Image.run_function(timeout={timeout!r}); it is a number of seconds above 0")
+
+        def fill(fields: Dict[str, Any]) -> None:
+            from gx._build_function import fields as function
+
+            fields.update(function(raw, args, kwargs or {}, include_source))
+
+        return self._step("run_function", {"op": "run_function", "timeout": float(timeout or 0)}, force_build, fill, env, secrets)
 
     def dockerfile_commands(
         self,
@@ -252,7 +291,6 @@ class Image:
     ) -> Image:
         """Goes on with commands of a Dockerfile. ``context_files`` maps paths in the context to local files."""
         what = "Image.dockerfile_commands"
-        _recipe.no_secrets("dockerfile_commands", secrets, env)
         _recipe.no_gpu("dockerfile_commands", gpu)
         _older_context(context_mount, "dockerfile_commands")
         lines = _recipe.words("dockerfile_commands", dockerfile_commands, "commands")
@@ -277,7 +315,7 @@ class Image:
             "dockerfile": text,
             "build_args": _recipe.strings("dockerfile_commands", "build_args", build_args),
         }
-        return self._step("dockerfile_commands", fields, force_build, fill)
+        return self._step("dockerfile_commands", fields, force_build, fill, env, secrets)
 
     def env(self, vars: Mapping[str, str]) -> Image:
         """Sets environment variables."""
@@ -363,11 +401,25 @@ class Image:
 
     # -- how a recipe grows --
 
-    def _base(self, fields: Dict[str, Any], force: bool, fill: Optional[Callable[[Dict[str, Any]], None]] = None) -> Image:
-        return Image((Step(fields, caller(), fill, _recipe.checked_force(force)),))
+    def _base(
+        self,
+        fields: Dict[str, Any],
+        force: bool,
+        fill: Optional[Callable[[Dict[str, Any]], None]] = None,
+        env: Env = None,
+        secrets: Any = None,
+    ) -> Image:
+        surrounded = _recipe.with_environment(str(fields["op"]), fill, env, secrets)
+        return Image((Step(fields, caller(), surrounded, _recipe.checked_force(force)),))
 
     def _step(
-        self, method: str, fields: Dict[str, Any], force: bool = False, fill: Optional[Callable[[Dict[str, Any]], None]] = None
+        self,
+        method: str,
+        fields: Dict[str, Any],
+        force: bool = False,
+        fill: Optional[Callable[[Dict[str, Any]], None]] = None,
+        env: Env = None,
+        secrets: Any = None,
     ) -> Image:
         if not self._steps:
             raise invalid(f"Image.{method}: an image begins with a base: gx.Image.debian_slim().{method}(...)")
@@ -377,7 +429,7 @@ class Image:
                 f"Image.{method} comes after Image.{before.method} {at(before.place)}: files that are added when a container "
                 f"starts must be last; move {before.method} to the end, or make it a layer by copy=True"
             )
-        return Image((*self._steps, Step(fields, caller(), fill, _recipe.checked_force(force))))
+        return Image((*self._steps, Step(fields, caller(), _recipe.with_environment(method, fill, env, secrets), _recipe.checked_force(force))))
 
     def _add(self, method: str, copy: bool, files: Callable[[], List[Dict[str, Any]]]) -> Image:
         if copy:
@@ -418,7 +470,7 @@ class _Imports:
 
 
 _PLANNED = frozenset({
-    "from_id", "from_name", "publish", "build", "hydrate", "run_function", "pip_install_private_repos",
+    "from_id", "from_name", "publish", "build", "hydrate", "pip_install_private_repos",
     "poetry_install_from_file", "uv_sync", "micromamba", "micromamba_install", "conda", "conda_install",
     "from_gcp_artifact_registry", "from_aws_ecr", "logs",
 })  # fmt: skip

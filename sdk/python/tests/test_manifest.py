@@ -124,7 +124,7 @@ def test_planned() -> None:
     for use in (
         lambda: gx.Volume.from_name("x"), lambda: gx.Dict.from_name("x"), lambda: gx.Queue(),
         lambda: gx.Secret.from_name("x"), lambda: gx.asgi_app(),
-        lambda: gx.Sandbox.create("ls"), lambda: gx.Image.debian_slim().run_function(f), lambda: app.deploy(),
+        lambda: gx.Sandbox.create("ls"), lambda: app.deploy(),
         lambda: gx.forward(80),
         lambda: gx.billing.report, lambda: gx.Image.from_name("x"),
         lambda: one(volumes={"/x": 1}), lambda: gx.experimental.anything,
@@ -245,7 +245,7 @@ def test_image_steps() -> None:
             "options": ["--index-url", "https://example.org/i", "--no-build-isolation", "--no-deps"],
         },
         {"op": "run_commands", "commands": ["echo a", "echo b"]},
-        {"op": "run_commands", "commands": ["export CC='a b'; make"]},
+        {"op": "run_commands", "commands": ["make"], "env": {"CC": "a b"}},
         {"op": "env", "env": {"A": "1"}},
         {"op": "workdir", "path": "/srv"},
         {"op": "entrypoint", "commands": ["/bin/x"]},
@@ -448,3 +448,47 @@ def test_python_source(tmp_path: Path, monkeypatch: Any) -> None:
     assert len(steps(image)[1]["files"]) == 2
     with pytest.raises(ModuleNotMountable, match="no module 'nowhere'"):
         gx.Image.debian_slim().add_local_python_source("nowhere", copy=True)._manifest()
+
+
+def helper(x: int) -> int:
+    return x + OFFSET
+
+
+OFFSET = 1
+
+
+def prepares(path: str) -> None:
+    print(helper(1), os.path.basename(path))
+
+
+def test_build_function(monkeypatch: Any) -> None:
+    from gx._build_function import digest
+
+    def key() -> str:
+        return digest(prepares)
+
+    before = key()
+    assert key() == before
+    monkeypatch.setattr(sys.modules[__name__], "OFFSET", 2)
+    after = key()
+    assert after != before, "a global that a function it calls uses"
+    monkeypatch.setattr(sys.modules[__name__], "helper", lambda x: x)
+    assert key() not in (before, after), "a function it calls"
+    monkeypatch.undo()
+    assert key() == before
+    assert digest(prepares, b"other arguments") != before
+
+    image = gx.Image.debian_slim().run_function(prepares, args=("x",), env={"A": "1"}, secrets=[gx.Secret.from_dict({"S": "v"})])
+    step = image._steps[-1].manifest()
+    assert (step["op"], step["env"], step["secrets"], step["timeout"]) == ("run_function", {"A": "1"}, {"S": "v"}, 3600.0)
+    assert step["function"]["qualname"] == "prepares" and step["function"]["key"] != before
+    assert any([file["remote"].endswith("test_manifest.py") for file in step["files"]])
+    by_value = gx.Image.debian_slim().run_function(lambda: OFFSET)._steps[-1].manifest()
+    assert by_value["function"]["payload"]
+    for wrong in ({"timeout": 0}, {"timeout": True}, {"secrets": ["S"]}, {"kwargs": {"f": lambda: 0}}):
+        with pytest.raises(InvalidError):
+            gx.Image.debian_slim().run_function(prepares, **wrong)._steps[-1].manifest()  # type: ignore[arg-type]
+    with pytest.raises(InvalidError, match="takes a function"):
+        gx.Image.debian_slim().run_function("prepares")  # type: ignore[arg-type]
+    with pytest.raises(UnimplementedError, match="volumes"):
+        gx.Image.debian_slim().run_function(prepares, volumes={"/x": 1})

@@ -40,6 +40,11 @@ def load(start: dict) -> Service:
     return Service({"": _raw(found, start)})
 
 
+def function_of(start: dict) -> Callable:
+    """The user's function that StartBody, or a build's request, names. Raises what the user's code raises."""
+    return _raw(_found(start), start)
+
+
 def _found(start: dict) -> Any:
     """The object that StartBody names."""
     if start.get("payload"):

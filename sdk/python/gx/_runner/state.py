@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 runner: Optional[Runner] = None
 """The runner of this process; None outside a container, and in forked children."""
 
+building = False
+"""Whether this process runs a function while an image is built."""
+
 running: Optional[Frame] = None
 """The input that is running, where only one runs at a time."""
 

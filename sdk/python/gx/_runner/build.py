@@ -1,0 +1,79 @@
+"""Started in a build step: ``python build.py KEY``, with the image's own Python. Calls one function of the user's.
+
+What to call is in /__gx/function/request.json, see app.BuildFunction; the
+user's own modules are below its ``root``. The exit status is 0, or 1 with the
+user's traceback on standard error.
+"""
+
+import os
+import sys
+
+REQUEST = "/__gx/function/request.json"
+
+
+def start() -> int:
+    """Calls the function; returns the exit code."""
+    sdk, here = __file__.rsplit("/", 3)[0], __file__.rsplit("/", 1)[0]
+    if here in sys.path:
+        sys.path.remove(here)
+    sys.path.insert(0, sdk)
+    import json
+
+    from gx._runner import errors, state
+
+    with open(REQUEST, encoding="utf-8") as file:
+        request = json.load(file)
+    for folder in (os.getcwd(), request["root"]):
+        if folder in sys.path:
+            sys.path.remove(folder)
+        sys.path.insert(0, folder)
+    state.building = True
+    keep = sys.modules["__main__"]  # the user's module takes the name over
+    try:
+        _limit(request)
+        call(request)
+    except BaseException as error:
+        if isinstance(error, SystemExit) and not error.code:
+            return 0
+        sys.stdout.flush()
+        print(errors.head(error)["traceback"], file=sys.stderr, end="", flush=True)
+        return 1
+    finally:
+        del keep
+    return 0
+
+
+def call(request: dict) -> None:
+    """Finds the function and calls it with its arguments."""
+    from binascii import a2b_base64
+
+    from gx import _wire
+    from gx._members import is_async
+    from gx._runner.service import function_of
+
+    function = function_of(request)
+    args, kwargs = _wire.loads(a2b_base64(request["args"])) if request.get("args") else ((), {})
+    value = function(*args, **kwargs)
+    if is_async(function):
+        import asyncio
+
+        asyncio.run(value)
+
+
+def _limit(request: dict) -> None:
+    """Ends the function when its time is over."""
+    import signal
+
+    limit = float(request.get("timeout") or 0)
+    if not limit:
+        return
+
+    def over(*_: object) -> None:
+        raise TimeoutError(f"{request.get('name')} ran for longer than its timeout of {limit:g} s")
+
+    signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+
+
+if __name__ == "__main__":
+    sys.exit(start())

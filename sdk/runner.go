@@ -14,3 +14,10 @@ const (
 func RunnerArgs(python string) []string {
 	return []string{python, "-B", ContainerDir + "/gx/_runner/main.py"}
 }
+
+// TemplateArgs is the command line of the runner as a template, for
+// container.Forker: it loads the user's code, and the containers that are
+// forked from it are runners.
+func TemplateArgs(python string) []string {
+	return append(RunnerArgs(python), "template")
+}

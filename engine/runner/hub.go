@@ -163,7 +163,7 @@ func (c *Conn) hello(limit time.Time) error {
 	if err := f.Decode(&c.Hello); err != nil {
 		return err
 	}
-	if c.Hello.Role != "runner" || c.Hello.Protocol != wire.Protocol {
+	if c.Hello.Role != "runner" && c.Hello.Role != "template" || c.Hello.Protocol != wire.Protocol {
 		return fmt.Errorf("a Hello of role %q, protocol %d; expected is a runner of protocol %d", c.Hello.Role, c.Hello.Protocol, wire.Protocol)
 	}
 	return c.conn.SetReadDeadline(time.Time{})

@@ -25,7 +25,7 @@ from gx._runner import isolate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, NoReturn, Tuple
+    from typing import Any, Dict, List, NoReturn, Tuple, Union
 
 _INT = Struct("i")
 _MESSAGE = 2 << 20  # bytes of the longest message
@@ -132,8 +132,8 @@ class Server:
                     self._network(message["id"])
                     continue
                 child = self._fork(message, files, rules)
-                if type(child) is not int:
-                    return child  # type: ignore[return-value]
+                if isinstance(child, Instance):
+                    return child
                 if child >= 0:
                     poller.register(child, POLLIN)
 
@@ -151,7 +151,7 @@ class Server:
         self._send({"id": number}, made)
         os.close(made)
 
-    def _fork(self, message: Dict[str, Any], files: List[int], rules: isolate.Rules) -> Any:
+    def _fork(self, message: Dict[str, Any], files: List[int], rules: isolate.Rules) -> Union[int, Instance]:
         """In the server a pidfd, or -1; in the new process an Instance."""
         number, request = message["id"], message["fork"]
         pidfd = -1

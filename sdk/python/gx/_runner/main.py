@@ -25,7 +25,12 @@ def start() -> int:
     spec = PathFinder.find_spec("gx", [sdk])
     assert spec is not None, f"the SDK is not in {sdk}"
     package = sys.modules["gx"] = module_from_spec(spec)
-    from gx._runner.runner import main
+    if sys.argv[1:] == ["template"]:
+        from gx._runner.template import main
+
+        del sys.argv[1:]
+    else:
+        from gx._runner.runner import main
 
     assert spec.loader is not None  # module_from_spec has seen to that
     execute = spec.loader.exec_module

@@ -13,7 +13,7 @@ from gx._runner.answers import Answers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Deque, Dict, Optional
+    from typing import Any, Callable, Deque, Dict, List, Optional
 
     from gx._runner.service import Service
     from gx._wire import Frame
@@ -130,37 +130,58 @@ class Runner:
 
     def run(self, load_sdk: Callable[[], None]) -> int:
         """From Hello to Bye; returns the exit code."""
+        if not self.greet("runner", output.capture):
+            return self._bye()
+        self._wrap_exit()
+        try:
+            began = perf_counter()
+            load_sdk()
+            service = self.load()
+            imported = perf_counter() - began
+        except BaseException as error:
+            return self.failed(error)
+        return self.work(service, service.enter_snap + service.enter, imported)
+
+    def go_on(self, service: Service, outputs: tuple) -> int:
+        """The same in a process that was forked from one which has loaded the service."""
+        for out in outputs:
+            out.forked()
+        if not self.greet("runner", lambda: outputs):
+            return self._bye()
+        self._wrap_exit()
+        return self.work(service, service.enter, 0)
+
+    def greet(self, role: str, capture: Callable[[], tuple]) -> bool:
+        """Says who this is; returns whether there is something to run, which is then in ``start``."""
         hello = {
             "protocol": _wire.PROTOCOL,
-            "role": "runner",
+            "role": role,
             "version": _version(),
             "python": sys.version.split(" ", 1)[0].rstrip("+"),
             "token": os.environ.pop("GX_TOKEN", ""),
         }
         self.connection.send(_wire.encode(_wire.HELLO, body=_wire.to_json(hello)))
-        self.outputs = output.capture()
+        self.outputs = capture()
         self.connection.wait(lambda: self.start is not None or self.stopping is not None)
         if self.start is None:
-            return self._bye()
+            return False
         for out in self.outputs:
             out.tag(self.start.get("marker", ""))
         state.runner = self
         os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork)
-        self._wrap_exit()
-        executor: Any = None
+        return True
+
+    def work(self, service: Service, enter: List[Callable], imported: float) -> int:
+        """Runs the hooks and all inputs; returns the exit code. ``imported`` is seconds."""
         try:
             began = perf_counter()
-            load_sdk()
-            service = self._load()
             executor = self._executor(service)
-            imported = perf_counter()
-            for hook in service.enter_snap + service.enter:
+            for hook in enter:
                 executor.hook(hook)
-            entered = perf_counter()
+            entered = perf_counter() - began
         except BaseException as error:
-            return self._failed(error)
-        ready = {"import": round(imported - began, 6), "enter": round(entered - imported, 6)}
-        self.connection.send(_wire.encode(_wire.READY, body=_wire.to_json(ready)))
+            return self.failed(error)
+        self.ready(imported, entered)
         executor.run()
         for hook in service.exit:
             try:
@@ -173,7 +194,13 @@ class Runner:
                 )
         return self._bye()
 
-    def _load(self) -> Service:
+    def ready(self, imported: float, entered: float) -> None:
+        """Tells the host that inputs may come, and how many seconds it took."""
+        body = _wire.to_json({"import": round(imported, 6), "enter": round(entered, 6)})
+        self.connection.send(_wire.encode(_wire.READY, body=body))
+
+    def load(self) -> Service:
+        """Imports what the host named. Raises what the user's code raises."""
         from gx._runner.service import load
 
         assert self.start is not None
@@ -200,8 +227,16 @@ class Runner:
 
         return Serial(self, service)
 
-    def _failed(self, error: BaseException) -> int:
-        """Importing the user's code, or an enter hook, raised."""
+    def leave(self, imported: float, entered: float) -> None:
+        """Ends the connection of a template that has loaded everything."""
+        self.ready(imported, entered)
+        self._finish_output()
+        state.runner = None
+        self.connection.close()
+        self.connection.abandon()
+
+    def failed(self, error: BaseException) -> int:
+        """Importing the user's code, or an enter hook, raised; returns the exit code."""
         self._finish_output()
         self.connection.send_payload(_wire.FAILED, 0, 0, errors.body(error))
         self.connection.close()

@@ -1,0 +1,114 @@
+"""What a forked runner must not have in common with its siblings, and threads.
+
+Pools of threads do not survive a fork, so in the template the usual libraries
+get one thread, and each runner has as many as it would have had.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Tuple
+
+# What libraries read when they are loaded, or when they need their first thread.
+_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+)
+
+# The names of the function that sets the number of threads, by part of a
+# library's name; and the variables that it would have read. OpenBLAS as packed
+# with numpy and scipy has names of its own.
+_LIBRARIES: Dict[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = {
+    "openblas": (
+        (
+            "openblas_set_num_threads",
+            "openblas_set_num_threads64_",
+            "scipy_openblas_set_num_threads64_",
+            "scipy_openblas_set_num_threads",
+        ),
+        ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"),
+    ),
+    "libgomp": (("omp_set_num_threads",), ("OMP_NUM_THREADS",)),
+    "libiomp5": (("omp_set_num_threads",), ("OMP_NUM_THREADS",)),
+    "libomp": (("omp_set_num_threads",), ("OMP_NUM_THREADS",)),
+    "libmkl_rt": (("MKL_Set_Num_Threads",), ("MKL_NUM_THREADS", "OMP_NUM_THREADS")),
+    "libblis": (("bli_thread_set_num_threads",), ("BLIS_NUM_THREADS", "OMP_NUM_THREADS")),
+}
+
+_setters: List[Tuple[Any, Tuple[str, ...]]] = []
+
+
+def restrain() -> None:
+    """Lets libraries that are loaded from now on have one thread.
+
+    os.environ, which the user's code may look at, stays as it is.
+    """
+    for name in _VARIABLES:
+        os.putenv(name, "1")
+
+
+def prepare() -> None:
+    """Finds what renew needs, once everything is loaded."""
+    import ctypes
+
+    _setters.clear()
+    for path in _loaded():
+        base = path.rsplit("/", 1)[1]
+        for part, (names, variables) in _LIBRARIES.items():
+            if part not in base:
+                continue
+            try:
+                library = ctypes.CDLL(path, mode=os.RTLD_NOLOAD | os.RTLD_LAZY)
+            except OSError:
+                continue  # its file is not what was loaded any more
+            for name in names:
+                setter = getattr(library, name, None)
+                if setter is not None:
+                    _setters.append((setter, variables))
+                    break
+            break
+
+
+def renew() -> None:
+    """In a forked runner: own random numbers, as many threads as without the fork."""
+    for name in _VARIABLES:
+        value = os.environ.get(name)
+        if value is None:
+            os.unsetenv(name)
+        else:
+            os.putenv(name, value)
+    for setter, variables in _setters:
+        setter(_threads(variables))
+    numpy = sys.modules.get("numpy.random")
+    if numpy is not None:
+        # The module random does it by itself.
+        numpy.seed(list(memoryview(os.urandom(32)).cast("I")))
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "default_generator"):
+        torch.default_generator.seed()
+        torch.set_num_threads(_threads(("OMP_NUM_THREADS",)))
+
+
+def _threads(variables: Tuple[str, ...]) -> int:
+    for name in variables:
+        value = os.environ.get(name, "")
+        if value.isdigit() and int(value) > 0:
+            return int(value)
+    return len(os.sched_getaffinity(0))
+
+
+def _loaded() -> List[str]:
+    """The files of the shared libraries in this process."""
+    files: Dict[str, None] = {}
+    with open("/proc/self/maps") as maps:
+        for line in maps:
+            path = line[73:].strip()
+            if path.startswith("/") and ".so" in path:
+                files[path] = None
+    return list(files)

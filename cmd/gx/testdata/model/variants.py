@@ -6,7 +6,7 @@ import time
 
 import gx
 
-app = gx.App("variants")
+app = gx.App(f"variants-{os.getpid()}")  # one of its own: others may run this file
 
 
 @app.cls(env={"A": "1"}, cpu=0.1)
@@ -79,16 +79,16 @@ def main():
     assert Model(size=10).env.get_current_stats().num_total_runners == 0
 
     # By name.
-    found = gx.Cls.from_name("variants", "Model")
+    found = gx.Cls.from_name(app.name, "Model")
     assert found().env.remote("A") == "1" and found(size=4).scaled.map([[1]]) is not None
     assert list(found(size=4).scaled.map([[1], [2]])) == [[4], [8]]
     assert list(found(size=2).count.remote_gen(2)) == [0, 1, 2, 3]
     assert found.with_options(env={"A": "7"})().env.remote("A") == "7"
-    assert finds.remote("variants") == 3
+    assert finds.remote(app.name) == 3
     expect(gx.exception.InvalidError, "remote_gen", lambda: found().count.remote(2))
     expect(gx.exception.NotFoundError, "no method 'absent'; it has env", lambda: found().absent.remote())
-    expect(gx.exception.NotFoundError, "Nobody", lambda: gx.Cls.from_name("variants", "Nobody")().m.remote())
-    expect(gx.exception.InvalidError, "gx.Function.from_name", lambda: gx.Cls.from_name("variants", "finds")().m.remote())
-    expect(gx.exception.InvalidError, "gx.Cls.from_name", lambda: gx.Function.from_name("variants", "Model").remote())
+    expect(gx.exception.NotFoundError, "Nobody", lambda: gx.Cls.from_name(app.name, "Nobody")().m.remote())
+    expect(gx.exception.InvalidError, "Function.from_name", lambda: gx.Cls.from_name(app.name, "finds")().m.remote())
+    expect(gx.exception.InvalidError, "Cls.from_name", lambda: gx.Function.from_name(app.name, "Model").remote())
     expect(TypeError, "no parameter 'no'", lambda: found(no=1).env.remote("A"))
     print("ok")

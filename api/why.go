@@ -87,6 +87,15 @@ type InputTrace struct {
 	Took     float64   `json:"took"`  // seconds from its coming to its answer
 	Attempts []Attempt `json:"attempts"`
 	Phases   []Phase   `json:"phases,omitempty"`
+	// Awaits are calls that the input's code has made and waits for.
+	Awaits []Awaited `json:"awaits,omitempty"`
+}
+
+// Awaited is a call that an input waits for.
+type Awaited struct {
+	Call     string `json:"call"` // id
+	AppName  string `json:"app_name"`
+	Function string `json:"function"`
 }
 
 // Attempt is one try of an input.

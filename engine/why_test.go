@@ -227,3 +227,28 @@ func TestWhySlowAndFailed(t *testing.T) {
 		}
 	})
 }
+
+// TestWhyNested has a call wait for calls that its own code has made, which
+// can never begin.
+func TestWhyNested(t *testing.T) {
+	onRuntimes(t, func(t *testing.T, h *host) {
+		a := h.start("nested", app.Function{Name: "fib", Scaling: app.Scaling{Max: 1}}, app.Function{Name: "inner"})
+		c := a.dial()
+		defer c.close()
+		number := c.open("spawn", "fib", "", args(2))
+		id := c.opened()
+		w := h.why(id, func(w api.Why) bool { return w.Call.State == "running" && len(w.Call.Live[0].Awaits) == 1 })
+		child := w.Call.Live[0].Awaits[0]
+		says(t, w.Answer, "It waits for its call "+child.Call+" of test/fib")
+		in := h.why(w.Call.Live[0].ID, func(w api.Why) bool { return len(w.Input.Awaits) == 1 })
+		says(t, in.Answer, "It has been running for", "It waits for its call "+child.Call)
+		h.why(child.Call, waitsFor("max_containers"))
+		w = h.why(child.Call, waitsFor("deadlock"))
+		says(t, w.Answer, "deadlock: this call of fib can never begin", "max_containers=1")
+		for _, f := range c.collect(number) {
+			c.failure(f)
+		}
+		w = h.why(child.Call, func(w api.Why) bool { return w.Call.State == "done" })
+		says(t, w.Answer, "failed", "deadlock")
+	})
+}

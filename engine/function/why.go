@@ -57,7 +57,9 @@ func (f *Function) Why() api.FunctionTrace {
 	var live []api.CallTrace
 	f.trace.Live(func(c *trace.Call) {
 		if len(live) < maxTold {
-			live = append(live, f.liveCall(c, now))
+			t := c.Summary(now)
+			f.addLive(&t, c, now)
+			live = append(live, t)
 		}
 	})
 	t.Calls = append(live, t.Calls...)
@@ -85,13 +87,14 @@ func (f *Function) WhyCall(id string) (api.CallTrace, *api.Waits, bool) {
 		return api.CallTrace{}, nil, false
 	}
 	now := f.host.Clock.Now()
-	t := f.liveCall(c, now)
-	t.Phases, t.Slowest, t.Failures = nil, nil, nil
-	full := c.Describe(now, f.find)
-	t.Phases, t.Slowest, t.Failures = full.Phases, full.Slowest, full.Failures
+	t := c.Describe(now, f.find)
+	running := f.addLive(&t, c, now)
 	waits := f.callWaits(c, t, now)
 	f.mu.Unlock()
 	f.holders(waits)
+	for i := range t.Live {
+		t.Live[i].Awaits = awaited(running[i])
+	}
 	return t, waits, true
 }
 
@@ -105,9 +108,10 @@ func (f *Function) WhyInput(id string, index uint32) (api.InputTrace, *api.Waits
 	}
 	now := f.host.Clock.Now()
 	var live *trace.Live
+	var origin call.Origin
 	f.inputs(c, func(in *call.Input) {
 		if in.Index == index {
-			live = liveInput(in)
+			live, origin = liveInput(in), call.Origin{Call: in.Call, Index: index}
 		}
 	})
 	t, ok := c.Input(index, live, now, f.find)
@@ -117,6 +121,9 @@ func (f *Function) WhyInput(id string, index uint32) (api.InputTrace, *api.Waits
 	}
 	f.mu.Unlock()
 	f.holders(waits)
+	if origin.Call != nil {
+		t.Awaits = awaited(origin)
+	}
 	return t, waits, ok
 }
 
@@ -194,12 +201,11 @@ func liveInput(in *call.Input) *trace.Live {
 	return &trace.Live{Number: int(in.Attempt), Container: in.Container, Came: in.Came, Began: in.Since}
 }
 
-// liveCall is a call in sum, with those of its inputs that run. mu is held.
-func (f *Function) liveCall(c *trace.Call, now time.Time) api.CallTrace {
-	t := c.Describe(now, f.find)
-	t.Phases, t.Slowest, t.Failures = nil, nil, nil
+// addLive tells what the inputs of a call do that have no answer, and returns
+// those that t.Live has: some of those that run. mu is held.
+func (f *Function) addLive(t *api.CallTrace, c *trace.Call, now time.Time) []call.Origin {
 	if t.State == "done" {
-		return t
+		return nil
 	}
 	for in := range f.delayed {
 		if in.Call.Trace == c {
@@ -223,11 +229,33 @@ func (f *Function) liveCall(c *trace.Call, now time.Time) api.CallTrace {
 		t.State = "retrying"
 	}
 	slices.SortFunc(running, func(a, b *call.Input) int { return a.Since.Compare(b.Since) })
+	var told []call.Origin
 	for _, in := range running[:min(len(running), maxLive)] {
-		told, _ := c.Input(in.Index, liveInput(in), now, f.find)
-		t.Live = append(t.Live, told)
+		input, _ := c.Input(in.Index, liveInput(in), now, f.find)
+		t.Live = append(t.Live, input)
+		told = append(told, call.Origin{Call: in.Call, Index: in.Index})
 	}
-	return t
+	return told
+}
+
+// awaited is the calls that an input's code waits for.
+func awaited(o call.Origin) (list []api.Awaited) {
+	for _, c := range o.AwaitedBy() {
+		if f, ok := c.Target.(*Function); ok && !c.Idle() {
+			list = append(list, api.Awaited{Call: f.name(c), AppName: f.cfg.App.Name, Function: f.Name()})
+		}
+	}
+	slices.SortFunc(list, func(a, b api.Awaited) int { return strings.Compare(a.Call, b.Call) })
+	return list[:min(len(list), maxTold)]
+}
+
+// name gives a call an id, if it has none because no container has it yet.
+func (f *Function) name(c *call.Call) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	id := c.Identify(call.NewID("fc"))
+	c.Trace.Identify(id)
+	return id
 }
 
 // callWaits says what those inputs of a call wait for that wait. mu is held.

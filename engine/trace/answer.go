@@ -30,6 +30,12 @@ func AnswerCall(t api.CallTrace, waits *api.Waits) []string {
 			text += fmt.Sprintf(", the longest for %s, in %s", secs(at.Took), at.Container)
 		}
 		a = append(a, text+".")
+		for i, in := range t.Live {
+			if i == maxTold {
+				break
+			}
+			a = append(a, awaits(in, t.Inputs > 1)...)
+		}
 	}
 	if s := spent(t.Phases, t.Took, t.State == "done", t.Inputs); s != "" && (waits == nil || len(t.Phases) > 1) {
 		a = append(a, s)
@@ -65,6 +71,7 @@ func AnswerInput(t api.InputTrace, waits *api.Waits) []string {
 	case t.State == "running" && len(t.Attempts) > 0:
 		at := t.Attempts[len(t.Attempts)-1]
 		a = append(a, fmt.Sprintf("It has been running for %s, in %s.", secs(at.Took), at.Container))
+		a = append(a, awaits(t, false)...)
 	}
 	if s := spent(t.Phases, t.Took, t.State == "done" || t.State == "failed", 1); s != "" && (waits == nil || len(t.Phases) > 1) {
 		a = append(a, s)
@@ -149,6 +156,26 @@ func troubles(t api.FunctionTrace) []string {
 	return []string{fmt.Sprintf("In its last calls %s failed, and %s followed by another.", plural(failed, "input"), plural(retried, "attempt")+" "+was(retried))}
 }
 
+// awaits says which calls an input waits for that its code has made.
+func awaits(in api.InputTrace, named bool) []string {
+	if len(in.Awaits) == 0 {
+		return nil
+	}
+	first := in.Awaits[0]
+	text := fmt.Sprintf("%s waits for its call %s of %s/%s", subject(in, named), first.Call, first.AppName, first.Function)
+	if n := len(in.Awaits) - 1; n > 0 {
+		text += fmt.Sprintf(" and %s", plural(int64(n), "other"))
+	}
+	return []string{text + "."}
+}
+
+func subject(in api.InputTrace, named bool) string {
+	if named {
+		return fmt.Sprintf("Input %d", in.Index)
+	}
+	return "It"
+}
+
 // spent says what most of a time went into.
 func spent(phases []api.Phase, took float64, over bool, inputs int64) string {
 	if took < 0.001 || len(phases) == 0 {
@@ -218,11 +245,7 @@ func failure(in api.InputTrace, named bool) string {
 		}
 		parts = append(parts, text)
 	}
-	name := "It"
-	if named {
-		name = fmt.Sprintf("Input %d", in.Index)
-	}
-	return fmt.Sprintf("%s: %s.", name, strings.Join(parts, "; "))
+	return fmt.Sprintf("%s: %s.", subject(in, named), strings.Join(parts, "; "))
 }
 
 // ended says how an attempt ended.

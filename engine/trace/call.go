@@ -244,8 +244,8 @@ func (c *Call) settle() {
 	}
 }
 
-// summary is the call without its inputs.
-func (c *Call) summary(now time.Time) api.CallTrace {
+// Summary is the call without its inputs and phases.
+func (c *Call) Summary(now time.Time) api.CallTrace {
 	t := api.CallTrace{
 		ID: c.ID, App: c.fn.App, AppName: c.fn.AppName, FunctionID: c.fn.ID, Function: c.fn.Name, Method: c.Method, Kind: c.Kind,
 		State: "done", Opened: c.opened, Inputs: c.inputs, Answered: c.done, Failed: c.failed, Retries: c.retries,
@@ -267,7 +267,7 @@ func (c *Call) end(now time.Time) time.Duration {
 
 // Describe is all that is known of the call; find finds containers.
 func (c *Call) Describe(now time.Time, find func(id string) *Container) api.CallTrace {
-	t := c.summary(now)
+	t := c.Summary(now)
 	t.Phases = c.phases(now, find)
 	failed := map[uint32]bool{}
 	for _, a := range c.attempts {

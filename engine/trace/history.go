@@ -21,8 +21,9 @@ import (
 // never changed. Two files of maxFile bytes are the most there is; the older
 // one goes when the newer one is full. It is safe for concurrent use.
 type History struct {
-	dir string
-	mu  sync.Mutex
+	dir  string
+	most int64 // bytes of a file
+	mu   sync.Mutex
 }
 
 const (
@@ -36,7 +37,7 @@ func OpenHistory(dir string) (*History, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the directory for what ended calls were like: %w", err)
 	}
-	return &History{dir: dir}, nil
+	return &History{dir: dir, most: maxFile}, nil
 }
 
 func (h *History) current() string { return filepath.Join(h.dir, "why.jsonl") }
@@ -85,7 +86,7 @@ func (h *History) append(lines []byte) (err error) {
 	if _, err := f.Write(lines); err != nil {
 		return err
 	}
-	if info.Size()+int64(len(lines)) < maxFile {
+	if info.Size()+int64(len(lines)) < h.most {
 		return nil
 	}
 	return os.Rename(h.current(), h.older())

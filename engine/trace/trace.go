@@ -162,7 +162,7 @@ func (f *Function) Describe(most int, now time.Time) api.FunctionTrace {
 	short := func(list *[]api.CallTrace) func(*Call) bool {
 		return func(c *Call) bool {
 			if c.settled() {
-				*list = append(*list, c.summary(now))
+				*list = append(*list, c.Summary(now))
 			}
 			return len(*list) < most
 		}

@@ -110,6 +110,8 @@ func TestRetriedInput(t *testing.T) {
 
 func TestAnswers(t *testing.T) {
 	running := api.InputTrace{Attempts: []api.Attempt{{Number: 1, Container: "co-a", Took: 2.5, Outcome: "running"}}}
+	nested := running
+	nested.Awaits = []api.Awaited{{Call: "fc-b", AppName: "app", Function: "g"}, {Call: "fc-c", AppName: "app", Function: "g"}}
 	lost := api.InputTrace{Index: 3, State: "failed", Took: 0.2, Attempts: []api.Attempt{{Outcome: "cancelled", Error: "the call was cancelled"}}}
 	for _, c := range []struct {
 		name string
@@ -120,6 +122,8 @@ func TestAnswers(t *testing.T) {
 			[]string{"It waits: there is no room."}},
 		{"some wait", AnswerCall(api.CallTrace{State: "running", Inputs: 9, Waiting: 2, Running: 1, Live: []api.InputTrace{running}}, &api.Waits{Text: "all are at work"}),
 			[]string{"2 of its 9 inputs wait: all are at work.", "1 of its 9 inputs runs, the longest for 2.50 s, in co-a."}},
+		{"it waits for its own calls", AnswerCall(api.CallTrace{State: "running", Inputs: 1, Running: 1, Live: []api.InputTrace{nested}}, nil),
+			[]string{"It runs, the longest for 2.50 s, in co-a.", "It waits for its call fc-b of app/g and 1 other."}},
 		{"slow", AnswerCall(api.CallTrace{State: "done", Inputs: 1, Answered: 1, Took: 4, Phases: []api.Phase{{Name: "start", Took: 0.1}, {Name: "import", Took: 3}, {Name: "run", Took: 0.9}}}, nil),
 			[]string{"It took 4.00 s: 3.00 s (75 %) importing the module, 900 ms (23 %) running."}},
 		{"cancelled", AnswerInput(lost, nil), []string{"It: it ended before its first attempt: cancelled: the call was cancelled."}},

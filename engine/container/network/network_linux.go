@@ -140,7 +140,7 @@ func Remove(name string) error {
 
 // removeLinks deletes the bridge and every interface that was plugged in.
 func removeLinks(h *netlink.Handle, key string) error {
-	links, err := h.LinkList()
+	links, err := settled(h.LinkList)
 	if err != nil {
 		return fmt.Errorf("list the network interfaces: %w", err)
 	}
@@ -154,6 +154,20 @@ func removeLinks(h *netlink.Handle, key string) error {
 		}
 	}
 	return nil
+}
+
+// listAttempts is how often a list is asked for that others change meanwhile.
+const listAttempts = 50
+
+// settled asks the kernel for a list until nobody, another network for instance,
+// has changed it while it was being sent.
+func settled[T any](list func() ([]T, error)) (got []T, err error) {
+	for range listAttempts {
+		if got, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return got, err
 }
 
 func deleteLink(h *netlink.Handle, name string) error {
@@ -172,7 +186,7 @@ func deleteLink(h *netlink.Handle, name string) error {
 
 // uplinkMTU is the packet size of the interface that the default route uses.
 func uplinkMTU(h *netlink.Handle) (int, error) {
-	routes, err := h.RouteList(nil, unix.AF_INET)
+	routes, err := settled(func() ([]netlink.Route, error) { return h.RouteList(nil, unix.AF_INET) })
 	if err != nil {
 		return 0, fmt.Errorf("list the routes: %w", err)
 	}
@@ -252,7 +266,7 @@ func takenSubnets(h *netlink.Handle, except int) ([]netip.Prefix, error) {
 			add(r.Dst)
 		}
 	}
-	addrs, err := h.AddrList(nil, unix.AF_INET)
+	addrs, err := settled(func() ([]netlink.Addr, error) { return h.AddrList(nil, unix.AF_INET) })
 	if err != nil {
 		return nil, fmt.Errorf("list the addresses: %w", err)
 	}

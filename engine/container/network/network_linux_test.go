@@ -286,3 +286,20 @@ func TestCheck(t *testing.T) {
 	}
 	assert.NoError(t, Check())
 }
+
+func TestSettled(t *testing.T) {
+	asked := 0
+	got, err := settled(func() ([]int, error) {
+		if asked++; asked < 3 {
+			return []int{1}, netlink.ErrDumpInterrupted
+		}
+		return []int{1, 2}, nil
+	})
+	if err != nil || len(got) != 2 || asked != 3 {
+		t.Errorf("%v %v after %d", got, err, asked)
+	}
+	asked = 0
+	if _, err := settled(func() ([]int, error) { asked++; return nil, unix.EPERM }); !errors.Is(err, unix.EPERM) || asked != 1 {
+		t.Errorf("%v after %d", err, asked)
+	}
+}

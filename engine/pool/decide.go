@@ -205,7 +205,10 @@ func unblock(s Snapshot) int {
 func (s Snapshot) target() int { return max(s.Target, 1) }
 
 // expired is how many of at most spare idle containers have been idle for the
-// window, and when the next one will have been.
+// window, and when the next one will have been. While others have been at
+// something within the window, those that did nothing in it are the buffer: they
+// stay, also in a moment without inputs, or they would be started again in the
+// next.
 func expired(s Snapshot, spare int) (stop int, next time.Duration) {
 	for _, idle := range s.Idle {
 		left := s.Window - idle
@@ -214,6 +217,9 @@ func expired(s Snapshot, spare int) (stop int, next time.Duration) {
 		} else if next == 0 || left < next {
 			next = left
 		}
+	}
+	if s.Queued+s.Running > 0 || stop < len(s.Idle) {
+		stop = max(stop-s.Buffer, 0)
 	}
 	if stop >= spare {
 		return spare, 0

@@ -114,6 +114,9 @@ func (r Rules) text(s Snapshot, d Decision) string {
 	case held:
 		return fmt.Sprintf("containers failed to start, so the next one is tried in %v", round(s.Hold))
 	case ramped:
+		if s.Failing {
+			return "the last start failed, so one container at a time is tried"
+		}
 		return fmt.Sprintf("at most %d start at once; %s now, and the others when these are ready", ramp(s), are(s.Starting+d.Start))
 	case windowed:
 		return fmt.Sprintf("idle containers stay for scaledown_window, %v", round(s.Window))

@@ -137,14 +137,15 @@ def _python_files(folder: str, shown: str) -> str:
 def _apps(module: ModuleType) -> Dict[str, App]:
     """The apps of a module, by the name of their variable; those that are included in another are left out."""
     from gx.app import App, LocalEntrypoint
-    from gx.cls import Cls
-    from gx.function import Function
 
     found: Dict[str, App] = {}
     for name, value in vars(module).items():
         if isinstance(value, App) and not any([value is app for app in found.values()]):
             found[name] = value
     if not found:
+        from gx.cls import Cls
+        from gx.function import Function
+
         for value in vars(module).values():
             app = value._app if isinstance(value, (Function, Cls)) else value.app if isinstance(value, LocalEntrypoint) else None
             if app is not None and not any([app is other for other in found.values()]):

@@ -78,5 +78,19 @@ def main():
     assert [value for value, _ in Model(factor=3).scale.map(range(20))] == [3 * i for i in range(20)]
     assert Model(factor=3).scale.local([1, 2]) == [(3, 2), (6, 2)]
 
+    # An input that is cancelled leaves its batch alone.
+    cancelled, other = slow.spawn(1), slow.spawn(2)
+    time.sleep(0.2)
+    cancelled.cancel()
+    assert other.get()[2] == 2
+    try:
+        cancelled.get()
+    except gx.exception.InputCancellation:
+        pass
+    else:
+        raise AssertionError("it was cancelled, and has a value")
+
+    # Any function can be a batched one, as a variant.
     assert plain.remote(5) == 5
+    assert plain.with_batching(max_batch_size=4, wait_ms=100).remote(5) == 1
     print("ok")

@@ -105,7 +105,9 @@ type Attempt struct {
 	Began     time.Time `json:"began,omitzero"`
 	Took      float64   `json:"took"` // seconds
 	// Outcome is "running", "ok", "raised", "cancelled", or how the container
-	// or the host ended it: "timeout", "oom", "lost", "start".
+	// or the host ended it: "timeout", "oom", "lost"; or why none began:
+	// "start" (no container came up), "import" (the function's module raised),
+	// "deadlock".
 	Outcome string  `json:"outcome"`
 	Error   string  `json:"error,omitempty"`
 	Again   bool    `json:"again,omitempty"` // another attempt followed

@@ -148,6 +148,17 @@ func TestWhyStarts(t *testing.T) {
 		w = h.why(c2.opened(), func(w api.Why) bool { return waitsFor("back_off")(w) || w.Call.State == "done" })
 		says(t, w.Answer, "containers of square", "exit status 7")
 		b.stop(true)
+
+		d := h.start("broken", app.Function{Name: "square"})
+		c3 := d.dial()
+		defer c3.close()
+		c3.open("spawn", "square", "", args(3))
+		w = h.why(c3.opened(), func(w api.Why) bool { return w.Call.State == "done" })
+		says(t, w.Answer, "It failed.", "the function's module could not be imported: ModuleNotFoundError: No module named 'nothing_of_this_name'")
+		w = h.why("square", func(w api.Why) bool {
+			return len(w.Functions[0].Containers) > 0 && w.Functions[0].Containers[0].State == "ended" && w.Functions[0].App == d.ID()
+		})
+		says(t, []string{w.Functions[0].Containers[0].Reason}, "ModuleNotFoundError")
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/container"
 	"github.com/gx-dev/gx/engine/pool"
+	"github.com/gx-dev/gx/engine/trace"
 	"github.com/gx-dev/gx/wire"
 )
 
@@ -95,7 +96,7 @@ func (f *Function) startFailed(m *member, why failure, now time.Time) []call.Ans
 func (f *Function) broken(in *call.Input) call.Answer {
 	in.Done = true
 	fr := *f.health.broken
-	f.failed(in, wire.FailStart, func() string { return raised(fr) })
+	f.failed(in, trace.Import, func() string { return raised(fr) })
 	fr.Call, fr.Index, fr.Attempt = in.Call.Number, in.Index, in.Attempt
 	return call.Answer{Input: in, Frame: fr}
 }

@@ -1,6 +1,7 @@
 package function
 
 import (
+	"strings"
 	"time"
 
 	"github.com/gx-dev/gx/engine/call"
@@ -61,6 +62,9 @@ func (f *Function) traceEnd(m *member, why *failure, exit container.Exit, reason
 	e := trace.End{Wanted: m.asked || m.bye, Reason: reason, Peak: exit.Peak, Inputs: int64(m.taken)}
 	if e.Wanted {
 		e.Reason = m.reason
+	}
+	if rest, ok := strings.CutPrefix(e.Reason, "a container for "+f.Name()+" "); ok {
+		e.Reason = "it " + rest
 	}
 	if why != nil && why.body != nil && f.health.broken != nil {
 		e.Reason += ": " + raised(*f.health.broken)

@@ -337,8 +337,7 @@ func (f *Function) retryWait(mine func(*call.Input) bool, now time.Time) (api.Wa
 func (f *Function) backOff(hold time.Duration, now time.Time) string {
 	text := fmt.Sprintf("containers of %s do not come up (%d in a row), so the next one is tried only in %v", f.Name(), f.health.failures, hold.Round(10*time.Millisecond))
 	if c := f.trace.LastFailure(); c != nil {
-		reason, _, _ := strings.Cut(c.Describe(now).Reason, "\n")
-		text += "; the last, " + c.ID + ": " + reason
+		text += "; the last, " + c.ID + ": " + c.Describe(now).Reason
 	}
 	return text
 }

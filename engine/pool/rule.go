@@ -98,11 +98,7 @@ func (r Rules) text(s Snapshot, d Decision) string {
 		return fmt.Sprintf("an input takes only about %v, so more than %s would not be faster", round(s.Duration), count(max(s.Probe, 1), "container"))
 	case each:
 		most := (inputs + s.target() - 1) / s.target()
-		are := "are"
-		if most == 1 {
-			are = "is"
-		}
-		return fmt.Sprintf("%s %s enough for %s%s", count(most, "container"), are, count(inputs, "input"), strings.TrimSuffix(atOnce(s.target()), ","))
+		return fmt.Sprintf("there is work for %s: %s%s", count(most, "container"), count(inputs, "input"), strings.TrimSuffix(atOnce(s.target()), ","))
 	case buffered:
 		return fmt.Sprintf("buffer_containers adds %d while there are inputs", s.Buffer)
 	case minimum:

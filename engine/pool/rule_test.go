@@ -16,7 +16,7 @@ func TestReasons(t *testing.T) {
 		{func(*Snapshot) {}, []string{"no_inputs: there are no inputs, so none is needed"}},
 		{func(s *Snapshot) { s.Running, s.Ready = 1, 1 }, []string{"enough: no input waits, so those that there are suffice"}},
 		{func(s *Snapshot) { s.Queued = 1 }, []string{
-			"one_per_input: 1 container is enough for 1 input",
+			"one_per_input: there is work for 1 container: 1 input",
 		}},
 		{func(s *Snapshot) {
 			s.Queued, s.Running, s.Ready, s.Starting, s.Duration, s.Startup = 60, 1, 1, 1, 500*ms, 1500*ms
@@ -27,7 +27,7 @@ func TestReasons(t *testing.T) {
 		{func(s *Snapshot) {
 			s.Queued, s.Running, s.Ready, s.Target, s.Duration, s.Max = 100, 8, 2, 4, time.Second, 3
 		}, []string{
-			"one_per_input: 27 containers are enough for 108 inputs, 4 at once in a container",
+			"one_per_input: there is work for 27 containers: 108 inputs, 4 at once in a container",
 			"max_containers: max_containers allows no more than 3",
 		}},
 		{func(s *Snapshot) { s.Queued = 5 }, []string{
@@ -54,7 +54,7 @@ func TestReasons(t *testing.T) {
 			"processors_busy: 97 % of the machine's processors are busy: more than 4 containers would only take turns",
 		}},
 		{func(s *Snapshot) { s.Queued, s.Hold = 1, 1234567*time.Microsecond }, []string{
-			"one_per_input: 1 container is enough for 1 input",
+			"one_per_input: there is work for 1 container: 1 input",
 			"back_off: containers failed to start, so the next one is tried in 1.23s",
 		}},
 		{func(s *Snapshot) { s.Min = 2 }, []string{

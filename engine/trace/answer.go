@@ -153,7 +153,11 @@ func troubles(t api.FunctionTrace) []string {
 	if failed+retried == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("In its last calls %s failed, and %s followed by another.", plural(failed, "input"), plural(retried, "attempt")+" "+was(retried))}
+	text := fmt.Sprintf("In its last calls %s failed", plural(failed, "input"))
+	if retried > 0 {
+		text += fmt.Sprintf(", and %s %s followed by another", plural(retried, "attempt"), was(retried))
+	}
+	return []string{text + "."}
 }
 
 // awaits says which calls an input waits for that its code has made.
@@ -251,7 +255,7 @@ func failure(in api.InputTrace, named bool) string {
 // ended says how an attempt ended.
 func ended(at api.Attempt) string {
 	texts := map[string]string{
-		Raised: "it raised ", "timeout": "", "oom": "", "lost": "", "start": "no container came up: ", "cancelled": "cancelled: ",
+		Raised: "it raised ", "timeout": "", "oom": "", "lost": "", "start": "", Import: "the function's module could not be imported: ", "cancelled": "cancelled: ",
 	}
 	text := strings.TrimRight(texts[at.Outcome]+at.Error, ". ")
 	return cmp.Or(text, at.Outcome)

@@ -173,7 +173,7 @@ func (c *Call) Failed(a Attempt, reason func() string) {
 		if reason != nil {
 			a.Error = reason()
 		}
-		a.Error = strings.Clone(firstLine(a.Error)) // not the whole payload that it may be a part of
+		a.Error = oneLine(a.Error)
 		c.attempts = append(c.attempts, attempt{a, a.Came.Sub(c.opened), ended})
 	}
 	if a.Again {
@@ -201,14 +201,23 @@ func (c *Call) LastFailure(index uint32) (Attempt, bool) {
 }
 
 // maxLine is how long the error of an attempt may be.
-const maxLine = 300
+const maxLine = 400
 
-func firstLine(s string) string {
-	s, _, _ = strings.Cut(s, "\n")
-	if len(s) > maxLine {
-		s = strings.ToValidUTF8(s[:maxLine], "") + "..."
+// oneLine is a text in one line, and not a part of the whole payload that it
+// may come from.
+func oneLine(s string) string {
+	s = s[:min(len(s), 2*maxLine)]
+	var lines []string
+	for line := range strings.Lines(s) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
 	}
-	return s
+	s = strings.Join(lines, " | ")
+	if len(s) > maxLine {
+		s = s[:maxLine] + "..."
+	}
+	return strings.Clone(strings.ToValidUTF8(s, ""))
 }
 
 // Delivered notes that the last answer was written to the caller. It may be

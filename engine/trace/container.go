@@ -77,7 +77,7 @@ func (c *Container) End(e End, now time.Time) {
 		c.Mark(phase, now)
 	}
 	c.state, c.ended = "ended", now
-	c.wanted, c.reason, c.exit, c.peak, c.inputs = e.Wanted, e.Reason, e.Exit, e.Peak, e.Inputs
+	c.wanted, c.reason, c.exit, c.peak, c.inputs = e.Wanted, oneLine(e.Reason), e.Exit, e.Peak, e.Inputs
 	c.fn.containers.add(c)
 }
 

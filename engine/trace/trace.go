@@ -31,9 +31,11 @@ const (
 	maxFunctions  = 1_000
 )
 
-// Raised is the outcome of an attempt whose code raised an exception; others
-// are the kinds of wire.FailBody.
-const Raised = "raised"
+// Outcomes of attempts; others are the kinds of wire.FailBody.
+const (
+	Raised = "raised" // the function's code raised an exception
+	Import = "import" // its module did, or an enter hook
+)
 
 // Recorder keeps the records of functions that have ended. It is safe for
 // concurrent use.

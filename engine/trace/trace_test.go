@@ -101,7 +101,7 @@ func TestRetriedInput(t *testing.T) {
 		"An input waited for 7.5 ms (at most 10 ms) and ran for 52 ms (at most 100 ms) on average.",
 		"1 of its 2 inputs failed.",
 		"1 attempt failed and was followed by another.",
-		"Input 1: attempt 1 in co-a ended after 20 ms: it raised ValueError: no, and was followed by another 100 ms later; attempt 2 in co-b ended after 100 ms: ValueError: no.",
+		"Input 1: attempt 1 in co-a ended after 20 ms: it raised ValueError: no | and a second line, and was followed by another 100 ms later; attempt 2 in co-b ended after 100 ms: ValueError: no | and a second line.",
 	}
 	if got := AnswerCall(told, nil); strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("%s", strings.Join(got, "\n"))

@@ -115,7 +115,11 @@ func (r Rules) text(s Snapshot, d Decision) string {
 		}
 		return fmt.Sprintf("at most %d start at once; %s now, and the others when these are ready", ramp(s), are(s.Starting+d.Start))
 	case windowed:
-		return fmt.Sprintf("idle containers stay for scaledown_window, %v", round(s.Window))
+		text := fmt.Sprintf("idle containers stay for scaledown_window, %v", round(s.Window))
+		if s.Buffer > 0 {
+			text += fmt.Sprintf(", and %d of them while others have inputs: buffer_containers", s.Buffer)
+		}
+		return text
 	}
 	return ""
 }

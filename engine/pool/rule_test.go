@@ -66,6 +66,14 @@ func TestReasons(t *testing.T) {
 		{func(s *Snapshot) { s.Ready, s.Idle = 1, []time.Duration{time.Second} }, []string{
 			"no_inputs: there are no inputs, so none is needed", "scaledown_window: idle containers stay for scaledown_window, 1m0s",
 		}},
+		{func(s *Snapshot) { s.Ready, s.Idle, s.Buffer = 3, []time.Duration{time.Second, time.Hour, time.Hour}, 1 }, []string{
+			"no_inputs: there are no inputs, so none is needed",
+			"scaledown_window: idle containers stay for scaledown_window, 1m0s, and 1 of them while others have inputs: buffer_containers",
+		}},
+		{func(s *Snapshot) { s.Queued, s.Failing = 100, true }, []string{
+			"unknown_duration: nobody knows yet how long an input takes, so at first there are at most 4 containers",
+			"ramp: the last start failed, so one container at a time is tried",
+		}},
 		{func(s *Snapshot) { s.Closing = true }, []string{"closing: the function is ending"}},
 	} {
 		s := Snapshot{Settings: Settings{Window: time.Minute, Target: 1, Probe: 4}}

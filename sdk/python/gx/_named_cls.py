@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from gx._named import Named, not_here
+from gx._named_function import NamedFunction
 from gx.cls import Cls, Obj
-from gx.function import Function, NamedFunction
+from gx.function import Function
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -56,10 +56,12 @@ def concurrency(what: str, max_inputs: Any, target_inputs: Any = None) -> Option
     return _canonical({"concurrency": settings.concurrency, "target_inputs": settings.target_inputs})
 
 
-def batching(what: str, max_batch_size: Any, wait_ms: Any) -> Options:
+def batching(what: str, max_batch_size: Any, wait_ms: Any, generator: bool = False) -> Options:
     """The options that ``with_batching`` means. Raises InvalidError."""
     from gx._settings import Settings
 
+    if generator:
+        raise _invalid(f"{what} is a generator, and a batched function returns a list of values")
     settings = Settings(f"{what}: with_batching", {})
     settings.batched(max_batch_size, wait_ms)
     return {"batch": dict(settings.batch)}

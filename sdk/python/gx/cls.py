@@ -88,7 +88,7 @@ class Cls:
         return getattr(self._raw, name)
 
     def __reduce__(self) -> Any:
-        from gx.function import reference
+        from gx._references import reference
 
         original = self.__dict__.get("_variant_of")
         return reference(self) if original is None else (_variant, (original, self._options))

@@ -74,6 +74,8 @@ class Function:
         """Pickled as plain functions are: by module and name."""
         if "_variant_of" in self.__dict__:
             return _variant, (self.__dict__["_variant_of"], self._options)
+        from gx._references import reference
+
         return reference(self)
 
     @property
@@ -195,7 +197,9 @@ class Function:
         ``order_outputs=False`` as they are ready. The first exception ends the
         map, unless ``return_exceptions``: then it is yielded in its place.
         """
-        _some(input_iterators, self._name, "map")
+        from gx._inputs import some
+
+        some(input_iterators, self._name, "map")
         map = self._begin(kwargs, order_outputs, return_exceptions)
         return map.results(input_iterators, zip(*input_iterators))  # type: ignore[no-any-return]
 
@@ -207,9 +211,11 @@ class Function:
         return_exceptions: bool = False,
         wrap_returned_exceptions: Optional[bool] = None,
     ) -> AsyncIterator[Any]:
-        _some(input_iterators, self._name, "map")
+        from gx._inputs import aio_results, some
+
+        some(input_iterators, self._name, "map")
         map = self._begin(kwargs, order_outputs, return_exceptions)
-        return _aio_results(map, input_iterators, False)
+        return aio_results(map, input_iterators, False)
 
     map = Dual(_map, _map_aio)
 
@@ -223,8 +229,10 @@ class Function:
         wrap_returned_exceptions: Optional[bool] = None,
     ) -> Iterator[Any]:
         """As ``map``, for an iterator of tuples of arguments."""
+        from gx._inputs import tuples
+
         map = self._begin(kwargs, order_outputs, return_exceptions)
-        return map.results((input_iterator,), _tuples(input_iterator))  # type: ignore[no-any-return]
+        return map.results((input_iterator,), tuples(input_iterator))  # type: ignore[no-any-return]
 
     def _starmap_aio(
         self,
@@ -235,8 +243,10 @@ class Function:
         return_exceptions: bool = False,
         wrap_returned_exceptions: Optional[bool] = None,
     ) -> AsyncIterator[Any]:
+        from gx._inputs import aio_results
+
         map = self._begin(kwargs, order_outputs, return_exceptions)
-        return _aio_results(map, (input_iterator,), True)
+        return aio_results(map, (input_iterator,), True)
 
     starmap = Dual(_starmap, _starmap_aio)
 
@@ -259,7 +269,9 @@ class Function:
 
     def _spawn_map(self, *input_iterators: Iterable, kwargs: Optional[Dict[str, Any]] = None) -> FunctionCall:
         """Starts the function for each input and returns when all inputs are given; see FunctionCall.iter."""
-        _some(input_iterators, self._name, "spawn_map")
+        from gx._inputs import some
+
+        some(input_iterators, self._name, "spawn_map")
         map = self._begin(kwargs, False, True, "spawn")
         return FunctionCall(map.spawn(zip(*input_iterators)))
 
@@ -276,6 +288,7 @@ class Function:
         Using it raises NotFoundError if there is none, and InvalidError if it is a class.
         """
         from gx._named import check
+        from gx._named_function import NamedFunction
 
         check(app_name, name, "gx.Function.from_name")
         return NamedFunction(app_name, name)
@@ -341,7 +354,7 @@ class Function:
         """A variant that gets lists of up to ``max_batch_size`` values, collected for at most ``wait_ms`` milliseconds."""
         from gx._variant import batching
 
-        return self._with(batching(self._name, max_batch_size, wait_ms))
+        return self._with(batching(self._name, max_batch_size, wait_ms, self._generator))
 
     def _with(self, options: Dict[str, Any]) -> Function:
         from gx._variant import merged
@@ -402,36 +415,6 @@ class Function:
         _planned("Function.logs")
 
 
-def reference(value: Any) -> Tuple[Callable, Tuple[Any, Any]]:
-    """How a function or class of an app is pickled: by the name that it has in its module, or if no file has it in its app."""
-    import sys
-
-    from gx._serialized import without_file
-    from gx._sources import module_place
-
-    module = value._raw.__module__
-    if value._settings.serialized or without_file(module):
-        return _sibling, (value._name, isinstance(value._raw, type))
-    names = [name for name, other in vars(sys.modules[module]).items() if other is value]
-    if not names:
-        raise TypeError(f"{value!r} has no name in its module {module!r}, by which it could be found elsewhere")
-    return _named, (module_place(module)[0], names[0])
-
-
-def _sibling(name: str, is_class: bool) -> Any:
-    """A function or class of the same app, by its name there."""
-    from gx._runner import state
-    from gx._session import running_app
-
-    start = state.runner.start if state.runner is not None else None
-    app_id = str(start["app"]) if start is not None else running_app()
-    if is_class:
-        from gx.cls import Cls
-
-        return Cls.from_name(app_id, name)
-    return NamedFunction(app_id, name)
-
-
 class FunctionStats:
     """How busy a function is: inputs that no container has begun, containers, inputs that these are at."""
 
@@ -444,130 +427,8 @@ class FunctionStats:
         return f"FunctionStats(backlog={self.backlog}, num_total_runners={self.num_total_runners}, num_running_inputs={self.num_running_inputs})"
 
 
-class NamedFunction(Function):
-    """A function that is found by name; ``gx.Function.from_name`` makes it."""
-
-    def __init__(self, app_name: str, name: str) -> None:
-        from gx._named import Named, not_here
-        from gx._settings import Settings
-
-        super().__init__(None, not_here(name), name, Settings(name, {}))
-        self._origin = Named(app_name, name)
-        self._known: Any = None  # the client that has told what kind it is
-
-    def _hydrate(self, client: Any = None) -> Function:
-        self._describe()
-        self._connect()
-        return self
-
-    hydrate = Dual(_hydrate)
-
-    @property
-    def is_generator(self) -> bool:
-        """Whether the function is a generator, async or not."""
-        self._describe()
-        return self._generator
-
-    @property
-    def object_id(self) -> Optional[str]:
-        """The function's id, once it has been looked up."""
-        return self._callee.function if self._callee is not None else None
-
-    @property
-    def _described(self) -> Callable:
-        from gx._named import described
-
-        return described
-
-    def __reduce__(self) -> Any:
-        return _found_by_name, (self._origin.app_name, self._name, self._options)
-
-    def _describe(self) -> None:
-        found = self._origin.expect(False)
-        self._generator = bool(found.get("generator"))
-        self._known = self._origin._client
-
-    def _connect(self) -> Client:
-        client: Client = self._origin.connect(self._name)
-        if client is not self._known:
-            self._describe()
-        return super()._connect()
-
-    def _no_generator(self, way: str) -> None:
-        self._describe()
-        super()._no_generator(way)
-
-    def _needs_generator(self) -> None:
-        self._describe()
-        super()._needs_generator()
-
-    def _remote(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs the function in a container and returns its value, or raises what it raises."""
-        self._no_generator("remote")
-        client = self._connect()
-        return value(client.call(self._callee, self._pickled(args, kwargs)))
-
-    remote = Dual(_remote, Function._remote_aio)
-
-
-def _found_by_name(app_name: str, name: str, options: Optional[Dict[str, Any]]) -> Function:
-    found = NamedFunction(app_name, name)
-    return found._with(options) if options else found
-
-
 def _variant(function: Function, options: Optional[Dict[str, Any]]) -> Function:
     return function._with(options or {})
-
-
-def _named(module: str, name: str) -> Any:
-    """The function of this name in a module; how functions are unpickled."""
-    import sys
-
-    __import__(module)
-    return getattr(sys.modules[module], name)
-
-
-def _some(iterators: Tuple, name: str, way: str) -> None:
-    if not iterators:
-        from gx.exception import InvalidError
-
-        raise InvalidError(f"{name}.{way}() needs at least one iterator of inputs")
-
-
-def _tuples(items: Iterable) -> Iterator[tuple]:
-    """Items of a starmap as argument tuples."""
-    return map(_as_tuple, items)
-
-
-def _as_tuple(item: Any) -> tuple:
-    if type(item) is tuple:
-        return item
-    try:
-        return tuple(item)
-    except TypeError:
-        from gx.exception import InvalidError
-
-        raise InvalidError(f"starmap() needs tuples of arguments, and got a {type(item).__name__}") from None
-
-
-def _aio_results(map: Any, iterables: tuple, star: bool) -> AsyncIterator[Any]:
-    if any([hasattr(i, "__aiter__") for i in iterables]):
-        return map.results_aio(iterables, _zip_aio(iterables, star), True)  # type: ignore[no-any-return]
-    inputs = _tuples(iterables[0]) if star else zip(*iterables)
-    return map.results_aio(iterables, inputs, False)  # type: ignore[no-any-return]
-
-
-async def _zip_aio(iterables: tuple, star: bool) -> AsyncIterator[tuple]:
-    """Like zip, where some are async iterators."""
-    iterators = [i.__aiter__() if hasattr(i, "__aiter__") else iter(i) for i in iterables]
-    while True:
-        values = []
-        for iterator in iterators:
-            try:
-                values.append(await iterator.__anext__() if hasattr(iterator, "__anext__") else next(iterator))
-            except (StopIteration, StopAsyncIteration):
-                return
-        yield _as_tuple(values[0]) if star else tuple(values)
 
 
 def _planned(what: str) -> NoReturn:

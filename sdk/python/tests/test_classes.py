@@ -275,6 +275,7 @@ batch = gx.batched(max_batch_size=2, wait_ms=1)
         (lambda: Model.add.remote(1), "needs an instance"),
         (lambda: Model.with_options(gpus="T4"), "no parameter gpus="),
         (lambda: Model.with_concurrency(max_inputs=0), "max_inputs=0"),
+        (lambda: gx.App("g").function(serialized=True)(generates).with_batching(max_batch_size=2, wait_ms=1), "generator"),
         (lambda: Model.with_batching(max_batch_size=0, wait_ms=1), "max_batch_size=0"),
     ],
 )

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/cmd/gx/exit"
 	"github.com/gx-dev/gx/cmd/gx/ui"
 )
 
@@ -42,6 +44,9 @@ and keeps those of apps that have ended in its state directory (16 to 32 MiB).`,
 }
 
 func runWhy(ctx context.Context, d deps, o whyOptions) error {
+	if strings.Trim(o.ref, "./") == "" {
+		return exit.With(exit.Usage, fmt.Errorf("%q names nothing: give a call's, an input's or a container's id, or a function", o.ref))
+	}
 	c, err := d.ensure(ctx, hostOptions{})
 	if err != nil {
 		return err

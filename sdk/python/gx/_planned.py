@@ -14,6 +14,16 @@ def planned(what: str) -> NoReturn:
     raise UnimplementedError(f"{what}: planned, and not part of gx yet")
 
 
+class PlannedName:
+    """An attribute of a class that says, wherever it is asked for, that it is planned."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __get__(self, object: Any, owner: Any = None) -> Any:
+        planned(self._what)
+
+
 class _PlannedType(type):
     """Makes every use of a class say that it is planned."""
 

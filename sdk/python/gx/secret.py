@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from gx._planned import PlannedName
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Dict, Iterable, List, Mapping, NoReturn, Optional
@@ -11,6 +13,10 @@ if TYPE_CHECKING:
 
 class Secret:
     """Environment variables for functions: ``secrets=[Secret.from_dict({...})]``. Later ones win."""
+
+    objects = PlannedName("gx.Secret.objects: named secrets")
+    name = PlannedName("gx.Secret.name: named secrets")
+    update = PlannedName("gx.Secret.update: named secrets")
 
     def __init__(self, read: Callable[[], Dict[str, str]], what: str) -> None:
         # Read when the app is started: the file, or the variable, is where the

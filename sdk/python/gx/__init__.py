@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from gx.image import Image as Image
     from gx.mount import Mount as Mount
     from gx.network_file_system import NetworkFileSystem as NetworkFileSystem
+    from gx.network_file_system import SharedVolume as SharedVolume
     from gx.partial_function import asgi_app as asgi_app
     from gx.partial_function import batched as batched
     from gx.partial_function import build as build
@@ -83,7 +84,8 @@ _NAMES = {
     "Function": "function", "FunctionCall": "function", "Image": "image", "Mount": "mount",
     "NetworkFileSystem": "network_file_system", "Period": "schedule", "Probe": "sandbox", "Proxy": "proxy",
     "Queue": "queue", "Retries": "retries", "Sandbox": "sandbox", "SandboxSnapshot": "snapshot",
-    "SchedulerPlacement": "scheduler_placement", "Secret": "secret", "Server": "server", "Tunnel": "tunnel",
+    "SchedulerPlacement": "scheduler_placement", "Secret": "secret", "Server": "server",
+    "SharedVolume": "network_file_system", "Tunnel": "tunnel",
     "Volume": "volume", "Workspace": "workspace", "asgi_app": "partial_function", "batched": "partial_function",
     "build": "partial_function", "clustered": "partial_function", "concurrent": "partial_function",
     "current_function_call_id": "_ids", "current_input_id": "_ids", "enable_output": "_session",

@@ -318,13 +318,17 @@ class App:
         """Planned: a deployed app."""
         _planned("App.lookup: deployed apps")
 
-    def set_tags(self, tags: Mapping[str, str]) -> None:
+    def _set_tags(self, tags: Mapping[str, str]) -> None:
         """Sets the app's tags."""
         self._tags = dict(tags)
 
-    def get_tags(self) -> Dict[str, str]:
+    set_tags = Dual(_set_tags)
+
+    def _get_tags(self) -> Dict[str, str]:
         """The app's tags."""
         return dict(self._tags)
+
+    get_tags = Dual(_get_tags)
 
     def get_dashboard_url(self) -> NoReturn:
         """Planned: a page about the app."""

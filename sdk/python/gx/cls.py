@@ -110,11 +110,34 @@ class Cls:
 
     # -- variants --
 
-    def with_options(self, **options: Any) -> Cls:
+    def with_options(
+        self,
+        *,
+        cpu: Any = None,
+        memory: Any = None,
+        gpu: Any = None,
+        env: Optional[Dict[str, Optional[str]]] = None,
+        secrets: Any = None,
+        volumes: Any = None,
+        retries: Any = None,
+        max_containers: Optional[int] = None,
+        buffer_containers: Optional[int] = None,
+        scaledown_window: Optional[int] = None,
+        timeout: Optional[int] = None,
+        region: Any = None,
+        cloud: Optional[str] = None,
+        routing_region: Optional[str] = None,
+        **older: Any,
+    ) -> Cls:
         """A variant whose containers have other resources, secrets or bounds; see ``Function.with_options``."""
         from gx._variant import options as made
 
-        return self._with(made(self._settings.what, options))
+        given = {
+            "cpu": cpu, "memory": memory, "gpu": gpu, "env": env, "secrets": secrets, "volumes": volumes, "retries": retries,
+            "max_containers": max_containers, "buffer_containers": buffer_containers, "scaledown_window": scaledown_window,
+            "timeout": timeout, "region": region, "cloud": cloud, "routing_region": routing_region, **older,
+        }  # fmt: skip
+        return self._with(made(self._settings.what, given))
 
     def with_concurrency(self, *, max_inputs: int, target_inputs: Optional[int] = None) -> Cls:
         """A variant whose containers take up to ``max_inputs`` inputs at once."""
@@ -235,11 +258,23 @@ class Obj:
             self.__dict__["_gx_params"] = made
         return made  # type: ignore[no-any-return]
 
-    def _gx_update(self, **bounds: Any) -> None:
+    def _gx_update(
+        self,
+        *,
+        min_containers: Optional[int] = None,
+        max_containers: Optional[int] = None,
+        scaledown_window: Optional[int] = None,
+        buffer_containers: Optional[int] = None,
+    ) -> None:
         """Sets other bounds for this instance's containers, while the app runs; see Function.update_autoscaler."""
         whole = self._gx_cls._method_of(self, "")
         assert whole is not None
-        whole.update_autoscaler(**bounds)
+        whole.update_autoscaler(
+            min_containers=min_containers,
+            max_containers=max_containers,
+            scaledown_window=scaledown_window,
+            buffer_containers=buffer_containers,
+        )
 
     update_autoscaler = Dual(_gx_update)
 

@@ -28,7 +28,7 @@ class FunctionCall:
         return self._object_id
 
     @staticmethod
-    def from_id(function_call_id: str) -> FunctionCall:
+    def from_id(function_call_id: str, client: Any = None) -> FunctionCall:
         """The call with this id. Whether it exists is found out when it is used."""
         if not isinstance(function_call_id, str) or not function_call_id.startswith("fc-"):
             from gx.exception import InvalidError

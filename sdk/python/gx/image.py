@@ -6,6 +6,7 @@ import os
 
 from gx import _files, _recipe
 from gx._place import at, caller
+from gx._planned import PlannedName
 from gx._recipe import AUTO_DOCKERIGNORE, Step, invalid, planned
 
 TYPE_CHECKING = False
@@ -472,7 +473,7 @@ class _Imports:
 _PLANNED = frozenset({
     "from_id", "from_name", "publish", "build", "hydrate", "pip_install_private_repos",
     "poetry_install_from_file", "uv_sync", "micromamba", "micromamba_install", "conda", "conda_install",
-    "from_gcp_artifact_registry", "from_aws_ecr", "logs",
+    "from_gcp_artifact_registry", "from_aws_ecr",
 })  # fmt: skip
 
 
@@ -486,6 +487,7 @@ def _planned_static(name: str) -> Any:
 
 for _name in _PLANNED:
     setattr(Image, _name, _planned_static(_name))
+setattr(Image, "logs", PlannedName("Image.logs"))  # a property
 
 
 def _older(name: str, present: str) -> None:

@@ -7,3 +7,7 @@ from gx._planned import Planned
 
 class NetworkFileSystem(Planned):
     """Planned: a shared file system; volumes replace it."""
+
+
+class SharedVolume(Planned):
+    """The oldest name: planned; volumes replace it."""

@@ -30,6 +30,16 @@ VALUES: Dict[str, Any] = {
 NOT_CALLED = {"enable_output", "Error", "App.run"}
 
 
+def decorated(x: int) -> int:
+    return x
+
+
+class Decorated:
+    @gx.method()
+    def method(self, x: int) -> int:
+        return x
+
+
 def tables() -> Dict[str, List[List[str]]]:
     """The rows of each part of the document."""
     parts: Dict[str, List[List[str]]] = {}
@@ -129,7 +139,7 @@ def actual(target: Any) -> inspect.Signature:
 
 def same_default(node: Optional[ast.expr], parameter: inspect.Parameter) -> bool:
     if node is None:  # needed; gx may say so by an error of its own
-        return parameter.default in (inspect.Parameter.empty, None)
+        return parameter.default in (inspect.Parameter.empty, None, ...)
     try:
         value = eval(compile(ast.Expression(node), "default", "eval"), {"__builtins__": {}})
     except Exception:
@@ -196,7 +206,7 @@ def test_names(row: Tuple[str, str, bool, str], package: Any, told: List[str]) -
     if state == "not yet":
         with pytest.raises(UnimplementedError) as error:
             target = find(package, part, name)
-            if signature or inspect.isclass(target):
+            if callable(target):
                 use(target, signature or "()")
             else:
                 target.anything  # noqa: B018
@@ -257,7 +267,10 @@ def evaluate(package: Any, text: str) -> Any:
                 space[name] = getattr(package, name)
             except AttributeError:
                 pass  # an attribute of something, a parameter, or a part of a string
-    return eval(text, {"__builtins__": {}, **space})
+    value = eval(text, {"__builtins__": {}, **space})
+    if text.startswith("App.function("):
+        return value(decorated)
+    return value(Decorated) if text.startswith("App.cls(") else value
 
 
 def parameter_rows() -> List[List[str]]:

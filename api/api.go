@@ -93,8 +93,10 @@ type Disk struct {
 	Images int64 `json:"images"`
 	Blobs  int64 `json:"blobs"`
 	Logs   int64 `json:"logs"`
-	Budget int64 `json:"budget"` // for all of it
-	Free   int64 `json:"free"`   // on the file system
+	// Journals are results of maps, for runs that go on where others were cut off.
+	Journals int64 `json:"journals"`
+	Budget   int64 `json:"budget"` // for all of it
+	Free     int64 `json:"free"`   // on the file system
 }
 
 // StopRequest asks a host to end.
@@ -136,6 +138,7 @@ type SessionRequest struct {
 	Manifest app.Manifest `json:"manifest"` // with hashes in place of local paths
 	Images   []string     `json:"images"`   // ids, in the order of Manifest.Images
 	Detach   bool         `json:"detach"`   // the app outlives the session
+	Resume   bool         `json:"resume"`   // results of maps that an earlier run has made are taken from there
 }
 
 // SessionMessage is what a host says during a session. One field is set.
@@ -197,6 +200,10 @@ type Stopped struct {
 	Reason string  `json:"reason,omitempty"`
 	Took   float64 `json:"took"` // seconds from Started
 	Usage  []Usage `json:"usage"`
+	// Kept results of maps are there for a run that resumes; those Recalled were
+	// there for this one.
+	Kept     int64 `json:"kept,omitempty"`
+	Recalled int64 `json:"recalled,omitempty"`
 }
 
 // Usage is what one function used.

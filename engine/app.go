@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +25,8 @@ type App struct {
 	created   time.Time
 	log       *logs.Log
 	functions []*definition
+	memory    memory
+	data      []map[string]string // hashes of the files of each mount that are no Python, by path
 	started   api.Started
 	images    []build.Image
 	trees     []source.Tree
@@ -62,6 +65,16 @@ func (e *Engine) StartApp(ctx context.Context, req api.SessionRequest) (_ *App, 
 			a.letGo()
 		}
 	}()
+	a.memory.resume = req.Resume
+	for _, mount := range m.Mounts {
+		files := map[string]string{}
+		for _, f := range mount.Files {
+			if !strings.HasSuffix(f.Remote, ".py") { // Python counts by what a function uses of it
+				files[f.Remote] = f.SHA256
+			}
+		}
+		a.data = append(a.data, files)
+	}
 	for _, id := range req.Images {
 		image, err := e.images.get(id)
 		if err != nil {
@@ -224,7 +237,7 @@ func (a *App) finish() {
 	}
 	now := a.engine.cfg.Clock.Now()
 	a.mu.Lock()
-	a.stopped = api.Stopped{Reason: a.reason, Took: now.Sub(a.created).Seconds(), Usage: a.bill(now)}
+	a.stopped = api.Stopped{Reason: a.reason, Took: now.Sub(a.created).Seconds(), Usage: a.bill(now), Kept: a.memory.kept.Load(), Recalled: a.memory.recalled.Load()}
 	a.mu.Unlock()
 	a.letGo()
 	a.engine.mu.Lock()

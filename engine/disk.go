@@ -31,6 +31,8 @@ func (e *Engine) Disk(ctx context.Context) (api.Disk, error) {
 	err = errors.Join(err, failed)
 	d.Logs, failed = e.logs.Usage()
 	err = errors.Join(err, failed)
+	d.Journals, failed = e.journals.Usage()
+	err = errors.Join(err, failed)
 	d.Free, failed = e.free()
 	return d, errors.Join(err, failed)
 }
@@ -84,12 +86,14 @@ func (e *Engine) tidy(ctx context.Context) error {
 	err := e.sources.Collect(unusedTrees)
 	_, failed := e.logs.Collect(0)
 	err = errors.Join(err, failed)
+	err = errors.Join(err, e.journals.Collect(0))
 	free, failed := e.free()
 	err = errors.Join(err, failed)
 	blobs, images := e.cfg.Budget/4, e.cfg.Budget/8*5
 	if failed == nil && free < floor {
 		// The disk is full: what can be made again goes first.
 		blobs = 0
+		err = errors.Join(err, e.journals.Collect(1))
 		if usage, failed := e.cfg.Images.Usage(ctx); failed == nil {
 			images = min(images, max(0, usage.Bytes-(floor-free)))
 		}

@@ -24,6 +24,7 @@ import (
 	"github.com/gx-dev/gx/engine/clock"
 	"github.com/gx-dev/gx/engine/container"
 	"github.com/gx-dev/gx/engine/function"
+	"github.com/gx-dev/gx/engine/journal"
 	"github.com/gx-dev/gx/engine/load"
 	"github.com/gx-dev/gx/engine/logs"
 	"github.com/gx-dev/gx/engine/pool"
@@ -64,6 +65,7 @@ type Config struct {
 type Engine struct {
 	cfg      Config
 	blobs    *blob.Store
+	journals *journal.Store
 	sources  *source.Store
 	logs     *logs.Store
 	registry *call.Registry
@@ -122,6 +124,9 @@ func New(_ context.Context, cfg Config) (*Engine, error) {
 	if e.history, err = trace.OpenHistory(filepath.Join(cfg.Dir, "why")); err != nil {
 		return nil, err
 	}
+	e.journals = journal.Open(filepath.Join(cfg.Dir, "journal"), journal.Options{
+		Clock: cfg.Clock, MaxAge: journalAge, Budget: min(4<<30, cfg.Budget/8), Log: cfg.Log,
+	})
 	runners := filepath.Join(cfg.RunDir, "runners")
 	if err := os.RemoveAll(runners); err != nil {
 		return nil, fmt.Errorf("removing an earlier host's runtime directory: %w", err)
@@ -174,6 +179,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.tending.Wait()
 	e.images.close()
 	e.registry.Close()
+	e.journals.Close()
 	return err
 }
 

@@ -142,6 +142,9 @@ type OpenBody struct {
 	Method   string `json:"method,omitempty"` // of a class
 	Kind     string `json:"kind"`             // "call", "map", "spawn" or "generator"
 	Params   []byte `json:"params,omitempty"` // pickled class parameters (base64 in JSON): (args, kwargs). Equal bytes share containers
+	// Code is the digest of all that decides what the function makes of an input,
+	// as far as it is the user's own; "" = not known. Results of maps are kept by it.
+	Code string `json:"code,omitempty"`
 	// Options are what this variant of the function has otherwise (app.Options). Equal bytes share containers.
 	Options   json.RawMessage `json:"options,omitempty"`
 	Unordered bool            `json:"unordered,omitempty"` // told for statistics; order is the client's work

@@ -67,8 +67,9 @@ func statusFields(s api.Status) [][2]string {
 		{"running", ui.Count(int64(s.Apps), "app") + ", " + ui.Count(int64(s.Containers), "container")},
 		{"runtime", isolation},
 		{"images by", s.Engine},
-		{"disk", fmt.Sprintf("%s of %s: images %s, files %s, logs %s; %s free", ui.Bytes(disk.Images+disk.Blobs+disk.Logs),
-			ui.Bytes(disk.Budget), ui.Bytes(disk.Images), ui.Bytes(disk.Blobs), ui.Bytes(disk.Logs), ui.Bytes(disk.Free))},
+		{"disk", fmt.Sprintf("%s of %s: images %s, files %s, logs %s, results for --resume %s; %s free",
+			ui.Bytes(disk.Images+disk.Blobs+disk.Logs+disk.Journals),
+			ui.Bytes(disk.Budget), ui.Bytes(disk.Images), ui.Bytes(disk.Blobs), ui.Bytes(disk.Logs), ui.Bytes(disk.Journals), ui.Bytes(disk.Free))},
 		{"state", s.StateDir},
 		{"log", s.LogFile},
 	}

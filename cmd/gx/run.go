@@ -25,6 +25,7 @@ type runOptions struct {
 	module      bool
 	detach      bool
 	quiet       bool
+	resume      bool
 	timestamps  bool
 	writeResult string
 	environment string
@@ -65,6 +66,7 @@ The exit codes are in ` + "`gx help exit-codes`" + `.`,
 	flags.SetInterspersed(false)
 	flags.BoolVarP(&o.module, "module", "m", false, "FILE is a module's name, as for python -m")
 	flags.BoolVarP(&o.detach, "detach", "d", false, "leave the app running when the entrypoint has ended")
+	flags.BoolVar(&o.resume, "resume", false, "take results of maps from an earlier run of the same code that was cut off")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print only what the app prints, warnings and errors")
 	flags.BoolVar(&o.timestamps, "timestamps", false, "begin each line of the functions' output with its time")
 	flags.StringVarP(&o.writeResult, "write-result", "w", "", "write what the function returns (str or bytes) to this file")
@@ -92,7 +94,7 @@ func runRun(ctx context.Context, d deps, o runOptions) error {
 		return err
 	}
 	opts.Python, opts.Terminal = python.Signal, inForeground()
-	opts.Detach, opts.Timestamps = o.detach, o.timestamps
+	opts.Detach, opts.Timestamps, opts.Resume = o.detach, o.timestamps, o.resume
 	opts.HoldBill, opts.ShowExceptions = true, true
 	outcome := session.Run(ctx, opts)
 

@@ -37,6 +37,18 @@ type Target interface {
 	Cancel(c *Call, index uint32, terminate bool)
 }
 
+// Memory is results that are kept for later runs, by what made them and from
+// what.
+type Memory interface {
+	// Recall returns the result of an input that was made before.
+	Recall(in *Input) (wire.Frame, bool)
+	// Keep keeps an input's result, which took so long to make. It never waits.
+	// The payloads of both are there until it returns.
+	Keep(in *Input, result wire.Frame, took time.Duration)
+	// Release says that the call has ended, once.
+	Release()
+}
+
 // Call is one call.
 type Call struct {
 	// ID is "fc-...". A call of KindCall, which costs the least, gets its ID
@@ -54,6 +66,10 @@ type Call struct {
 	// Trace is the target's record of the call, under its lock; nil before the
 	// first input.
 	Trace *trace.Call
+
+	// Memory keeps the call's results, and knows those of earlier runs; nil =
+	// nothing does.
+	Memory Memory
 
 	registry *Registry
 	refused  *wire.FailBody // why it was not accepted; nil = it was

@@ -42,10 +42,11 @@ type Caller struct {
 	host     Host
 	origin   func(call, index uint32) (Origin, bool)
 
-	batch  []*Input                 // came, and not yet submitted; all for the same target
-	opens  map[string]wire.OpenBody // what Open frames said before, by their body
-	within wire.Frame               // of the Open that comes next; Type 0 = it comes from nowhere
-	joiner wire.Joiner
+	batch    []*Input                 // came, and not yet submitted; all for the same target
+	opens    map[string]wire.OpenBody // what Open frames said before, by their body
+	within   wire.Frame               // of the Open that comes next; Type 0 = it comes from nowhere
+	recalled []Answer                 // results that were there already
+	joiner   wire.Joiner
 
 	patience    time.Duration
 	outstanding atomic.Int64 // inputs without an answer
@@ -62,6 +63,8 @@ type Host interface {
 	// Resolve finds what a call goes to, and holds it until Target.Release. The
 	// error is in a user's words.
 	Resolve(open wire.OpenBody) (Target, error)
+	// Remember finds what keeps results of a map; nil = nothing does.
+	Remember(open wire.OpenBody) Memory
 	// Ask answers a Request that is not about a call; false = it does not know
 	// the operation.
 	Ask(op string, params json.RawMessage) (result any, fail *wire.FailBody, known bool)
@@ -126,6 +129,11 @@ func closePayload(f wire.Frame) {
 
 // Settle submits the inputs that came.
 func (c *Caller) Settle() {
+	if len(c.recalled) > 0 {
+		DeliverNow(c.recalled)
+		clear(c.recalled)
+		c.recalled = c.recalled[:0]
+	}
 	if len(c.batch) == 0 {
 		return
 	}
@@ -219,6 +227,9 @@ func (c *Caller) admit(call *Call, body wire.OpenBody, full bool) error {
 		return err
 	}
 	call.Target = target
+	if call.Kind == KindMap && body.Code != "" {
+		call.Memory = c.host.Remember(body)
+	}
 	return nil
 }
 
@@ -248,6 +259,13 @@ func (c *Caller) input(f wire.Frame) error {
 		DeliverNow([]Answer{Fail(in, *refused)})
 		in.Drop()
 		return nil
+	}
+	if call.Memory != nil {
+		if f, ok := call.Memory.Recall(in); ok {
+			c.recalled = append(c.recalled, Answer{Input: in, Frame: f})
+			in.Drop()
+			return nil
+		}
 	}
 	if len(c.batch) > 0 && c.batch[0].Call.Target != call.Target {
 		c.Settle()

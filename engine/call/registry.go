@@ -81,6 +81,9 @@ func (r *Registry) ended(c *Call) {
 	}
 	c.leave()
 	c.Target.Release()
+	if c.Memory != nil {
+		c.Memory.Release()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open--

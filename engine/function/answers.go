@@ -90,6 +90,7 @@ func (m *member) answered(frames []wire.Frame) {
 	f.mu.Lock()
 	now := f.host.Clock.Now()
 	var others []*member
+	var kept []keeping
 	for _, fr := range frames {
 		in := m.inputs[key{fr.Call, fr.Index}]
 		if in == nil || in.Attempt != fr.Attempt || fr.Type == wire.Item && in.Done {
@@ -141,6 +142,9 @@ func (m *member) answered(frames []wire.Frame) {
 		}
 		done++
 		in.Done = true
+		if in.Call.Memory != nil && fr.Type == wire.Result && !in.Items {
+			kept = append(kept, keeping{in, fr, now.Sub(began)})
+		}
 		out = append(out, call.Answer{Input: in, Frame: fr})
 	}
 	if measured > 0 {
@@ -172,6 +176,9 @@ func (m *member) answered(frames []wire.Frame) {
 	if done > 0 {
 		f.cfg.Meter.Inputs(done, failed)
 	}
+	for _, k := range kept {
+		k.in.Call.Memory.Keep(k.in, k.result, k.took)
+	}
 	call.Deliver(out)
 	for i := range out {
 		if out[i].Input.Done {
@@ -190,6 +197,13 @@ func (m *member) answered(frames []wire.Frame) {
 	if look || spent {
 		f.kick()
 	}
+}
+
+// keeping is a result that may be kept for later runs.
+type keeping struct {
+	in     *call.Input
+	result wire.Frame
+	took   time.Duration
 }
 
 func closeFile(f wire.Frame) {

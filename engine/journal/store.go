@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,7 @@ type Options struct {
 	Clock  clock.Clock
 	MaxAge time.Duration // since a journal was last written
 	Budget int64         // bytes of all journals together
+	Log    *slog.Logger  // nil = none
 }
 
 // Store is the journals of a host. It is safe for concurrent use.
@@ -26,8 +28,11 @@ type Store struct {
 	dir string
 	o   Options
 
-	mu   sync.Mutex
-	open map[string]*use
+	closing sync.WaitGroup // journals that are being closed
+
+	mu     sync.Mutex
+	open   map[string]*use
+	closed bool
 }
 
 type use struct {
@@ -37,12 +42,15 @@ type use struct {
 
 // Open opens a store in dir, which is made when it is needed.
 func Open(dir string, o Options) *Store {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	return &Store{dir: dir, o: o, open: map[string]*use{}}
 }
 
 // Journal returns the journal of a piece of code, named by letters and digits,
 // and what ends its use, once. Several users of one code share it.
-func (s *Store) Journal(code string) (j *Journal, release func() error) {
+func (s *Store) Journal(code string) (j *Journal, release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u := s.open[code]
@@ -51,21 +59,36 @@ func (s *Store) Journal(code string) (j *Journal, release func() error) {
 		s.open[code] = u
 	}
 	u.users++
-	return u.journal, sync.OnceValue(func() error { return s.release(code, u) })
+	return u.journal, sync.OnceFunc(func() { s.release(code, u) })
 }
 
-func (s *Store) release(code string, u *use) error {
+// release ends a use. What is pending is written without the caller's waiting.
+func (s *Store) release(code string, u *use) {
 	s.mu.Lock()
-	u.users--
-	last := u.users == 0
-	if last {
-		delete(s.open, code)
+	defer s.mu.Unlock()
+	if u.users--; u.users > 0 {
+		return
 	}
+	delete(s.open, code)
+	write := func() {
+		if err := u.journal.close(); err != nil {
+			s.o.Log.Error("results cannot be kept for a later run", "error", err)
+		}
+	}
+	if s.closed {
+		write()
+		return
+	}
+	s.closing.Go(write)
+}
+
+// Close waits until all that was kept is written. Journals that are still in
+// use are written when they are released.
+func (s *Store) Close() {
+	s.mu.Lock()
+	s.closed = true
 	s.mu.Unlock()
-	if !last {
-		return nil
-	}
-	return u.journal.close()
+	s.closing.Wait()
 }
 
 // kept is a journal on disk.

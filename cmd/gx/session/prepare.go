@@ -106,7 +106,7 @@ func (s *session) startApp(ctx context.Context, st sdk.Start) (started, error) {
 	if err != nil {
 		return started{}, err
 	}
-	running, err := host.StartSession(ctx, api.SessionRequest{Manifest: m, Images: images, Detach: s.Detach || st.Detach})
+	running, err := host.StartSession(ctx, api.SessionRequest{Manifest: m, Images: images, Detach: s.Detach || st.Detach, Resume: s.Resume})
 	if err != nil {
 		return started{}, refusal(err)
 	}

@@ -67,6 +67,7 @@ type Options struct {
 	Terminal bool
 
 	Detach     bool // the app goes on when the session ends
+	Resume     bool // results of maps that an earlier run has made are taken over
 	Timestamps bool
 	// HoldBill keeps what the app cost until Python has ended.
 	HoldBill bool
@@ -320,7 +321,7 @@ func (s *session) disconnected() {
 	s.lost = true
 	s.fail(exit.Host)
 	p := explain.Host(errors.New("the host ended while the app was running; what was unfinished is lost"), s.LogFile)
-	p.Do = "run it again: a new host is started, and clears what the old one left\n" + p.Do
+	p.Do = "run it again: a new host is started, and clears what the old one left; with --resume maps go on where they were\n" + p.Do
 	s.UI.Problem(p)
 	s.ended()
 }
@@ -405,6 +406,9 @@ func (s *session) send(m sdk.ToPython, fds ...*os.File) { _ = s.Control.Send(m, 
 func (s *session) showBill() {
 	if s.bill != nil && s.show != nil {
 		s.show.bill(*s.bill, s.stopping)
+		if s.bill.Kept > 0 && (s.signals > 0 || s.outcome.Exception != 0 || s.outcome.Exit == nil) {
+			s.UI.Notice(fmt.Sprintf("`gx run --resume` goes on from here: %s of maps are kept, for as long as the code stays the same", ui.Count(s.bill.Kept, "result")))
+		}
 		s.bill = nil
 	}
 }

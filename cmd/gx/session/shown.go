@@ -112,6 +112,9 @@ func (s *shown) bill(b api.Stopped, asked bool) {
 	s.ui.Done(fmt.Sprintf("%s took %s", s.name, ui.Seconds(b.Took)),
 		fmt.Sprintf("%s, %s%s, %.1f container seconds, %s (emulated)",
 			ui.Count(containers, "container"), ui.Count(inputs, "input"), failures, seconds, ui.Dollars(cost)))
+	if b.Recalled > 0 {
+		s.ui.Notice(fmt.Sprintf("  %d of %s were there already, from an earlier run", b.Recalled, ui.Count(b.Recalled+inputs, "result")))
+	}
 	for _, u := range b.Usage {
 		if u.GPU == "" || u.Containers == 0 {
 			continue

@@ -19,13 +19,14 @@ class Callee:
     equal ones must be written equally: see gx._parameters and gx._variant.
     """
 
-    __slots__ = ("function", "method", "params", "options", "_openings")
+    __slots__ = ("function", "method", "params", "options", "code", "_openings")
 
     def __init__(self, function: str, method: str = "", params: bytes = b"", options: Optional[Dict[str, Any]] = None) -> None:
         self.function = function
         self.method = method
         self.params = params
         self.options = options
+        self.code: Optional[str] = None  # its digest, by which results of maps are kept; "" = not known, None = not asked
         self._openings: Dict[Tuple[str, bool], bytes] = {}
 
     def opening(self, kind: str, unordered: bool = False) -> bytes:
@@ -37,6 +38,8 @@ class Callee:
                 fields["method"] = self.method
             if unordered:
                 fields["unordered"] = True
+            if self.code and kind == "map":
+                fields["code"] = self.code
             body = self._openings[kind, unordered] = _wire.to_json(fields)
         return body
 

@@ -62,6 +62,9 @@ class NamedFunction(Function):
             self._describe()
         return super()._connect()
 
+    def _code(self) -> str:
+        return ""  # it is elsewhere
+
     def _no_generator(self, way: str) -> None:
         self._describe()
         super()._no_generator(way)

@@ -301,6 +301,11 @@ class Method(Function):
         """Runs the method here, on an instance in this process; before its first use the enter hooks run."""
         return self._object._gx_here().call(self._raw, args, kwargs)
 
+    def _code(self) -> str:
+        from gx._code import code_of
+
+        return code_of(self._raw, self._object._gx_cls._raw)
+
     @property
     def _described(self) -> Callable:
         return self._raw.__get__(self._object)  # type: ignore[no-any-return]

@@ -108,6 +108,12 @@ class Function:
 
             raise not_picklable(self._described, self._name, args, kwargs, error) from error
 
+    def _code(self) -> str:
+        """The digest of what decides its results, "" if it is not known."""
+        from gx._code import code_of
+
+        return code_of(self._raw)
+
     def _no_generator(self, way: str) -> None:
         if self._generator:
             from gx.exception import InvalidError
@@ -179,6 +185,8 @@ class Function:
         from gx._map import Map
 
         client = self._connect()
+        if kind == "map" and self._callee.code is None:
+            self._callee.code = self._code()
         return Map(client, self._callee, self._name, self._described, dict(kwargs or {}), ordered, return_exceptions, kind)
 
     def _map(

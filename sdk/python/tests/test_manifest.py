@@ -462,7 +462,7 @@ def prepares(path: str) -> None:
 
 
 def test_build_function(monkeypatch: Any) -> None:
-    from gx._build_function import digest
+    from gx._code import digest
 
     def key() -> str:
         return digest(prepares)
@@ -476,7 +476,7 @@ def test_build_function(monkeypatch: Any) -> None:
     assert key() not in (before, after), "a function it calls"
     monkeypatch.undo()
     assert key() == before
-    assert digest(prepares, b"other arguments") != before
+    assert digest(prepares, arguments=b"other arguments") != before
 
     image = gx.Image.debian_slim().run_function(prepares, args=("x",), env={"A": "1"}, secrets=[gx.Secret.from_dict({"S": "v"})])
     step = image._steps[-1].manifest()

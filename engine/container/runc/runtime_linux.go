@@ -30,7 +30,8 @@ type Runtime struct {
 	closed     bool
 	live       map[string]*running // by id; nil while a start is in progress
 	starts     sync.WaitGroup
-	cells      []*cell // the last one is in use
+	templates  sync.WaitGroup // that have not ended
+	cells      []*cell        // the last one is in use
 	network    *network.Network
 	bestBinary string
 }
@@ -161,6 +162,7 @@ func (r *Runtime) Close() error {
 	for _, c := range left {
 		<-c.Done()
 	}
+	r.templates.Wait()
 	for _, c := range r.cells {
 		c.close()
 	}

@@ -28,11 +28,13 @@ import (
 //	                                         {"exited": 8, "status": 0}, its wait status, when it has ended
 //
 // An answer with "error" has failed. The descriptors of a fork are, in this
-// order: standard output, standard error, the report, the mount tree, the
-// network namespace if "namespace" is true, then the entrances of the control
-// groups. To the report the new process writes "R" when it is what was asked
-// for and is about to go on; what it writes after that, until it closes it, is
-// why it could not.
+// order: the new process's own socket, the mount tree, the network namespace if
+// "namespace" is true, then the entrances of the control groups. On its socket
+// the new process says {"placed": true} when it is where it belongs, or
+// {"error": "why"}, and waits for an order, with the descriptors of standard
+// output, standard error and the report; at the end of the socket it ends. To
+// the report it writes "R" when it is what the order says and is about to go
+// on; what it writes after that, until it closes it, is why it could not.
 type template struct {
 	*running
 	runtime *Runtime
@@ -41,8 +43,8 @@ type template struct {
 	gone    chan struct{} // closed when the program has hung up
 	all     chan struct{} // closed when nothing of it or its containers is left
 
+	spare    chan *berth // made ahead
 	sending  sync.Mutex
-	spare    chan *os.File // a network namespace made ahead
 	mu       sync.Mutex
 	next     uint64
 	waiting  map[uint64]chan<- answer
@@ -50,6 +52,8 @@ type template struct {
 	forks    sync.WaitGroup // containers that have not ended
 	live     int            // their number
 	closing  bool
+	building bool // of a spare one
+	berths   int  // that were ever made
 }
 
 // request is a message to the program.
@@ -61,11 +65,15 @@ type request struct {
 }
 
 type forkRequest struct {
-	Args      []string `json:"args"`
-	Env       []string `json:"env"`
-	Dir       string   `json:"dir"`
-	Hostname  string   `json:"hostname"`
-	Namespace bool     `json:"namespace"`
+	Namespace bool `json:"namespace"`
+}
+
+// order is the message to a new process.
+type order struct {
+	Args     []string `json:"args"`
+	Env      []string `json:"env"`
+	Dir      string   `json:"dir"`
+	Hostname string   `json:"hostname"`
 }
 
 // answer is a message from the program.
@@ -111,6 +119,9 @@ func (r *Runtime) template(ctx context.Context, spec container.Spec) (_ *templat
 		return nil, errors.Join(err, conn.Close(), socket.Close())
 	}
 	c, err := r.start(ctx, r.bestBinary, spec, socket)
+	if err == nil {
+		r.templates.Add(1) // before the runtime can be closed
+	}
 	r.settle(spec.ID, c)
 	socket.Close()
 	if err != nil {
@@ -122,7 +133,7 @@ func (r *Runtime) template(ctx context.Context, spec container.Spec) (_ *templat
 	}
 	t := &template{
 		running: c, runtime: r, conn: conn, ready: make(chan answer, 1), gone: make(chan struct{}), all: make(chan struct{}),
-		spare: make(chan *os.File, 1), waiting: map[uint64]chan<- answer{}, children: map[uint64]chan<- unix.WaitStatus{},
+		spare: make(chan *berth, 1), waiting: map[uint64]chan<- answer{}, children: map[uint64]chan<- unix.WaitStatus{},
 	}
 	go c.wait(context.WithoutCancel(ctx))
 	go t.read()
@@ -212,9 +223,15 @@ func (t *template) connect(ctx context.Context, kind container.Network) error {
 
 // send sends a message with descriptors.
 func (t *template) send(m request, files ...*os.File) error {
-	text, err := json.Marshal(m)
+	t.sending.Lock()
+	defer t.sending.Unlock()
+	return send(t.conn, m, files...)
+}
+
+func send(conn *net.UnixConn, message any, files ...*os.File) error {
+	text, err := json.Marshal(message)
 	if err != nil {
-		return fmt.Errorf("encode a request to a template: %w", err)
+		return fmt.Errorf("encode a message to a template: %w", err)
 	}
 	if len(text) > messageLimit {
 		return fmt.Errorf("the arguments and the environment have %d bytes; a template takes %d", len(text), messageLimit)
@@ -227,9 +244,7 @@ func (t *template) send(m request, files ...*os.File) error {
 		}
 		rights = unix.UnixRights(fds...)
 	}
-	t.sending.Lock()
-	defer t.sending.Unlock()
-	if _, _, err := t.conn.WriteMsgUnix(text, rights, nil); err != nil {
+	if _, _, err := conn.WriteMsgUnix(text, rights, nil); err != nil {
 		return fmt.Errorf("ask a template: %w", err)
 	}
 	return nil
@@ -354,6 +369,7 @@ func (t *template) take(a answer) bool {
 
 // finish waits for the end of all.
 func (t *template) finish() {
+	defer t.runtime.templates.Done()
 	<-t.running.done
 	t.mu.Lock()
 	t.closing = true
@@ -362,8 +378,8 @@ func (t *template) finish() {
 	<-t.gone
 	t.forks.Wait()
 	select {
-	case f := <-t.spare:
-		f.Close()
+	case b := <-t.spare:
+		t.scrap(b)
 	default:
 	}
 	close(t.all)

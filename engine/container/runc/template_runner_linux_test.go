@@ -191,8 +191,11 @@ func (s *stage) end(i *instance) {
 	require.NoError(s.t, err)
 	i.conn.Queue(stop)
 	i.conn.Flush()
+	for err == nil {
+		_, err = i.conn.Read()
+	}
+	i.conn.Close() // it belongs to the container's network namespace, and would hold that
 	<-i.Done()
-	i.conn.Close()
 	assert.Equal(s.t, 0, i.Exit().Code, "%s", i.out)
 }
 

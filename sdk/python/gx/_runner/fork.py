@@ -33,14 +33,36 @@ _DESCRIPTORS = 64  # in one message
 
 
 class Instance:
-    """What a new container was asked for, told to the process in it.
+    """A new process in its container, from the moment it is in place.
 
-    ``args`` are the runtime's Spec.Args, to be understood as the program likes.
+    ``args`` are the runtime's Spec.Args, to be understood as the program likes;
+    they are there when ``serve`` returns.
     """
 
-    def __init__(self, args: List[str], report: int) -> None:
-        self.args = args
-        self._report = report
+    def __init__(self, channel: int) -> None:
+        self.args: List[str] = []
+        self._channel = _socket.socket(fileno=channel)
+        self._report = -1
+
+    def await_order(self) -> isolate.Order:
+        """Waits in place until the runtime has something to be done here."""
+        _send(self._channel, {"placed": True})
+        try:
+            message, files = _receive(self._channel)
+        except (EOFError, OSError):
+            os._exit(0)  # there is nothing to do any more
+        self._channel.close()
+        self.args, self._report = message["args"], files[2]
+        return isolate.Order(message, files)
+
+    def misplaced(self, message: str) -> NoReturn:
+        """Tells the runtime why this process is not where it should be, and ends it."""
+        try:
+            _send(self._channel, {"error": message})
+        except OSError:
+            pass  # nobody waits for it any more
+        finally:
+            os._exit(127)
 
     def started(self) -> None:
         """Tells the runtime that this process goes on."""
@@ -57,6 +79,8 @@ class Instance:
 
     def failed(self, message: str) -> NoReturn:
         """Tells the runtime why this process does not go on, and ends it."""
+        if self._report < 0:
+            self.misplaced(message)
         try:
             os.write(self._report, message.encode("utf-8", "replace"))
         except OSError:
@@ -95,7 +119,7 @@ class Server:
 
     def policy(self) -> Dict[str, Any]:
         """Waits until the runtime has made everything, and returns its rules."""
-        message, _ = self._receive()
+        message, _ = _receive(self._sock)
         isolate.prepare()
         policy: Dict[str, Any] = message["policy"]
         return policy
@@ -125,7 +149,7 @@ class Server:
                     self._bury(fd)
                     continue
                 try:
-                    message, files = self._receive()
+                    message, files = _receive(self._sock)
                 except EOFError:
                     os._exit(0)
                 if "fork" not in message:
@@ -176,15 +200,16 @@ class Server:
         return pidfd
 
     def _become(self, request: Dict[str, Any], files: List[int], rules: isolate.Rules) -> Instance:
-        """In the new process: is what was asked for."""
+        """In the new process: moves to its container, waits there, and becomes what is asked for."""
         own, self._own = self._own, {}
-        instance = Instance(request["args"], files[2])
+        instance = Instance(files[0])
         try:
             self._sock.close()
             for fd in [*own.values(), *self._children]:
                 os.close(fd)
             self._children = {}
-            isolate.enter(request, files, rules)
+            isolate.enter(bool(request["namespace"]), files[1:], rules)
+            isolate.complete(instance.await_order(), rules)
         except BaseException as error:
             instance.failed(str(error) or type(error).__name__)
         return instance
@@ -196,26 +221,29 @@ class Server:
         _, status = os.waitpid(pid, 0)
         self._send({"exited": number, "status": status})
 
-    # -- messages --
-
-    def _receive(self) -> Tuple[Dict[str, Any], List[int]]:
-        from json import loads
-
-        space = _socket.CMSG_SPACE(_DESCRIPTORS * _INT.size)
-        text, ancillary, _, _ = self._sock.recvmsg(_MESSAGE, space, _socket.MSG_CMSG_CLOEXEC)
-        if not text:
-            raise EOFError("the runtime has closed the connection")
-        files = []
-        for level, kind, data in ancillary:
-            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-                files += [fd for (fd,) in _INT.iter_unpack(data[: len(data) // _INT.size * _INT.size])]
-        return loads(text), files
-
     def _send(self, message: Dict[str, Any], *files: int) -> None:
-        from json import dumps
-
-        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _INT.pack(fd)) for fd in files]
         try:
-            self._sock.sendmsg([dumps(message).encode()], rights)
+            _send(self._sock, message, *files)
         except (BrokenPipeError, ConnectionResetError):
             os._exit(0)  # the runtime is gone, and with it all that this process was for
+
+
+def _receive(sock: _socket.socket) -> Tuple[Dict[str, Any], List[int]]:
+    from json import loads
+
+    space = _socket.CMSG_SPACE(_DESCRIPTORS * _INT.size)
+    text, ancillary, _, _ = sock.recvmsg(_MESSAGE, space, _socket.MSG_CMSG_CLOEXEC)
+    if not text:
+        raise EOFError("the runtime has closed the connection")
+    files = []
+    for level, kind, data in ancillary:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+            files += [fd for (fd,) in _INT.iter_unpack(data[: len(data) // _INT.size * _INT.size])]
+    return loads(text), files
+
+
+def _send(sock: _socket.socket, message: Dict[str, Any], *files: int) -> None:
+    from json import dumps
+
+    rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _INT.pack(fd)) for fd in files]
+    sock.sendmsg([dumps(message).encode()], rights)

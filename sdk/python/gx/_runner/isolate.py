@@ -86,31 +86,49 @@ def pidfd(pid: int) -> int:
     return fd
 
 
-def enter(request: Dict[str, Any], files: List[int], rules: Rules) -> None:
-    """Moves this process into its container, for good. Raises OSError."""
-    out, err, _, tree = files[:4]
-    groups = files[4:]
+class Order:
+    """What is to be done in a container."""
+
+    def __init__(self, message: Dict[str, Any], files: List[int]) -> None:
+        self.env: List[str] = message["env"]
+        self.dir: str = message["dir"]
+        self.hostname: str = message["hostname"]
+        self.out, self.err = files[:2]
+
+
+def enter(network: bool, files: List[int], rules: Rules) -> None:
+    """Moves this process into its container's namespaces and groups, for good.
+
+    ``files`` are the mount tree, the network namespace if ``network``, and the
+    control groups' entrances. Raises OSError.
+    """
+    tree, groups = files[0], files[1:]
     os.setsid()
-    if request["namespace"]:
-        setns(groups.pop(0), NEWNET)
-        os.close(files[4])
+    if network:
+        namespace = groups.pop(0)
+        setns(namespace, NEWNET)
+        os.close(namespace)
     for fd in groups:
         os.write(fd, b"0")
         os.close(fd)
     unshare(rules.namespaces)
-    os.dup2(out, 1)
-    os.dup2(err, 2)
-    os.close(out)
-    os.close(err)
     _root(tree, rules)
     os.close(tree)
-    host = request["hostname"].encode()
-    _check(_libc.sethostname(host, len(host)), "set the host name")
-    os.chdir(request["dir"])
     os.umask(0o022)
-    _environment(request["env"])
     for number, soft, hard in rules.rlimits:
         _check(_libc.setrlimit(number, (_ctypes.c_uint64 * 2)(soft, hard)), "set a resource limit")
+
+
+def complete(order: Order, rules: Rules) -> None:
+    """Makes this process, in its place, what the order says, and gives its rights up. Raises OSError."""
+    os.dup2(order.out, 1)
+    os.dup2(order.err, 2)
+    os.close(order.out)
+    os.close(order.err)
+    host = order.hostname.encode()
+    _check(_libc.sethostname(host, len(host)), "set the host name")
+    os.chdir(order.dir)
+    _environment(order.env)
     _drop(rules)
 
 
@@ -142,7 +160,9 @@ def _environment(env: List[str]) -> None:
     for name in list(os.environ):
         if name not in fresh:
             del os.environ[name]
-    os.environ.update(fresh)
+    for name, value in fresh.items():
+        if os.environ.get(name) != value:  # most are the template's
+            os.environ[name] = value
 
 
 def _drop(rules: Rules) -> None:

@@ -42,6 +42,7 @@ _LIBRARIES: Dict[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = {
 }
 
 _setters: List[Tuple[Any, Tuple[str, ...]]] = []
+_cores = 1 << 16
 
 
 def restrain() -> None:
@@ -55,8 +56,10 @@ def restrain() -> None:
 
 def prepare() -> None:
     """Finds what renew needs, once everything is loaded."""
+    global _cores
     import ctypes
 
+    _cores = _count_cores()
     _setters.clear()
     for path in _loaded():
         base = path.rsplit("/", 1)[1]
@@ -92,15 +95,29 @@ def renew() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "default_generator"):
         torch.default_generator.seed()
-        torch.set_num_threads(_threads(("OMP_NUM_THREADS",)))
+        torch.set_num_threads(_threads(("MKL_NUM_THREADS", "OMP_NUM_THREADS"), _cores))
 
 
-def _threads(variables: Tuple[str, ...]) -> int:
+def _threads(variables: Tuple[str, ...], most: int = 1 << 16) -> int:
     for name in variables:
         value = os.environ.get(name, "")
         if value.isdigit() and int(value) > 0:
             return int(value)
-    return len(os.sched_getaffinity(0))
+    return min(len(os.sched_getaffinity(0)), most)
+
+
+def _count_cores() -> int:
+    """The machine's physical cores, of which each may be several CPUs."""
+    cores = set()
+    folder = "/sys/devices/system/cpu"
+    try:
+        for entry in os.listdir(folder):
+            if entry[:3] == "cpu" and entry[3:].isdigit():
+                with open(f"{folder}/{entry}/topology/thread_siblings_list") as siblings:
+                    cores.add(siblings.read())
+    except OSError:
+        pass
+    return len(cores) or 1 << 16
 
 
 def _loaded() -> List[str]:

@@ -175,7 +175,7 @@ class Runner:
         """Runs the hooks and all inputs; returns the exit code. ``imported`` is seconds."""
         try:
             began = perf_counter()
-            executor = self._executor(service)
+            executor = self.executor(service)()
             for hook in enter:
                 executor.hook(hook)
             entered = perf_counter() - began
@@ -212,20 +212,21 @@ class Runner:
             sys.path.insert(0, folder)
         return load(self.start)
 
-    def _executor(self, service: Service) -> Any:
+    def executor(self, service: Service) -> Callable[[], Any]:
+        """What makes the executor that suits the service; its code is loaded."""
         assert self.start is not None
         concurrency = max(1, int(self.start.get("concurrency") or 1))
         if service.asynchronous:
             from gx._runner.aio import Aio
 
-            return Aio(self, service, concurrency)
+            return lambda: Aio(self, service, concurrency)
         if concurrency > 1:
             from gx._runner.threads import Threads
 
-            return Threads(self, service, concurrency)
+            return lambda: Threads(self, service, concurrency)
         from gx._runner.serial import Serial
 
-        return Serial(self, service)
+        return lambda: Serial(self, service)
 
     def leave(self, imported: float, entered: float) -> None:
         """Ends the connection of a template that has loaded everything."""

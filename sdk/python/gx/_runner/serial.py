@@ -121,6 +121,7 @@ class Serial:
                 now = clock()
             before = now
         answers.flush()
+        watcher.await_begin()
 
     def _wait(self) -> None:
         """Waits until there may be an input, or a reason to stop."""
@@ -207,11 +208,18 @@ class _Watcher:
         self._wake = allocate_lock()
         self._wake.acquire()
         self._started = False
+        self._begun = allocate_lock()
+        self._begun.acquire()
 
     def start(self) -> None:
         if not self._started:
             self._started = True
             start_new_thread(self._run, ())
+
+    def await_begin(self) -> None:
+        """Before the process ends: a thread that has its first moment after
+        Python's last one crashes it (seen with 3.11)."""
+        self._begun.acquire()
 
     def unpark(self) -> None:
         if self.parked:
@@ -222,6 +230,7 @@ class _Watcher:
                 pass  # somebody else has
 
     def _run(self) -> None:
+        self._begun.release()
         try:
             self._watch()
         except _wire.Closed:

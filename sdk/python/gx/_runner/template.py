@@ -73,6 +73,7 @@ def _load(load_sdk: Callable[[], None]) -> Tuple[int, Optional[Tuple[Service, tu
         for hook in service.enter_snap:
             _run(hook)
         entered = perf_counter()
+        runner.executor(service)  # loads what runners need
     except BaseException as error:
         return runner.failed(error), None
     runner.leave(imported - began, entered - imported)

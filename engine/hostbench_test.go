@@ -55,13 +55,14 @@ func (c *echo) run(token string) {
 		}
 		switch f.Type {
 		case wire.Start:
-			f = wire.Frame{Header: wire.Header{Type: wire.Ready}}
+			batch = append(batch, wire.Frame{Header: wire.Header{Type: wire.Ready}})
 		case wire.Input:
 			f.Type = wire.Result
-		default:
-			continue
+			batch = append(batch, f)
 		}
-		if batch = append(batch, f); !r.More() {
+		// Also behind a frame that it does not answer: a host that is slow asks for
+		// inputs back.
+		if len(batch) > 0 && !r.More() {
 			if w.Write(batch...) != nil {
 				return
 			}

@@ -46,6 +46,20 @@ func says(t *testing.T, texts []string, words ...string) {
 	}
 }
 
+// kept waits until a call is written to disk, which is soon after its app's end.
+func (h *host) kept(call string) {
+	h.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		_, found, err := h.history.Find(call, func(w *api.Why) bool { return w.Ref == call })
+		if found {
+			return
+		}
+		if err != nil || time.Now().After(deadline) {
+			h.t.Fatalf("%s is not kept: %v", call, err)
+		}
+	}
+}
+
 // opened reads the id that a call was given.
 func (c *client) opened() string {
 	c.t.Helper()
@@ -229,9 +243,10 @@ func TestWhySlowAndFailed(t *testing.T) {
 		for _, ref := range []string{call, container, "in-" + call[3:] + "-0", "leaves", "test/leaves"} {
 			known[ref] = h.why(ref, func(api.Why) bool { return true })
 		}
+		h.kept(call)
 		h.host.Trace = trace.NewRecorder()
 		for ref, before := range known {
-			w := h.why(ref, func(api.Why) bool { return true }) // it is written soon after the app's end
+			w := h.why(ref, func(api.Why) bool { return true })
 			if strings.Join(w.Answer, " ") != strings.Join(before.Answer, " ") || w.Kind != before.Kind {
 				t.Errorf("%s: %v, and from disk %v", ref, before.Answer, w.Answer)
 			}

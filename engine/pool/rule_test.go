@@ -66,7 +66,9 @@ func TestReasons(t *testing.T) {
 		{func(s *Snapshot) { s.Ready, s.Idle = 1, []time.Duration{time.Second} }, []string{
 			"no_inputs: there are no inputs, so none is needed", "scaledown_window: idle containers stay for scaledown_window, 1m0s",
 		}},
-		{func(s *Snapshot) { s.Ready, s.Idle, s.Buffer = 3, []time.Duration{time.Second, time.Hour, time.Hour}, 1 }, []string{
+		{func(s *Snapshot) {
+			s.Ready, s.Idle, s.Buffer = 3, []time.Duration{time.Second, time.Hour, time.Hour}, 1
+		}, []string{
 			"no_inputs: there are no inputs, so none is needed",
 			"scaledown_window: idle containers stay for scaledown_window, 1m0s, and 1 of them while others have inputs: buffer_containers",
 		}},

@@ -19,7 +19,7 @@ type Input struct {
 
 	Attempt  uint16    // of the newest attempt, from 1
 	Failures int       // attempts that failed by the user's doing
-	Lost     int       // containers that died while they ran it
+	Lost     int       // containers that died while they ran it and nothing else
 	Since    time.Time // when the attempt began to run; zero while it waits
 	Logged   uint64    // sequence number of the last line that the attempt printed
 	Items    bool      // items of it went to the caller: it cannot be tried again

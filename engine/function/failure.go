@@ -227,7 +227,10 @@ func (m *member) orphans(why cause, wanted bool) (out []call.Answer, retries []r
 			}
 			out = append(out, f.give(in, wire.FailBody{Kind: why.kind, Message: why.message}))
 		default:
-			if in.Lost++; in.Lost >= maxLost {
+			if !doubt {
+				in.Lost++
+			}
+			if in.Lost >= maxLost {
 				out = append(out, f.give(in, wire.FailBody{Kind: wire.FailLost, Message: fmt.Sprintf(
 					"%d containers died while they ran this input, so it is not tried again; the last time %s", maxLost, why.message)}))
 				continue
@@ -266,6 +269,7 @@ func (m *member) overdue() {
 	var retries []retry
 	var zombies []*call.Input
 	hang := false
+	m.capture.Drain(false) // what the inputs printed comes before their failures
 	f.mu.Lock()
 	m.limit = nil
 	now := f.host.Clock.Now()

@@ -75,7 +75,7 @@ class Killer(threading.Thread):
         self.killed = []
 
     def run(self):
-        while not self.over.wait(self.random.uniform(0.1, 0.35)):
+        while not self.over.wait(self.random.uniform(0.15, 0.45)):
             running = containers(self.app_id)
             if not running:
                 continue

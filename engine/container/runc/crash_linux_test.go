@@ -46,7 +46,7 @@ func TestOwnerKilled(t *testing.T) {
 				t.Log(lines.Text())
 			}
 			if phase == "ready" {
-				require.Len(t, sleeping(t, dir), 4)
+				require.Len(t, sleeping(t, dir), 5)
 			} else {
 				time.Sleep(time.Duration(20+23*i) * time.Millisecond)
 			}
@@ -85,11 +85,21 @@ func runOwner(t *testing.T, dir string) {
 	}
 	start("a", container.NetworkOutbound)
 	start("b", container.NetworkNone)
-	time.Sleep(300 * time.Millisecond) // until all four sleep
+	base := templateSpec(t)
+	base.Stdout, base.Stderr = os.Stdout, os.Stderr
+	template, err := r.Template(context.Background(), base)
+	require.NoError(t, err)
+	fork := func(id, seconds string) {
+		_, err := template.Fork(context.Background(), orderOf(base, id, "sleep", seconds))
+		require.NoError(t, err)
+	}
+	fork("forked", "4321.5")
+	time.Sleep(300 * time.Millisecond) // until all five sleep
 	fmt.Println("ready")
 	fmt.Println("starting")
 	for i := range 1000 {
 		go start(fmt.Sprintf("n%d", i), container.NetworkOutbound)
+		go fork(fmt.Sprintf("f%d", i), "4321.6")
 		time.Sleep(30 * time.Millisecond)
 	}
 }

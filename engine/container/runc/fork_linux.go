@@ -59,6 +59,9 @@ func (t *template) process(ctx context.Context, spec container.Spec) (_ *running
 	defer func() {
 		b.release()
 		if err != nil {
+			if ctx.Err() != nil { // shows in several ways
+				err = ctx.Err()
+			}
 			_ = c.kill("")
 			err = errors.Join(err, c.clear(context.WithoutCancel(ctx)))
 		}

@@ -136,9 +136,7 @@ func (s *stage) template() (container.Template, string, error) {
 	defer cancel()
 	t, err := s.r.Template(ctx, spec)
 	close(stop)
-	if told := <-done; err == nil {
-		err = told
-	}
+	err = errors.Join(err, <-done)
 	return t, all.String(), err
 }
 

@@ -25,7 +25,7 @@ from gx._runner import isolate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, NoReturn, Tuple, Union
+    from typing import Any, Callable, Dict, List, NoReturn, Tuple, Union
 
 _INT = Struct("i")
 _MESSAGE = 2 << 20  # bytes of the longest message
@@ -97,6 +97,7 @@ class Server:
         self.fd = fd
         self._sock = _socket.socket(fileno=fd)
         self._children: Dict[int, Tuple[int, int]] = {}  # pidfd: (id of the request, pid)
+        self._placed: Callable[[], None] = lambda: None
         self._own: Dict[str, int] = {}  # open namespaces of this process
 
     def step_down(self) -> None:
@@ -128,8 +129,12 @@ class Server:
         """Says that this process must not be forked, and why, in a user's words."""
         self._send({"refused": reason})
 
-    def serve(self, policy: Dict[str, Any]) -> Instance:
+    def serve(self, policy: Dict[str, Any], placed: Callable[[], None] = lambda: None) -> Instance:
         """Waits for requests; returns in each process that it forks, isolated as asked.
+
+        ``placed`` is called there first, when the process is in its container
+        and waits for its order: what takes time and needs neither the order's
+        environment nor threads is best done then.
 
         In the server itself it does not return: the process ends with the
         connection.
@@ -139,6 +144,7 @@ class Server:
         flags = os.O_RDONLY | os.O_CLOEXEC
         self._own = {kind: os.open(f"/proc/self/ns/{kind}", flags) for kind in ("pid", "net")}
         rules = isolate.Rules(policy)
+        self._placed = placed
         poller = poll()
         poller.register(self.fd, POLLIN)
         self._send({"ready": True})
@@ -209,6 +215,7 @@ class Server:
                 os.close(fd)
             self._children = {}
             isolate.enter(bool(request["namespace"]), files[1:], rules)
+            self._placed()
             isolate.complete(instance.await_order(), rules)
         except BaseException as error:
             instance.failed(str(error) or type(error).__name__)

@@ -55,7 +55,7 @@ def restrain() -> None:
 
 
 def prepare() -> None:
-    """Finds what renew needs, once everything is loaded."""
+    """Finds what release needs, once everything is loaded."""
     global _cores
     import ctypes
 
@@ -78,8 +78,18 @@ def prepare() -> None:
             break
 
 
-def renew() -> None:
-    """In a forked runner: own random numbers, as many threads as without the fork."""
+def reseed() -> None:
+    """In a forked process: random numbers of its own. The module random sees to itself."""
+    numpy = sys.modules.get("numpy.random")
+    if numpy is not None:
+        numpy.seed(list(memoryview(os.urandom(32)).cast("I")))
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "default_generator"):
+        torch.default_generator.seed()
+
+
+def release() -> None:
+    """In a forked runner, with its environment: as many threads as without the fork."""
     for name in _VARIABLES:
         value = os.environ.get(name)
         if value is None:
@@ -88,13 +98,8 @@ def renew() -> None:
             os.putenv(name, value)
     for setter, variables in _setters:
         setter(_threads(variables))
-    numpy = sys.modules.get("numpy.random")
-    if numpy is not None:
-        # The module random does it by itself.
-        numpy.seed(list(memoryview(os.urandom(32)).cast("I")))
     torch = sys.modules.get("torch")
-    if torch is not None and hasattr(torch, "default_generator"):
-        torch.default_generator.seed()
+    if torch is not None and hasattr(torch, "set_num_threads"):
         torch.set_num_threads(_threads(("MKL_NUM_THREADS", "OMP_NUM_THREADS"), _cores))
 
 

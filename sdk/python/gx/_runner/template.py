@@ -47,9 +47,9 @@ def main(load_sdk: Callable[[], None], keep: Any) -> int:
     gc.collect()
     gc.freeze()
     renewal.prepare()
-    instance = server.serve(policy)
+    instance = server.serve(policy, renewal.reseed)
     try:
-        renewal.renew()
+        renewal.release()
         runner = Runner()
     except BaseException as error:
         instance.failed(str(error) or type(error).__name__)

@@ -1,6 +1,10 @@
 package app
 
-import "strings"
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
 
 // Image is a recipe: a chain of steps, the first of which is a base. Its
 // digest names the image.
@@ -70,9 +74,10 @@ type BuildFunction struct {
 }
 
 // Identity is what of a step decides what it makes: not where it was written,
-// where its files lie, or what its secrets' values are. It may be kept.
+// where its files lie, for how long it may run, or what its secrets' values
+// are. It may be kept.
 func (s Step) Identity() Step {
-	s.File, s.Line = "", 0
+	s.File, s.Line, s.Timeout = "", 0, 0
 	if s.Function != nil {
 		s.Function = &BuildFunction{Name: s.Function.Name, Key: s.Function.Key}
 		s.Files = nil
@@ -93,15 +98,31 @@ func (s Step) Identity() Step {
 	return s
 }
 
-// Mask hides the values of the step's secrets in a text. Values of fewer than
-// four bytes stand for themselves too often to be secret.
+// shortestSecret is the fewest bytes of a secret, or of one of its lines, that
+// are hidden: fewer stand for themselves too often.
+const shortestSecret = 4
+
+// Mask hides the values of the step's secrets in a text, and each line of those
+// that have several: output comes in lines.
 func (s Step) Mask(text string) string {
+	type pair struct{ value, shown string }
+	var pairs []pair
 	for name, value := range s.Secrets {
-		if len(value) >= 4 {
-			text = strings.ReplaceAll(text, value, "["+name+"]")
+		for _, part := range append(strings.Split(value, "\n"), value) {
+			if part = strings.TrimSpace(part); len(part) >= shortestSecret {
+				pairs = append(pairs, pair{part, "[" + name + "]"})
+			}
 		}
 	}
-	return text
+	// Of two that begin alike the longer one counts.
+	slices.SortFunc(pairs, func(a, b pair) int {
+		return cmp.Or(cmp.Compare(len(b.value), len(a.value)), cmp.Compare(a.shown, b.shown))
+	})
+	words := make([]string, 0, 2*len(pairs))
+	for _, p := range pairs {
+		words = append(words, p.value, p.shown)
+	}
+	return strings.NewReplacer(words...).Replace(text)
 }
 
 // Op names a kind of step.

@@ -60,7 +60,7 @@ type progress struct {
 	begun   bool // EventStart was sent
 	done    bool
 	partial string // unfinished line
-	log     []byte // the end of what it printed
+	log     []byte // the end of what it printed, secrets hidden
 }
 
 type vertex struct {
@@ -189,10 +189,6 @@ func (t *tracker) vertex(v *client.Vertex) {
 // print passes on whole lines and keeps the end for an error.
 func (t *tracker) print(step int, data string) {
 	p := &t.steps[step]
-	p.log = append(p.log, data...)
-	if len(p.log) > 2*logKeep {
-		p.log = append(p.log[:0], p.log[len(p.log)-logKeep:]...)
-	}
 	text := p.partial + data
 	cut := strings.LastIndexByte(text, '\n') + 1
 	p.partial = text[cut:]
@@ -203,6 +199,10 @@ func (t *tracker) print(step int, data string) {
 		e := t.event(build.EventLog, step)
 		e.Data = t.recipe.steps[step].Mask(strings.ToValidUTF8(text[:cut], "\uFFFD"))
 		t.events(e)
+		p.log = append(p.log, e.Data...)
+		if len(p.log) > 2*logKeep {
+			p.log = append(p.log[:0], p.log[len(p.log)-logKeep:]...)
+		}
 	}
 }
 
@@ -235,7 +235,10 @@ func (t *tracker) failure(err error) error {
 	if p.begun {
 		e.Took = time.Since(p.started)
 	}
-	failure := &build.StepError{Index: step, Name: stepName(t.recipe.steps[step]), Step: t.recipe.steps[step], Log: t.recipe.steps[step].Mask(string(p.log[max(0, len(p.log)-logKeep):])), Err: err}
+	failure := &build.StepError{
+		Index: step, Name: stepName(t.recipe.steps[step]), Step: t.recipe.steps[step],
+		Log: string(p.log[max(0, len(p.log)-logKeep):]), Err: err,
+	}
 	if code, ok := exitCode(err); ok {
 		failure.Code = code
 		failure.Err = &exitError{name: failure.Name, code: failure.Code, err: err}

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 LARGEST = 16 << 20
 """Bytes that a value may have, pickled, to be looked at."""
+_NOT_MEMBERS = frozenset((
+    "__module__", "__qualname__", "__dict__", "__weakref__", "__doc__", "__abstractmethods__", "_abc_impl",
+    "__firstlineno__", "__static_attributes__", "__classdictcell__", "__annotate_func__", "__annotations_cache__",
+    "__dataclass_fields__", "__dataclass_params__", "__slotnames__",
+))  # of a class: what Python adds, and what its methods and annotations say as well
 
 
 class Unknown(Exception):
@@ -54,11 +59,13 @@ class _Digest:
 
     def value(self, name: str, value: Any) -> None:
         """A global, a variable of a closure, or a member of a class, by what it is."""
-        from types import FunctionType, ModuleType
+        from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType, ModuleType
 
         self.add("name", name)
         own = getattr(value, "_raw", value)  # a function or class of an app is the user's own code
-        own = getattr(own, "__func__", own)  # staticmethod, classmethod
+        own = getattr(own, "__func__", own)  # staticmethod, classmethod, a bound method
+        if isinstance(value, MethodType):
+            self.value("self", value.__self__)
         if isinstance(value, ModuleType):
             self.module(value)
         elif isinstance(own, FunctionType):
@@ -74,7 +81,13 @@ class _Digest:
                 self.value("property", part)
         elif type(value).__module__.partition(".")[0] == "gx":
             self.add(type(value).__qualname__)  # an app or an image says nothing of what the function does
-        else:
+        elif type(own).__module__ == "functools":  # lru_cache, partial, cached_property
+            self.add(type(own).__qualname__)
+            self.value("wrapped", getattr(own, "__wrapped__", None) or getattr(own, "func", None))
+            self.plain((getattr(own, "args", ()), getattr(own, "keywords", {})))
+        elif not isinstance(own, (GetSetDescriptorType, MemberDescriptorType)):  # of __slots__
+            if _is_users(type(value).__module__):
+                self.value("type", type(value))
             self.plain(value)
 
     def function(self, function: Any) -> None:
@@ -106,7 +119,7 @@ class _Digest:
         for base in kind.__bases__:
             self.value("base", base)
         for name, member in sorted(vars(kind).items()):
-            if not (name.startswith("__") and name.endswith("__")) or name in ("__init__", "__call__", "__annotations__"):
+            if name not in _NOT_MEMBERS:
                 self.value(name, member)
 
     def code(self, code: CodeType) -> None:
@@ -137,19 +150,31 @@ class _Digest:
                     self.module(sys.modules[home])
 
     def imported(self, name: str, by: str) -> None:
-        """A module that is imported within a function, if it is a file beside the function's own."""
+        """A module that is imported within a function, if it is the user's: beside the function's own, or below the same root."""
         file = getattr(sys.modules.get(by), "__file__", None)
         if not isinstance(file, str):
             return
-        path = os.path.join(os.path.dirname(os.path.abspath(file)), name)
-        if os.path.isfile(path + ".py"):
-            self.file(path + ".py")
-        elif os.path.isfile(os.path.join(path, "__init__.py")):
-            for folder, folders, names in os.walk(path):
-                folders.sort()
-                for inner in sorted(names):
-                    if inner.endswith(".py"):
-                        self.file(os.path.join(folder, inner))
+        beside = os.path.dirname(os.path.abspath(file))
+        root = beside
+        for _ in range(by.count(".") + (os.path.basename(file) == "__init__.py")):
+            root = os.path.dirname(root)
+        for folder in dict.fromkeys((beside, root)):
+            path = os.path.join(folder, name.partition(".")[0])
+            if os.path.isfile(path + ".py"):
+                self.file(path + ".py")
+            elif os.path.isfile(os.path.join(path, "__init__.py")):
+                self.folder(path)
+
+    def folder(self, path: str) -> None:
+        """A package, once."""
+        if path in self._modules:
+            return
+        self._modules.add(path)
+        for folder, folders, names in os.walk(path):
+            folders.sort()
+            for name in sorted(names):
+                if name.endswith(".py"):
+                    self.file(os.path.join(folder, name))
 
     def file(self, path: Any) -> None:
         try:
@@ -163,12 +188,14 @@ class _Digest:
         if value is None or type(value) in (bool, int, float, str, bytes):
             self.add(type(value).__name__, repr(value))
             return
-        if isinstance(value, (set, frozenset)):  # in no order of their own
-            value = sorted(value, key=repr)
         sink = _Sink()
         try:
             from pickle import Pickler
 
+            try:
+                value = _ordered(value)
+            except RecursionError:
+                pass  # it contains itself
             Pickler(sink, 4).dump(value)
         except Exception as error:
             if self._strict:
@@ -176,6 +203,18 @@ class _Digest:
             self.add(type(value).__module__, type(value).__qualname__)
         else:
             self.add(*sink.parts)
+
+
+def _ordered(value: Any) -> Any:
+    """Data in which sets, which have no order of their own, are sorted lists."""
+    kind = type(value)
+    if kind in (set, frozenset):
+        return [kind.__name__, *sorted([_ordered(item) for item in value], key=repr)]
+    if kind is dict:
+        return {key: _ordered(item) for key, item in value.items()}
+    if kind in (list, tuple):
+        return kind([_ordered(item) for item in value])
+    return value
 
 
 class _Sink:

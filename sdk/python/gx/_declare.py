@@ -67,7 +67,7 @@ def declare(app: App, decorated: Any, given: Dict[str, Any]) -> Function:
         )
     _check_name(app, name, decorated)
     function = app._functions[name] = Function(app, decorated, name, settings)
-    _raise_import_error(app, name, settings)
+    raise_import_error(app, name, settings)
     return function
 
 
@@ -103,7 +103,7 @@ def declare_class(app: App, decorated: Any, given: Dict[str, Any]) -> Cls:
         raise _invalid(f"class {name}: {error}", ("", 0)) from None
     _check_name(app, name, decorated)
     made = app._classes[name] = Cls(app, decorated, name, settings)
-    _raise_import_error(app, name, settings)
+    raise_import_error(app, name, settings)
     return made
 
 
@@ -139,8 +139,8 @@ def place(raw: Callable) -> Tuple[str, int]:
     return (code.co_filename, code.co_firstlineno) if code is not None else ("", 0)
 
 
-def _raise_import_error(app: App, name: str, settings: Settings) -> None:
-    """In a container of this function: what ``with image.imports()`` has postponed matters now."""
+def raise_import_error(app: App, name: str, settings: Settings) -> None:
+    """In a container of this function or class: what ``with image.imports()`` has postponed matters now."""
     from gx._runner import state
 
     if state.runner is None or state.runner.start is None or state.runner.start.get("name") != name:

@@ -42,7 +42,7 @@ class Image:
     def __init__(self, _steps: Tuple[Step, ...] = (), _local: Tuple[_Local, ...] = ()) -> None:
         self._steps = _steps
         self._local = _local
-        self._import_error: Optional[BaseException] = None
+        self._import_error: Optional[BaseException] = None  # the first in a block of imports()
 
     def __repr__(self) -> str:
         return f"gx.Image({' > '.join([str(step.fields['op']) for step in self._steps])})"
@@ -396,9 +396,12 @@ class Image:
         return made
 
     def imports(self) -> _Imports:
-        """A block whose missing modules matter only to functions that use this image."""
-        return _Imports(self)
+        """A block of imports that need to work only in containers of functions that use this image.
 
+        An exception in it is raised there, and nowhere else: where the app is started, in containers of other images and
+        while an image is built, the names are not defined. There is a notice of one that is no ImportError.
+        """
+        return _Imports(self)
 
     # -- how a recipe grows --
 
@@ -464,9 +467,15 @@ class _Imports:
     def __exit__(
         self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
     ) -> bool:
-        if not isinstance(error, ImportError):
+        if not isinstance(error, Exception):
             return False
-        self._image._import_error = error
+        if self._image._import_error is None:
+            self._image._import_error = error
+        if not isinstance(error, ImportError):
+            from gx._notices import notice
+
+            what = f"{type(error).__name__}: {error}"
+            notice(f"what `with image.imports()` has raised is left to the containers of that image: {what} {at(caller())}")
         return True
 
 

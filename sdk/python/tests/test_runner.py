@@ -444,6 +444,21 @@ class Errors(Case):
         other = self.failed(self.host(payload=pickle.dumps(((2, 7), b""))))["message"]
         self.assertIn("sent by value from Python 2.7, and the image has Python 3.", other)
 
+    def test_imports_blocks(self) -> None:
+        block = "with image.imports():\n    import not_there\n"
+        head = "import gx\nimage = gx.Image.debian_slim()\nother = gx.Image.debian_slim()\napp = gx.App('x')\n"
+        for own in (
+            f"{head}{block}@app.function(image=image)\ndef f(): pass\n",
+            f"{head}@app.function(image=image)\ndef f(): pass\n{block}",
+        ):
+            failed = self.failed(self.host(own, name="f"))
+            self.assertEqual((failed["type"], failed["module"]), ("ModuleNotFoundError", "not_there"))
+            self.assertIn("import not_there", failed["traceback"])
+        host = self.host(f"{head}{block}@app.function(image=other)\ndef f(): return 1\n", name="f").ready()
+        self.assertEqual(host.call(), 1)
+        broken = f"{head}with image.imports():\n    1 / 0\n@app.function(image=image)\ndef f(): pass\n"
+        self.assertEqual(self.failed(self.host(broken, name="f"))["type"], "ZeroDivisionError")
+
     def test_output_of_a_failed_import_comes(self) -> None:
         host = self.host("print('before', end='')\nraise ValueError")
         self.failed(host)

@@ -35,6 +35,10 @@ class Service:
 def load(start: dict) -> Service:
     """Imports what StartBody names. Raises what the user's code raises."""
     found = _found(start)
+    if hasattr(found, "_settings") and found._app is not None:
+        from gx._declare import raise_import_error
+
+        raise_import_error(found._app, start.get("name") or "", found._settings)
     if start.get("class"):
         return _instance(found, start)
     return Service({"": _raw(found, start)})

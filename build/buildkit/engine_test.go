@@ -24,6 +24,7 @@ import (
 	"github.com/gx-dev/gx/build/buildkit"
 	"github.com/gx-dev/gx/build/debian"
 	"github.com/gx-dev/gx/build/hostenv"
+	"github.com/gx-dev/gx/sdk"
 )
 
 // lab is one store for all tests, so that the base is made once.
@@ -72,6 +73,7 @@ func config(dir string) buildkit.Config {
 		panic(err)
 	}
 	return buildkit.Config{Dir: filepath.Join(dir, "store"), Bases: debian.Options{Dir: bases()}, Host: host,
+		SDK: func() (string, error) { return sdk.Extract(dir) },
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 }
 

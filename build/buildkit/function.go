@@ -125,8 +125,18 @@ func (s *solve) secretEnv(i int) []llb.RunOption {
 	return options
 }
 
-// GetSecret gives BuildKit the value of a step's secret. Dockerfiles name their
-// secrets themselves: RUN --mount=type=secret,id=NAME.
+// secretMounts are what gives the commands of a Dockerfile the step's secrets as
+// variables.
+func (s *solve) secretMounts(i int) []string {
+	var mounts []string
+	for _, name := range sortedKeys(s.recipe.steps[i].Secrets) {
+		mounts = append(mounts, "--mount=type=secret,id="+secretID(s.recipe.keys[i], name)+",env="+name)
+	}
+	return mounts
+}
+
+// GetSecret gives BuildKit the value of a step's secret. Dockerfiles may also
+// ask for one by its own name, as with RUN --mount=type=secret,id=NAME.
 func (r *recipe) GetSecret(_ context.Context, id string) ([]byte, error) {
 	for i, step := range r.steps {
 		name := strings.TrimPrefix(id, secretID(r.keys[i], ""))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -173,29 +174,46 @@ func (r *records) closest(rec *recipe) (*record, int) {
 
 // difference says what of a step changed.
 func difference(before, after app.Step) string {
-	if before.Op != after.Op {
+	switch {
+	case before.Op != after.Op:
 		return "new step"
-	}
-	switch after.Op {
-	case app.OpApt, app.OpPip:
-		if change := listChange(before.Packages, after.Packages); change != "" {
-			return "packages changed: " + change
-		}
-		if before.Requirements != after.Requirements {
-			return "requirements changed: " + listChange(strings.Split(before.Requirements, "\n"), strings.Split(after.Requirements, "\n"))
-		}
+	case !slices.Equal(before.Packages, after.Packages):
+		return "packages changed: " + listChange(before.Packages, after.Packages)
+	case before.Requirements != after.Requirements:
+		return "requirements changed: " + listChange(strings.Split(before.Requirements, "\n"), strings.Split(after.Requirements, "\n"))
+	case !slices.Equal(before.Options, after.Options):
 		return "options changed: " + listChange(before.Options, after.Options)
-	case app.OpRun:
+	case !slices.Equal(before.Commands, after.Commands):
 		return "commands changed: " + listChange(before.Commands, after.Commands)
-	case app.OpCopy:
-		return fileChange(before.Files, after.Files)
-	case app.OpDockerfile, app.OpDockerfileCommands:
-		if before.Dockerfile != after.Dockerfile {
-			return "the Dockerfile changed"
+	case before.Dockerfile != after.Dockerfile:
+		return "the Dockerfile changed"
+	case !maps.Equal(before.Env, after.Env):
+		return "variables changed: " + mapChange(before.Env, after.Env)
+	case !maps.Equal(before.Secrets, after.Secrets):
+		return "secrets changed: " + mapChange(before.Secrets, after.Secrets)
+	case before.Function != nil && after.Function != nil && before.Function.Key != after.Function.Key:
+		if before.Function.Name != after.Function.Name {
+			return "another function"
 		}
-		return fileChange(before.Files, after.Files)
+		return "its source, its arguments or what it refers to changed"
 	}
-	return "changed"
+	return fileChange(before.Files, after.Files)
+}
+
+// mapChange names what came, went or has another value.
+func mapChange(before, after map[string]string) string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		if value, ok := after[name]; !ok || value != before[name] {
+			names = append(names, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(after)) {
+		if _, ok := before[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // listChange says what came and went, shortly.

@@ -4,7 +4,6 @@ package buildkit
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,8 +14,6 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client/llb"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
-	"github.com/moby/buildkit/solver/pb"
-	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/build"
@@ -196,120 +193,6 @@ func (s *solve) copy(i int, step app.Step) {
 
 func cacheMount(target, id string, mode llb.CacheMountSharingMode) llb.RunOption {
 	return llb.AddMount(target, llb.Scratch(), llb.AsPersistentCacheDir(id, mode))
-}
-
-// dockerfile has BuildKit's own Dockerfile frontend build a base, or go on from
-// what there is so far.
-func (s *solve) dockerfile(ctx context.Context, gw gateway.Client, i int, step app.Step) error {
-	inputs := map[string]*pb.Definition{}
-	options := map[string]string{"filename": "Dockerfile"}
-	text := step.Dockerfile
-	if step.Op == app.OpDockerfileCommands {
-		// Commands that begin with another FROM are an image of their own.
-		text = "FROM gx-before\n" + text
-		def, err := s.state.Marshal(ctx, llb.Platform(platforms.DefaultSpec()))
-		if err != nil {
-			return err
-		}
-		inputs["gx-before"] = def.ToPB()
-		options["context:gx-before"] = "input:gx-before"
-		config, err := json.Marshal(ocispecs.Image{Config: ocispecs.ImageConfig{Env: environ(s.env), WorkingDir: s.workdir()}})
-		if err != nil {
-			return err
-		}
-		options["input-metadata:gx-before"] = string(mustMetadata(config))
-	} else if err := s.offlineBases(ctx, text, options, inputs); err != nil {
-		return err
-	}
-	text = withArgs(text, sortedKeys(step.Env))
-	for name, value := range step.Env {
-		options["build-arg:"+name] = value
-	}
-	file := llb.Scratch().File(llb.Mkfile("/Dockerfile", 0o644, []byte(text)), llb.WithCustomName(vertexName(i, false)))
-	def, err := file.Marshal(ctx)
-	if err != nil {
-		return err
-	}
-	inputs["dockerfile"] = def.ToPB()
-	files := llb.Scratch()
-	if len(step.Files) > 0 {
-		files = llb.Local(localName(s.recipe.keys[i]), llb.SharedKeyHint(localName(s.recipe.keys[i])), llb.WithCustomName(vertexName(i, false)))
-	} else {
-		files = files.File(llb.Mkdir("/empty", 0o755), llb.WithCustomName(vertexName(i, false)))
-	}
-	if def, err = files.Marshal(ctx); err != nil {
-		return err
-	}
-	inputs["context"] = def.ToPB()
-	for key, value := range step.BuildArgs {
-		options["build-arg:"+key] = value
-	}
-	if s.forced(i) {
-		options["no-cache"] = ""
-	}
-	s.track.enter(i)
-	defer s.track.leave(i)
-	result, err := gw.Solve(ctx, gateway.SolveRequest{Frontend: "dockerfile.v0", FrontendOpt: options, FrontendInputs: inputs, Evaluate: true})
-	if err != nil {
-		return err
-	}
-	ref, err := result.SingleRef()
-	if err != nil {
-		return err
-	}
-	if ref == nil {
-		return errors.New("the Dockerfile makes an image without files")
-	}
-	if s.state, err = ref.ToState(); err != nil {
-		return err
-	}
-	return s.adopt(result.Metadata["containerimage.config"])
-}
-
-// withArgs declares build arguments in every stage of a Dockerfile: variables of
-// its commands that the image does not keep.
-func withArgs(text string, names []string) string {
-	if len(names) == 0 {
-		return text
-	}
-	lines := strings.SplitAfter(text, "\n")
-	for i, line := range lines {
-		if word, _, _ := strings.Cut(strings.TrimSpace(line), " "); strings.EqualFold(word, "FROM") {
-			lines[i] = strings.TrimSuffix(line, "\n") + "\nARG " + strings.Join(names, " ") + "\n"
-		}
-	}
-	return strings.Join(lines, "")
-}
-
-// adopt takes over what an image's own config says of its processes.
-func (s *solve) adopt(config []byte) error {
-	if len(config) == 0 {
-		return nil
-	}
-	var image ocispecs.Image
-	if err := json.Unmarshal(config, &image); err != nil {
-		return fmt.Errorf("reading the image's config: %w", err)
-	}
-	for _, kv := range image.Config.Env {
-		key, value, _ := strings.Cut(kv, "=")
-		s.env[key] = value
-	}
-	if image.Config.WorkingDir != "" && image.Config.WorkingDir != "/" {
-		s.config.Workdir = image.Config.WorkingDir
-	}
-	if len(image.Config.Entrypoint) > 0 {
-		s.config.Entrypoint = image.Config.Entrypoint
-	}
-	return nil
-}
-
-// mustMetadata is how the Dockerfile frontend wants an input's image config.
-func mustMetadata(config []byte) []byte {
-	data, err := json.Marshal(map[string][]byte{"containerimage.config": config})
-	if err != nil {
-		panic(err) // a map of bytes can always be encoded
-	}
-	return data
 }
 
 // findPython asks an image that gx knows nothing of for its interpreter.

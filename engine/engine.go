@@ -57,6 +57,7 @@ type Config struct {
 	Clock    clock.Clock   // nil = the machine's
 	Capacity pool.Capacity // what all containers together are given; zero values = what the machine has
 	Budget   int64         // bytes of disk for images, blobs and logs together; 0 = 64 GiB
+	NoFork   bool          // each container is started by itself, none is forked from a template
 	Version  string
 	Log      *slog.Logger // nil = none
 }
@@ -138,7 +139,7 @@ func New(_ context.Context, cfg Config) (*Engine, error) {
 	compiler := &bytecode.Compiler{Runtime: cfg.Runtime, Packages: cfg.SDK, Log: cfg.Log}
 	e.host = &function.Host{
 		Runtime: cfg.Runtime, Hub: e.hub, Ledger: e.ledger, Registry: e.registry, Clock: cfg.Clock, Log: cfg.Log, Version: cfg.Version,
-		Starts: make(chan struct{}, cores), SDK: compiler.Dir, Reclaim: e.reclaim, Functions: e.pools, Calls: directory{e}, Busy: load.New(cfg.Clock).Busy, Probe: min(cores, 8),
+		Starts: make(chan struct{}, cores), SDK: compiler.Dir, Reclaim: e.reclaim, Functions: e.pools, Calls: directory{e}, Busy: load.New(cfg.Clock).Busy, Probe: min(cores, 8), Fork: !cfg.NoFork,
 		Trace: trace.NewRecorder(),
 	}
 	if cfg.Network != nil {

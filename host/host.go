@@ -144,6 +144,7 @@ func assemble(ctx context.Context, cfg Config, log *slog.Logger, file *logFile) 
 		Runtime: h.parts.runtime, Images: h.parts.images, Network: network{env},
 		SDK:     func(string) (string, error) { return sdk.Extract(sdkDir(cfg)) },
 		Budget:  h.budget,
+		NoFork:  cfg.Settings.ForkServer == "off",
 		Version: cfg.Version, Log: log,
 	})
 	if err != nil {

@@ -290,6 +290,7 @@ func (f *Function) Wait() {
 	f.cancel()
 	f.loop.Wait() // nothing is started any more
 	f.serving.Wait()
+	f.endTemplate()
 	f.mu.Lock()
 	for _, t := range []clock.Timer{f.timer, f.linger} {
 		if t != nil {

@@ -56,6 +56,7 @@ type Host struct {
 	Functions func() []*Function
 	Calls     call.Host      // for the calls that containers make
 	Busy      func() float64 // share of the processors in use
+	Fork      bool           // further containers of a function may be forked from a template
 	Probe     int            // containers started for inputs of unknown duration
 	Trace     *trace.Recorder
 }
@@ -125,6 +126,7 @@ type Function struct {
 	stopping  string      // why it is closing
 	linger    clock.Timer // looks at a batch that waits for company
 	knot      knot
+	template  template
 	trace     *trace.Function
 	over      bool // the record is not written any more
 }

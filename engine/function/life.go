@@ -3,17 +3,14 @@ package function
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/clock"
 	"github.com/gx-dev/gx/engine/container"
-	"github.com/gx-dev/gx/engine/output"
 	"github.com/gx-dev/gx/engine/runner"
 	"github.com/gx-dev/gx/wire"
 )
@@ -132,13 +129,7 @@ func (m *member) watch(c container.Container, conn *runner.Conn, expired, watche
 
 // greet tells the runner what to run and waits until it is ready.
 func (m *member) greet(mark [8]byte) *failure {
-	f := m.f
-	spec := &f.cfg.Spec
-	start, err := wire.JSON(wire.Start, 0, 0, wire.StartBody{
-		App: f.cfg.App.ID, AppName: f.cfg.App.Name, Container: m.id, Function: f.cfg.ID, Name: spec.Name,
-		Module: spec.Module, Qualname: spec.Qualname, Payload: spec.Payload, Class: spec.Class,
-		Params: f.cfg.Params, Options: f.cfg.Options, Batch: f.batch(), Concurrency: spec.Concurrency, Marker: hex.EncodeToString(mark[:]), Functions: f.cfg.App.Functions,
-	})
+	start, err := m.f.startFrame(m.id, mark)
 	if err != nil {
 		return &failure{message: err.Error(), final: true}
 	}
@@ -179,7 +170,7 @@ func (m *member) greet(mark [8]byte) *failure {
 		case fr.Type == wire.Failed:
 			body, err := fr.ReadPayload(wire.MaxBody)
 			if err != nil {
-				return &failure{message: fmt.Sprintf("importing %s failed, and the error is too large: %v", f.Name(), err), final: true}
+				return &failure{message: fmt.Sprintf("importing %s failed, and the error is too large: %v", m.f.Name(), err), final: true}
 			}
 			return &failure{body: body}
 		default:
@@ -237,21 +228,11 @@ func (m *member) launch(token string, mark [8]byte) (_ container.Container, err 
 		return nil, err
 	}
 	m.mark("image")
-	var files []*os.File
-	defer func() {
-		for _, file := range files {
-			_ = file.Close()
-		}
-	}()
-	readers := make([]*os.File, 2)
-	for i, to := range []**os.File{&spec.Stdout, &spec.Stderr} {
-		r, w, err := os.Pipe()
-		if err != nil {
-			return nil, fmt.Errorf("making a pipe for a container's output: %w", err)
-		}
-		files = append(files, r, w)
-		readers[i], *to = r, w
+	pipes, err := newPipes(&spec)
+	if err != nil {
+		return nil, err
 	}
+	defer pipes.close()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	stopped := make(chan struct{})
@@ -263,19 +244,33 @@ func (m *member) launch(token string, mark [8]byte) (_ container.Container, err 
 		case <-stopped:
 		}
 	})
-	c, err := f.host.Runtime.Start(ctx, spec)
+	c, err := m.make(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
 	m.mark("start")
-	m.capture, err = output.Start(mark, readers[0], readers[1], f.host.Clock, m.lines)
+	m.capture, err = pipes.capture(mark, f.host.Clock, m.lines)
 	if err != nil {
 		err = errors.Join(err, c.Kill())
 		<-c.Done()
 		return nil, err
 	}
-	files = []*os.File{spec.Stdout, spec.Stderr} // the capture closes the others
 	return c, nil
+}
+
+// make forks the container from the function's template, or starts it.
+func (m *member) make(ctx context.Context, spec container.Spec) (container.Container, error) {
+	if from := m.f.forkable(m); from != nil {
+		c, err := from.Fork(ctx, spec)
+		if err == nil {
+			return c, nil
+		}
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		m.f.log.Info("a container cannot be forked, and is started by itself", "container", m.id, "error", err)
+	}
+	return m.f.host.Runtime.Start(ctx, spec)
 }
 
 // bury waits for the end of the container, and kills it if that takes longer
@@ -352,6 +347,7 @@ func (m *member) end(why *failure) {
 			break
 		}
 	}
+	f.restTemplate()
 	wanted := m.asked
 	reason := ""
 	switch {

@@ -21,6 +21,9 @@ type Config struct {
 	Runtime string `toml:"runtime"`
 	// IdleTimeout is how long a host with nothing to do stays, as "15m".
 	IdleTimeout Duration `toml:"idle_timeout"`
+	// ForkServer says whether further containers of a function are forked from
+	// one that has loaded its code: "auto" (the default) or "off".
+	ForkServer string `toml:"fork_server"`
 	// DiskBudget is what images, uploads and logs may occupy together, as
 	// "50 GiB"; default: a fifth of the file system, at most 50 GiB.
 	DiskBudget Size   `toml:"disk_budget"`
@@ -41,7 +44,7 @@ type Images struct {
 
 // Load reads a file; one that does not exist is one without settings. The
 // environment goes before the file: GX_RUNTIME, GX_IDLE_TIMEOUT,
-// GX_DISK_BUDGET, GX_REGISTRY.
+// GX_DISK_BUDGET, GX_FORK_SERVER, GX_REGISTRY.
 func Load(path string, getenv func(string) string) (Config, error) {
 	var c Config
 	data, err := os.ReadFile(path)
@@ -59,6 +62,7 @@ func Load(path string, getenv func(string) string) (Config, error) {
 		{"GX_RUNTIME", func(v string) error { c.Runtime = v; return nil }},
 		{"GX_IDLE_TIMEOUT", func(v string) error { return c.IdleTimeout.UnmarshalText([]byte(v)) }},
 		{"GX_DISK_BUDGET", func(v string) error { return c.DiskBudget.UnmarshalText([]byte(v)) }},
+		{"GX_FORK_SERVER", func(v string) error { c.ForkServer = v; return nil }},
 		{"GX_REGISTRY", func(v string) error { c.Images.Registry = v; return nil }},
 	} {
 		if value := getenv(setting.name); value != "" {
@@ -75,6 +79,11 @@ func (c Config) validate() error {
 	case "", "auto", "runc", "process":
 	default:
 		return fmt.Errorf("runtime %q: it can be runc, process or auto", c.Runtime)
+	}
+	switch c.ForkServer {
+	case "", "auto", "off":
+	default:
+		return fmt.Errorf("fork_server %q: it can be auto or off", c.ForkServer)
 	}
 	switch c.Images.Registry {
 	case "", "auto", "off":

@@ -106,7 +106,10 @@ type Exit struct {
 	OOMKilled bool // the kernel killed a process of it for memory
 	// Reason says, in a user's words, why the runtime itself killed the
 	// container ("it wrote more than its disk limit of 1 GiB"); "" if it did not.
-	Reason   string
+	Reason string
+	// Orphaned says that it ended with what it depended on, for no doing of its
+	// own; Reason says with what.
+	Orphaned bool
 	Peak     int64 // bytes of memory at the highest, 0 where unknown
 	Started  time.Time
 	Finished time.Time

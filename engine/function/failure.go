@@ -114,6 +114,8 @@ func (m *member) causeOf(exit container.Exit, limit int64) cause {
 	switch {
 	case exit.OOMKilled:
 		return cause{wire.FailOOM, fmt.Sprintf("out of memory %s: %s", where, memoryText(exit, limit)), true}
+	case exit.Orphaned:
+		return cause{wire.FailLost, fmt.Sprintf("the container ended %s: %s", where, exit.Reason), false}
 	case exit.Reason != "":
 		return cause{wire.FailLost, fmt.Sprintf("the container was ended %s: %s", where, exit.Reason), true}
 	case m.broke != nil:

@@ -121,7 +121,7 @@ func (c *running) wait(ctx context.Context) {
 	c.ended = true
 	exit := container.Exit{Code: status.ExitStatus(), OOMKilled: usage.OOMKills > 0, Reason: c.reason, Peak: usage.Peak, Started: c.started, Finished: finished}
 	if killed {
-		exit.Signal, exit.Reason = unix.SIGKILL, c.orphan.Error()
+		exit.Signal, exit.Reason, exit.Orphaned = unix.SIGKILL, c.orphan.Error(), true
 	} else if status.Signaled() {
 		exit.Signal = status.Signal()
 	}

@@ -3,6 +3,7 @@
 
 import os
 import random
+import re
 import threading
 import time
 
@@ -57,10 +58,17 @@ def containers(app_id):
                 variables = file.read().split(b"\0")
         except OSError:
             continue
-        if mark in variables:
-            own = [v for v in variables if v.startswith(b"GX_CONTAINER_ID=")]
-            if own:
-                found[int(name)] = own[0].decode().partition("=")[2]
+        if mark not in variables:
+            continue
+        # The environment of a forked container is to be seen in it alone: its
+        # control group says which it is.
+        try:
+            with open(f"/proc/{name}/cgroup") as file:
+                own = re.search(r"(co|te)-[a-z2-7]{16}", file.read())
+        except OSError:
+            continue
+        if own:
+            found[int(name)] = own[0]
     return found
 
 

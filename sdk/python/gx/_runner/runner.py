@@ -333,11 +333,17 @@ def _version() -> str:
 def main(load_sdk: Callable[[], None], keep: Any) -> int:
     """Runs until the host says stop, or is gone. ``keep`` is kept alive."""
     try:
-        return Runner().run(load_sdk)
+        return until_lost(lambda: Runner().run(load_sdk))
+    finally:
+        del keep
+
+
+def until_lost(run: Callable[[], int]) -> int:
+    """Runs a runner; returns its exit code. Without its host it ends the process."""
+    try:
+        return run()
     except (OSError, _wire.ProtocolError) as error:
         # Without its host nothing here can be of use to anyone.
         print(f"gx: the runner has lost its host: {error}", file=sys.stderr)
         sys.stderr.flush()
         os._exit(70)
-    finally:
-        del keep

@@ -13,7 +13,7 @@ import os
 from time import perf_counter
 
 from gx._runner import fork, output
-from gx._runner.runner import Runner
+from gx._runner.runner import Runner, until_lost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def main(load_sdk: Callable[[], None], keep: Any) -> int:
         instance.failed(str(error) or type(error).__name__)
     instance.started()
     try:
-        return runner.go_on(service, outputs)
+        return until_lost(lambda: runner.go_on(service, outputs))
     finally:
         del keep
 

@@ -64,11 +64,11 @@ def containers(app_id):
         # control group says which it is.
         try:
             with open(f"/proc/{name}/cgroup") as file:
-                own = re.findall(r"(?:co|te)-[a-z2-7]{16}", file.read())
+                own = re.findall(r"(?:co|te)-[a-z2-7]{16}[.0-9]*", file.read())
         except OSError:
             continue
-        if own:  # in hierarchies that limit nothing it stays in its template's
-            found[int(name)] = min(own)
+        if own:  # TEMPLATE.NUMBER; in hierarchies that limit nothing it stays in the template's
+            found[int(name)] = max(own, key=len)
     return found
 
 

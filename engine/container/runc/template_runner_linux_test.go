@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ type stage struct {
 	r    *Runtime
 	hub  *runner.Hub
 	base container.Spec
-	next int
+	next atomic.Int64
 }
 
 func newStage(t testing.TB, module string) *stage {
@@ -57,9 +58,8 @@ func newStage(t testing.TB, module string) *stage {
 
 // spec is a container with a token, and a pipe on which its output arrives.
 func (s *stage) spec(token string, out *os.File) container.Spec {
-	s.next++
 	spec := s.base
-	spec.ID = fmt.Sprintf("c%d", s.next)
+	spec.ID = fmt.Sprintf("c%d", s.next.Add(1))
 	spec.Env = append(spec.Env[:len(spec.Env):len(spec.Env)], "GX_CONTAINER_ID="+spec.ID)
 	spec.ExtraEnv = func() []string { return []string{"GX_TOKEN=" + token} }
 	spec.Stdout, spec.Stderr = out, out
@@ -241,6 +241,47 @@ def f():
 	assert.ErrorContains(t, err, "closed")
 	require.NoError(t, s.r.Close())
 	assert.Empty(t, left(t, s.r))
+}
+
+// useSite lets Python find what GX_BENCH_SITE and GX_BENCH_ENV say, see
+// BenchmarkFork.
+func (s *stage) useSite() bool {
+	site := os.Getenv("GX_BENCH_SITE")
+	if site != "" {
+		s.base.Mounts = append(s.base.Mounts, container.Mount{Source: site, Target: "/site", ReadOnly: true})
+		s.base.Env = append(s.base.Env, strings.Split(os.Getenv("GX_BENCH_ENV"), ",")...)
+	}
+	return site != ""
+}
+
+// TestForkedNumpy uses what numpy has that a fork endangers: the threads of its
+// linear algebra, also after the template had used them, and its random numbers.
+func TestForkedNumpy(t *testing.T) {
+	s := newStage(t, `
+import os, numpy
+a = numpy.random.rand(1000, 1000)
+a @ a
+def f():
+    b = a @ a
+    return "|%s|%d|%s|" % (numpy.random.rand(), len(os.listdir("/proc/self/task")), numpy.allclose(b, a.dot(a)))
+`)
+	if !s.useSite() {
+		t.Skip("GX_BENCH_SITE does not say where numpy is")
+	}
+	fresh := s.run(s.r.Start)
+	want := strings.Split(s.call(fresh), "|")
+	s.end(fresh)
+	base, out, err := s.template()
+	require.NoError(t, err, out)
+	var numbers []string
+	for range 2 {
+		i := s.run(base.Fork)
+		got := strings.Split(s.call(i), "|")
+		s.end(i)
+		assert.Equal(t, want[2:4], got[2:4], "threads and result")
+		numbers = append(numbers, got[1])
+	}
+	assert.NotEqual(t, numbers[0], numbers[1])
 }
 
 // TestGuards loads what must not be forked; the reason names it, and the

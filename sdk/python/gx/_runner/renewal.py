@@ -1,7 +1,9 @@
 """What a forked runner must not have in common with its siblings, and threads.
 
 Pools of threads do not survive a fork, so in the template the usual libraries
-get one thread, and each runner has as many as it would have had.
+get one thread, and each runner has as many as it would have had. OpenBLAS
+takes care of itself: it ends its threads before a fork, and makes new ones when
+they are first needed.
 """
 
 from __future__ import annotations
@@ -16,33 +18,24 @@ if TYPE_CHECKING:
 # What libraries read when they are loaded, or when they need their first thread.
 _VARIABLES = (
     "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
     "BLIS_NUM_THREADS",
 )
+_OPENBLAS = "OPENBLAS_NUM_THREADS"
 
-# The names of the function that sets the number of threads, by part of a
-# library's name; and the variables that it would have read. OpenBLAS as packed
-# with numpy and scipy has names of its own.
-_LIBRARIES: Dict[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = {
-    "openblas": (
-        (
-            "openblas_set_num_threads",
-            "openblas_set_num_threads64_",
-            "scipy_openblas_set_num_threads64_",
-            "scipy_openblas_set_num_threads",
-        ),
-        ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"),
-    ),
-    "libgomp": (("omp_set_num_threads",), ("OMP_NUM_THREADS",)),
-    "libiomp5": (("omp_set_num_threads",), ("OMP_NUM_THREADS",)),
-    "libomp": (("omp_set_num_threads",), ("OMP_NUM_THREADS",)),
-    "libmkl_rt": (("MKL_Set_Num_Threads",), ("MKL_NUM_THREADS", "OMP_NUM_THREADS")),
-    "libblis": (("bli_thread_set_num_threads",), ("BLIS_NUM_THREADS", "OMP_NUM_THREADS")),
+# The function that sets the number of threads, by part of a library's name; and
+# the variables that the library would have read.
+_LIBRARIES: Dict[str, Tuple[str, Tuple[str, ...]]] = {
+    "libgomp": ("omp_set_num_threads", ("OMP_NUM_THREADS",)),
+    "libiomp5": ("omp_set_num_threads", ("OMP_NUM_THREADS",)),
+    "libomp": ("omp_set_num_threads", ("OMP_NUM_THREADS",)),
+    "libmkl_rt": ("MKL_Set_Num_Threads", ("MKL_NUM_THREADS", "OMP_NUM_THREADS")),
+    "libblis": ("bli_thread_set_num_threads", ("BLIS_NUM_THREADS", "OMP_NUM_THREADS")),
 }
+_MANY = 1 << 16
 
 _setters: List[Tuple[Any, Tuple[str, ...]]] = []
-_cores = 1 << 16
+_cores = _MANY
 
 
 def restrain() -> None:
@@ -52,6 +45,8 @@ def restrain() -> None:
     """
     for name in _VARIABLES:
         os.putenv(name, "1")
+    # It would go by the number of OpenMP.
+    os.putenv(_OPENBLAS, str(_threads((_OPENBLAS, "OMP_NUM_THREADS"), _MANY)))
 
 
 def prepare() -> None:
@@ -63,18 +58,16 @@ def prepare() -> None:
     _setters.clear()
     for path in _loaded():
         base = path.rsplit("/", 1)[1]
-        for part, (names, variables) in _LIBRARIES.items():
+        for part, (name, variables) in _LIBRARIES.items():
             if part not in base:
                 continue
             try:
                 library = ctypes.CDLL(path, mode=os.RTLD_NOLOAD | os.RTLD_LAZY)
             except OSError:
                 continue  # its file is not what was loaded any more
-            for name in names:
-                setter = getattr(library, name, None)
-                if setter is not None:
-                    _setters.append((setter, variables))
-                    break
+            setter = getattr(library, name, None)
+            if setter is not None:
+                _setters.append((setter, variables))
             break
 
 
@@ -90,20 +83,20 @@ def reseed() -> None:
 
 def release() -> None:
     """In a forked runner, with its environment: as many threads as without the fork."""
-    for name in _VARIABLES:
+    for name in (*_VARIABLES, _OPENBLAS):
         value = os.environ.get(name)
         if value is None:
             os.unsetenv(name)
         else:
             os.putenv(name, value)
+    # torch.set_num_threads makes a pool at once, which takes 13 ms. It goes by
+    # the number of OpenMP, for which its own choice is the number of cores.
+    most = _cores if "torch" in sys.modules else _MANY
     for setter, variables in _setters:
-        setter(_threads(variables))
-    torch = sys.modules.get("torch")
-    if torch is not None and hasattr(torch, "set_num_threads"):
-        torch.set_num_threads(_threads(("MKL_NUM_THREADS", "OMP_NUM_THREADS"), _cores))
+        setter(_threads(variables, most))
 
 
-def _threads(variables: Tuple[str, ...], most: int = 1 << 16) -> int:
+def _threads(variables: Tuple[str, ...], most: int) -> int:
     for name in variables:
         value = os.environ.get(name, "")
         if value.isdigit() and int(value) > 0:
@@ -122,7 +115,7 @@ def _count_cores() -> int:
                     cores.add(siblings.read())
     except OSError:
         pass
-    return len(cores) or 1 << 16
+    return len(cores) or _MANY
 
 
 def _loaded() -> List[str]:

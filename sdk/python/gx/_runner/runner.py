@@ -28,10 +28,12 @@ class Runner:
     inputs are run is the work of an executor: Serial, Threads or Aio.
     """
 
-    def __init__(self) -> None:
-        self.connection = _wire.connect(
-            os.environ.get("GX_RUNNER_SOCKET", "/__gx/run/host.sock"), self.handle
-        )
+    def __init__(self, sock: Any = None) -> None:
+        if sock is None:
+            path = os.environ.get("GX_RUNNER_SOCKET", "/__gx/run/host.sock")
+            self.connection = _wire.connect(path, self.handle)
+        else:
+            self.connection = _wire.Connection(sock, self.handle)
         self.answers = Answers(self.connection)
         self.outputs: tuple = ()
         self.start: Optional[dict] = None

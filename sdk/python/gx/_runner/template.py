@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from time import perf_counter
 
+import _socket
 from gx._runner import fork, output
 from gx._runner.runner import Runner, until_lost
 
@@ -47,7 +48,7 @@ def main(load_sdk: Callable[[], None], keep: Any) -> int:
     gc.collect()
     gc.freeze()
     renewal.prepare()
-    instance = server.serve(policy, renewal.reseed)
+    instance = server.serve(policy, _settle)
     try:
         renewal.release()
         runner = Runner()
@@ -58,6 +59,15 @@ def main(load_sdk: Callable[[], None], keep: Any) -> int:
         return until_lost(lambda: runner.go_on(service, outputs))
     finally:
         del keep
+
+
+def _settle() -> None:
+    """In a new process, while it waits for its order: gets its own copies of
+    the memory that a runner's first moments change."""
+    from gx._runner import renewal
+
+    renewal.reseed()
+    Runner(_socket.socketpair()[0]).connection.close()
 
 
 def _load(load_sdk: Callable[[], None]) -> Tuple[int, Optional[Tuple[Service, tuple]]]:

@@ -35,6 +35,7 @@ var benches = []bench{
 	{"version", version},
 	{"host", hostStart},
 	{"start", containerStart},
+	{"fork", furtherInstances},
 	{"warm", calls},
 	{"million", million},
 	{"unchanged", unchanged},

@@ -122,7 +122,7 @@ type Header struct {
 // HelloBody is the body of Hello.
 type HelloBody struct {
 	Protocol int    `json:"protocol"`
-	Role     string `json:"role"`            // "client" or "runner"
+	Role     string `json:"role"`            // "client", "runner" or "template"
 	Version  string `json:"version"`         // of the SDK
 	Python   string `json:"python"`          // "3.11.2"
 	Token    string `json:"token,omitempty"` // runner: GX_TOKEN of its environment

@@ -69,12 +69,14 @@ func (t *template) refill(spec container.Spec) {
 		b, err := t.build(context.Background(), spec)
 		t.mu.Lock()
 		t.building = false
-		keep := err == nil && !t.closing
+		closing := t.closing
+		keep := err == nil && !closing
 		if keep {
 			t.spare <- b // has room: nobody else builds one
 		}
 		t.mu.Unlock()
 		switch {
+		case err != nil && closing: // no wonder
 		case err != nil:
 			t.runtime.cfg.Log.Warn("nothing could be made ahead for the next container", "container", t.id, "error", err)
 		case !keep:

@@ -30,6 +30,29 @@
 // capabilities. Descriptors 1 and 2 are the caller's files themselves, nothing
 // copies between them.
 //
+// # Forks
+//
+// A Runtime is a container.Forker. A template is a container whose program has
+// loaded what many have in common and waits; a container that is forked from it
+// is a child of that process, moved into namespaces, control groups and a file
+// system of its own (berth), and held to the same conformance suite as one that
+// an OCI runtime started. What is different in it: /proc as a whole is
+// read-only, which also means its own entries there; its address-space layout is
+// its template's; it ends when its template does; memory that was loaded before
+// the fork counts as the template's.
+//
+// The process moves itself, which takes capabilities, so a template has a user
+// namespace of its own, two capabilities in there, and a seccomp filter that
+// allows no mount that could show a writable /proc or /sys (see
+// templateCapabilities); the code that it has loaded could use those. What a
+// forked process gives up before it goes on leaves it the profile and the
+// capabilities (none) of any other container. Namespaces are the boundary
+// between containers of one template; against the host, the template's own
+// isolation is. So containers that do not trust each other must not share one.
+//
+// Before a program is forked it has to make sure that it can be: that it has
+// one thread, no connection, and so on (gx._runner.guards for Python).
+//
 // A limit on the writable layer (Spec.Disk) is kept by a watchdog that adds up
 // the layer about once a second and kills the container, with Exit.Reason
 // set: a fast writer overshoots, and deleted files that are still open are

@@ -397,6 +397,14 @@ func (t *template) Close() error {
 	return nil
 }
 
+// Kill implements container.Template.
+func (t *template) Kill() error {
+	t.mu.Lock()
+	t.closing = true
+	t.mu.Unlock()
+	return t.running.Kill()
+}
+
 // Done implements container.Template.
 func (t *template) Done() <-chan struct{} { return t.all }
 

@@ -27,16 +27,17 @@ import (
 
 // stage is a host with just enough to run one module's function f.
 type stage struct {
-	t    testing.TB
-	r    *Runtime
-	hub  *runner.Hub
-	base container.Spec
-	next atomic.Int64
+	t      testing.TB
+	r      *Runtime
+	hub    *runner.Hub
+	base   container.Spec
+	python string
+	next   atomic.Int64
 }
 
 func newStage(t testing.TB, module string) *stage {
 	t.Helper()
-	s := &stage{t: t, r: newRuntime(t), base: hostImage(t)}
+	s := &stage{t: t, r: newRuntime(t), base: hostImage(t), python: "python3"}
 	dir, err := os.MkdirTemp("", "gx-hub") // a socket's path must be short
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
@@ -52,7 +53,7 @@ func newStage(t testing.TB, module string) *stage {
 		container.Mount{Source: dir, Target: sdk.ContainerRunDir, ReadOnly: true},
 		container.Mount{Source: code, Target: "/root", ReadOnly: true})
 	s.base.Dir = "/root"
-	s.base.Args = sdk.RunnerArgs("python3")
+	s.base.Args = sdk.RunnerArgs(s.python)
 	return s
 }
 
@@ -120,7 +121,7 @@ func (s *stage) template() (container.Template, string, error) {
 	w, all := s.output()
 	defer w.Close()
 	spec := s.spec(token, w)
-	spec.Args = sdk.TemplateArgs("python3")
+	spec.Args = sdk.TemplateArgs(s.python)
 	done := make(chan error, 1)
 	stop := make(chan struct{})
 	go func() {

@@ -244,11 +244,11 @@ func (m *member) launch(token string, mark [8]byte) (_ container.Container, err 
 		case <-stopped:
 		}
 	})
-	c, err := m.make(ctx, spec)
+	c, phase, err := m.make(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
-	m.mark("start")
+	m.mark(phase)
 	m.capture, err = pipes.capture(mark, f.host.Clock, m.lines)
 	if err != nil {
 		err = errors.Join(err, c.Kill())
@@ -258,19 +258,22 @@ func (m *member) launch(token string, mark [8]byte) (_ container.Container, err 
 	return c, nil
 }
 
-// make forks the container from the function's template, or starts it.
-func (m *member) make(ctx context.Context, spec container.Spec) (container.Container, error) {
+// make forks the container from the function's template, or starts it, and says
+// which.
+func (m *member) make(ctx context.Context, spec container.Spec) (_ container.Container, phase string, err error) {
 	if from := m.f.forkable(m); from != nil {
+		m.mark("template")
 		c, err := from.Fork(ctx, spec)
 		if err == nil {
-			return c, nil
+			return c, "fork", nil
 		}
 		if ctx.Err() != nil {
-			return nil, err
+			return nil, "", err
 		}
 		m.f.log.Info("a container cannot be forked, and is started by itself", "container", m.id, "error", err)
 	}
-	return m.f.host.Runtime.Start(ctx, spec)
+	c, err := m.f.host.Runtime.Start(ctx, spec)
+	return c, "start", err
 }
 
 // bury waits for the end of the container, and kills it if that takes longer

@@ -135,7 +135,7 @@ func count(n int) string {
 // doing says what a container does in a phase of its start.
 func doing(phase string) string {
 	texts := map[string]string{
-		"turn": "waiting until others have started", "image": "having its image prepared", "start": "being set up", "python": "starting Python",
+		"turn": "waiting until others have started", "image": "having its image prepared", "start": "being set up", "fork": "being forked", "python": "starting Python",
 		"import": "importing the function's module", "enter": "running its enter hooks",
 	}
 	return cmp.Or(texts[phase], "in its phase "+phase)

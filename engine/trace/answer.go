@@ -214,7 +214,7 @@ func spent(phases []api.Phase, took float64, over bool, inputs int64) string {
 func into(phase string, inputs int64) string {
 	texts := map[string]string{
 		"transfer": "moving its data", "queue": "waiting in the queue", "retry_delay": "waiting between attempts", "run": "running",
-		"turn": "waiting until other containers had started", "image": "preparing the image", "start": "setting up the container",
+		"turn": "waiting until other containers had started", "image": "preparing the image", "template": "loading what it is forked from", "start": "setting up the container", "fork": "forking the container",
 		"python": "starting Python", "import": "importing the module", "enter": "running enter hooks",
 	}
 	if phase == "run" && inputs > 1 {

@@ -83,7 +83,7 @@ func (c *Container) End(e End, now time.Time) {
 
 // following is the phase that a container is in after another.
 func following(phase string) string {
-	next := map[string]string{"": "turn", "turn": "image", "image": "start", "start": "python", "python": "import", "import": "enter"}
+	next := map[string]string{"": "turn", "turn": "image", "image": "start", "template": "fork", "start": "python", "fork": "python", "python": "import", "import": "enter"}
 	if p, ok := next[phase]; ok {
 		return p
 	}

@@ -1,6 +1,6 @@
 // Package build turns image recipes into file systems that containers can run
 // on. It holds the Engine interface and the events by which every engine
-// reports; build/buildkit is the default engine. It knows nothing of
+// reports; build/buildkit is the default engine. It knows nothing of an app's
 // functions, and prints nothing.
 package build
 

@@ -12,6 +12,7 @@ import (
 	"github.com/gx-dev/gx/build/venv"
 	"github.com/gx-dev/gx/engine/container"
 	"github.com/gx-dev/gx/engine/container/process"
+	"github.com/gx-dev/gx/sdk"
 )
 
 // parts are what a host is made of, beneath the engine: a container runtime,
@@ -49,8 +50,12 @@ func (c Config) wanted() string {
 
 // processes are the parts of a host on a machine where containers are
 // impossible.
-func processes(state string, log *slog.Logger) (parts, error) {
-	images, err := venv.New(venv.Options{Dir: state + "/venvs"})
+func processes(cfg Config, log *slog.Logger) (parts, error) {
+	state := cfg.Dirs.State
+	images, err := venv.New(venv.Options{
+		Dir: state + "/venvs",
+		SDK: func() (string, error) { return sdk.Extract(sdkDir(cfg)) },
+	})
 	if err != nil {
 		return parts{}, fmt.Errorf("starting the builder of virtual environments: %w", err)
 	}

@@ -30,7 +30,7 @@ func choose(ctx context.Context, cfg Config, budget int64, env hostenv.Env, log 
 	}
 	switch wanted {
 	case "process":
-		return processes(state, log)
+		return processes(cfg, log)
 	case "runc":
 	default:
 		return parts{}, fmt.Errorf("there is no runtime %q; it can be runc or process", wanted)

@@ -15,5 +15,5 @@ func choose(_ context.Context, cfg Config, _ int64, _ hostenv.Env, log *slog.Log
 	if wanted := cfg.wanted(); wanted != "" && wanted != "process" {
 		return parts{}, fmt.Errorf("the runtime %q needs Linux; on this system there is only process", wanted)
 	}
-	return processes(cfg.Dirs.State, log)
+	return processes(cfg, log)
 }

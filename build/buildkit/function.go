@@ -4,7 +4,6 @@ package buildkit
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -17,6 +16,7 @@ import (
 	"github.com/moby/buildkit/session/secrets"
 
 	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/build"
 	"github.com/gx-dev/gx/build/hostenv"
 )
 
@@ -24,9 +24,8 @@ import (
 const (
 	sdkDir      = "/__gx/sdk"
 	functionDir = "/__gx/function"
-	requestFile = "request.json"
 	// buildRunner is the program that calls the function.
-	buildRunner = sdkDir + "/gx/_runner/build.py"
+	buildRunner = sdkDir + "/" + build.CallProgram
 )
 
 // function calls a Python function in a step of its own. What the function
@@ -34,23 +33,16 @@ const (
 // of the executor: it is no part of the image, and the solver sees of it the
 // step's key alone.
 func (s *solve) function(i int, step app.Step) {
-	s.exec(i, []string{s.python(), buildRunner, s.recipe.keys[i]}, []string{"PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1"})
-}
-
-// request is what the runner in the build reads: see gx._runner.build.
-type request struct {
-	*app.BuildFunction
-	Timeout float64 `json:"timeout,omitempty"`
-	Root    string  `json:"root"` // of the user's modules
+	s.exec(i, []string{s.python(), buildRunner, s.recipe.keys[i], functionDir}, []string{"PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1"})
 }
 
 // writeFunction writes the request for a function beside the user's files.
 func writeFunction(dir string, step app.Step) error {
-	data, err := json.Marshal(request{step.Function, step.Timeout, path.Join(functionDir, "root")})
+	data, err := build.CallRequest(step, path.Join(functionDir, "root"))
 	if err != nil {
-		return fmt.Errorf("writing what %s is to be given: %w", stepName(step), err)
+		return err
 	}
-	return os.WriteFile(filepath.Join(dir, requestFile), data, 0o600)
+	return os.WriteFile(filepath.Join(dir, build.CallFile), data, 0o600)
 }
 
 // functions are the folders of the functions that run in builds, by the keys of
@@ -101,7 +93,7 @@ func (f *functions) provide(dirs map[string]string, sdk func() (string, error)) 
 
 // mounts are what the command of a build step gets, if it runs a function.
 func (f *functions) mounts(args []string) []hostenv.Mount {
-	if len(args) != 3 || args[1] != buildRunner {
+	if len(args) != 4 || args[1] != buildRunner {
 		return nil
 	}
 	f.mu.Lock()

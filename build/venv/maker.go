@@ -23,6 +23,7 @@ type maker struct {
 	dir     string
 	environ []string
 	open    func(sha256 string) (io.ReadCloser, error)
+	sdk     func() (dir string, err error)
 }
 
 // step carries out one step of the recipe. Its error is a *build.StepError,
@@ -39,7 +40,9 @@ func (m *maker) step(ctx context.Context, i int, log func(string)) error {
 	case s.Op == app.OpPip:
 		tail, err = m.pip(ctx, i, log)
 	case s.Op == app.OpCopy:
-		err = m.copy(ctx, s)
+		err = m.files(ctx, filepath.Join(m.dir, "files"), s.Files)
+	case s.Op == app.OpFunction && m.plan.skipped[i] == "":
+		tail, err = m.function(ctx, i, log)
 	}
 	if err == nil {
 		return nil
@@ -89,13 +92,7 @@ func (m *maker) pip(ctx context.Context, i int, log func(string)) (string, error
 	if len(s.Packages) == 0 && s.Requirements == "" {
 		return "", nil
 	}
-	env := m.environment(i)
-	for _, more := range []map[string]string{s.Env, s.Secrets} {
-		for name, value := range more {
-			env = append(env, name+"="+value)
-		}
-	}
-	tail, err := command(ctx, env, m.dir, func(text string) { log(s.Mask(text)) }, args...)
+	tail, err := command(ctx, m.commandEnvironment(i), m.dir, func(text string) { log(s.Mask(text)) }, args...)
 	tail = s.Mask(tail)
 	if err == nil {
 		return tail, nil
@@ -133,15 +130,29 @@ func (m *maker) environment(step int) []string {
 	return append(env, "PYTHONNOUSERSITE=1", "PIP_USER=0", "VIRTUAL_ENV="+filepath.Join(m.dir, "venv"))
 }
 
-// copy writes a step's files below the environment's folder of files, at the
-// paths that they have in an image.
-func (m *maker) copy(ctx context.Context, s app.Step) error {
-	root, err := os.OpenRoot(m.dir)
+// commandEnvironment is environment with the variables that are for the step's
+// commands alone.
+func (m *maker) commandEnvironment(step int) []string {
+	env := m.environment(step)
+	for _, more := range []map[string]string{m.plan.steps[step].Env, m.plan.steps[step].Secrets} {
+		for name, value := range more {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// files writes files below a folder, at the paths that they have in an image.
+func (m *maker) files(ctx context.Context, below string, files []app.File) error {
+	if err := os.MkdirAll(below, 0o755); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(below)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	for _, f := range s.Files {
+	for _, f := range files {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -159,7 +170,7 @@ func (m *maker) write(root *os.Root, f app.File) (err error) {
 		return err
 	}
 	defer in.Close()
-	name := filepath.Join("files", filepath.FromSlash(strings.TrimPrefix(f.Remote, "/")))
+	name := filepath.FromSlash(strings.TrimPrefix(f.Remote, "/"))
 	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}

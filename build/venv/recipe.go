@@ -32,8 +32,9 @@ type plan struct {
 	hasFiles bool
 }
 
-// newPlan decides what is done for each step.
-func newPlan(ctx context.Context, req build.Request, pythons *pythons, environ []string) (*plan, error) {
+// newPlan decides what is done for each step; callable tells whether functions
+// can run.
+func newPlan(ctx context.Context, req build.Request, pythons *pythons, environ []string, callable bool) (*plan, error) {
 	p := &plan{steps: req.Recipe.Steps}
 	if len(p.steps) == 0 {
 		return nil, errors.New("the image has no steps, not even a base")
@@ -70,7 +71,19 @@ func newPlan(ctx context.Context, req build.Request, pythons *pythons, environ [
 		case app.OpRun:
 			reason = "it would run on this machine itself, as you; run what you want of it yourself"
 		case app.OpFunction:
-			reason = "it would run on this machine itself, as you; call it yourself"
+			switch {
+			case s.Function == nil:
+				return nil, fmt.Errorf("step %d of the image, %s, names no function", i+1, s.Op)
+			case !callable:
+				reason = "there is no SDK that it could run with"
+			default:
+				p.last = i
+			}
+			for _, f := range s.Files {
+				if err := checkFile(f); err != nil {
+					return nil, &build.StepError{Index: i, Step: s, Err: err}
+				}
+			}
 		case app.OpDockerfileCommands:
 			reason = "Dockerfile commands need containers"
 		case app.OpEntrypoint, app.OpCmd, app.OpShell:

@@ -1,7 +1,7 @@
 // Package venv is the build engine of machines on which containers are
 // impossible: an image is a Python virtual environment made from the machine's
 // own Python. It carries out what such an environment can hold (pip_install,
-// env, workdir, copy), and says of every other step that it did not.
+// env, workdir, copy, functions), and says of every other step that it did not.
 package venv
 
 import (
@@ -28,6 +28,9 @@ type Options struct {
 	// Environ is the environment of pip and of the search for interpreters;
 	// nil is this process's own.
 	Environ []string
+	// SDK is the folder of the Python packages, for steps that run functions;
+	// nil = such steps are left out.
+	SDK func() (dir string, err error)
 }
 
 // Engine is a build.Engine that makes virtual environments.
@@ -35,6 +38,7 @@ type Engine struct {
 	store   *store
 	pythons *pythons
 	environ []string
+	sdk     func() (dir string, err error)
 }
 
 var _ build.Engine = (*Engine)(nil)
@@ -56,6 +60,7 @@ func New(opts Options) (*Engine, error) {
 		store:   s,
 		pythons: &pythons{explicit: opts.Python, environ: opts.Environ},
 		environ: opts.Environ,
+		sdk:     opts.SDK,
 	}, nil
 }
 
@@ -70,7 +75,7 @@ func (e *Engine) Close() error { return nil }
 // cached as a whole: a changed step makes a new one, for which pip takes from
 // its own cache what it had before.
 func (e *Engine) Build(ctx context.Context, req build.Request, events func(build.Event)) (build.Image, error) {
-	p, err := newPlan(ctx, req, e.pythons, e.environ)
+	p, err := newPlan(ctx, req, e.pythons, e.environ, e.sdk != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +114,7 @@ func (e *Engine) create(ctx context.Context, req build.Request, p *plan, r *repo
 			err = errors.Join(err, os.RemoveAll(dir))
 		}
 	}()
-	m := &maker{plan: p, dir: dir, environ: e.environ, open: req.Open}
+	m := &maker{plan: p, dir: dir, environ: e.environ, open: req.Open, sdk: e.sdk}
 	for i := range p.steps {
 		start := time.Now()
 		r.start(i)
@@ -145,6 +150,10 @@ func (e *Engine) image(p *plan, dir *environmentDir) *image {
 			config.Workdir = s.Path
 		case app.OpCopy:
 			notes = append(notes, fmt.Sprintf("%s: there is no file system of its own without containers; the files are below %s", p.names[i], dir.files()))
+		case app.OpFunction:
+			if p.skipped[i] == "" {
+				notes = append(notes, fmt.Sprintf("%s: it ran on this machine itself, as you, in %s", p.names[i], filepath.Join(dir.files(), workdir(p.steps[:i]))))
+			}
 		}
 	}
 	e.store.use(dir, p.id, p.names)

@@ -1,6 +1,6 @@
-"""Started in a build step: ``python build.py KEY [FOLDER]``, with the image's own Python. Calls one function of the user's.
+"""Started in a build step: ``python build.py KEY FOLDER``, with the image's own Python. Calls one function of the user's.
 
-What to call is in FOLDER/request.json, see app.BuildFunction; the user's own
+What to call is in FOLDER/request.json, see build.CallRequest; the user's own
 modules are below its ``root``. The exit status is 0, or 1 with the user's
 traceback on standard error.
 """
@@ -8,7 +8,6 @@ traceback on standard error.
 import os
 import sys
 
-FOLDER = "/__gx/function"
 GRACE = 5.0
 """Seconds after its timeout after which a function that can't be interrupted is ended."""
 
@@ -23,7 +22,7 @@ def start() -> int:
 
     from gx._runner import errors, state
 
-    with open(os.path.join(sys.argv[2] if len(sys.argv) > 2 else FOLDER, "request.json"), encoding="utf-8") as file:
+    with open(sys.argv[2] + "/request.json", encoding="utf-8") as file:
         request = json.load(file)
     for folder in (os.getcwd(), request["root"]):
         if folder in sys.path:

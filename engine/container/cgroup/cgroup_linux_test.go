@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,59 @@ func TestUsageOfVersion2(t *testing.T) {
 	have, lack := s.Controllers("cpu", "memory", "devices")
 	assert.Equal(t, []string{"cpu", "memory"}, have)
 	assert.Equal(t, []string{"devices"}, lack)
+}
+
+// TestCreateOfVersion2 makes a group of files as a version 2 kernel reads them.
+func TestCreateOfVersion2(t *testing.T) {
+	root := t.TempDir()
+	s := &System{v1: map[string]string{}, v2: root, all: []string{root}}
+	g := s.Group("gx-test").Child("c1")
+	require.NoError(t, g.Create(Limits{CPU: 0.5, Memory: 64 << 20, Pids: 7}))
+	for file, want := range map[string]string{
+		"cgroup.subtree_control": "+cpu +memory +pids", "gx-test/c1/memory.max": "67108864", "gx-test/c1/memory.swap.max": "0",
+		"gx-test/c1/cpu.max": "50000 100000", "gx-test/c1/cpu.weight": "20", "gx-test/c1/pids.max": "7",
+	} {
+		require.NoError(t, os.Chmod(filepath.Join(root, file), 0o600), file)
+		text, err := os.ReadFile(filepath.Join(root, file))
+		require.NoError(t, err)
+		assert.Equal(t, want, string(text), file)
+	}
+	assert.Equal(t, map[string]string{"": filepath.Join(root, "gx-test", "c1")}, g.Views())
+}
+
+// TestCreate makes a real group, in which a process puts itself.
+func TestCreate(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("control groups need root")
+	}
+	s, err := Open()
+	require.NoError(t, err)
+	g := s.Group("gx-cgroup-test-" + filepath.Base(t.TempDir()))
+	require.NoError(t, g.Create(Limits{CPU: 1, Memory: 64 << 20, Pids: 7}))
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		require.NoError(t, g.Remove(ctx))
+		assert.False(t, g.Exists())
+	}()
+	entrances, err := g.Entrances()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", `for fd do echo 0 >&"$fd"; done; sleep 600 & sleep 600`, "sh")
+	for i := range entrances {
+		cmd.Args = append(cmd.Args, strconv.Itoa(3+i))
+	}
+	cmd.ExtraFiles = entrances
+	require.NoError(t, cmd.Start())
+	for _, f := range entrances {
+		f.Close()
+	}
+	require.Eventually(t, func() bool { return g.Usage().Pids == 3 }, 10*time.Second, 5*time.Millisecond)
+	assert.Contains(t, g.Pids(), cmd.Process.Pid)
+	for _, dir := range g.Views() {
+		assert.DirExists(t, dir)
+	}
+	require.NoError(t, g.Kill())
+	assert.Error(t, cmd.Wait())
 }
 
 func TestRootIsSafe(t *testing.T) {

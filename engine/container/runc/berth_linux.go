@@ -102,6 +102,8 @@ func (t *template) build(ctx context.Context, spec container.Spec) (_ *berth, er
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, startLimit) // its program may be stuck
+	defer cancel()
 	named := spec
 	t.mu.Lock()
 	t.berths++

@@ -32,6 +32,7 @@ type stage struct {
 	hub    *runner.Hub
 	base   container.Spec
 	python string
+	class  bool // f is one, with a method "f"
 	next   atomic.Int64
 }
 
@@ -98,7 +99,7 @@ func (s *stage) output() (*os.File, *lines) {
 
 // start says what is to be run and waits until the other side is ready.
 func (s *stage) start(conn *runner.Conn) error {
-	f, err := wire.JSON(wire.Start, 0, 0, wire.StartBody{Name: "f", Module: "mod", Qualname: "f", Marker: hex.EncodeToString(make([]byte, 8))})
+	f, err := wire.JSON(wire.Start, 0, 0, wire.StartBody{Name: "f", Module: "mod", Qualname: "f", Class: s.class, Marker: hex.EncodeToString(make([]byte, 8))})
 	if err != nil {
 		return err
 	}
@@ -168,7 +169,7 @@ func (s *stage) run(make func(context.Context, container.Spec) (container.Contai
 
 // call runs f once and returns its pickled result.
 func (s *stage) call(i *instance) string {
-	open, err := wire.JSON(wire.Open, 1, 0, wire.OpenBody{})
+	open, err := wire.JSON(wire.Open, 1, 0, wire.OpenBody{Method: map[bool]string{true: "f"}[s.class]})
 	require.NoError(s.t, err)
 	i.conn.Queue(open)
 	// ((), {}) in pickle's protocol 2.
@@ -242,6 +243,43 @@ def f():
 	assert.ErrorContains(t, err, "closed")
 	require.NoError(t, s.r.Close())
 	assert.Empty(t, left(t, s.r))
+}
+
+// TestForkedClass runs hooks of enter(snap=True) once, in the template, and
+// those of enter in each container.
+func TestForkedClass(t *testing.T) {
+	s := newStage(t, `
+import os
+def role(name):
+    def mark(f):
+        f._gx_roles = (name,)
+        return f
+    return mark
+class f:
+    def __init__(self): self.log = ["made"]
+    @role("enter_snap")
+    def load(self): self.log.append("snap")
+    @role("enter_snap")
+    async def load_async(self):
+        import asyncio
+        await asyncio.sleep(0)
+        self.log.append("async")
+    @role("enter")
+    def begin(self): self.log.append("enter %d" % os.getpid())
+    @role("exit")
+    def end(self): print("exit", self.log)
+    @role("method")
+    def f(self): return ",".join(self.log)
+`)
+	s.class = true
+	base, out, err := s.template()
+	require.NoError(t, err, out)
+	for range 2 {
+		i := s.run(base.Fork)
+		assert.Contains(t, s.call(i), "made,snap,async,enter 1")
+		s.end(i)
+		assert.Contains(t, i.out.String(), "exit ['made', 'snap', 'async', 'enter 1']")
+	}
 }
 
 // useSite lets Python find what GX_BENCH_SITE and GX_BENCH_ENV say, see

@@ -133,10 +133,10 @@ func TestWhyStarts(t *testing.T) {
 		defer c.close()
 		c.open("spawn", "square", "", args(3))
 		id := c.opened()
-		w := h.why(id, func(w api.Why) bool {
+		h.why(id, func(w api.Why) bool {
 			return w.Waits != nil && w.Waits.For == "start" && strings.Contains(w.Waits.Text, "importing the function's module")
 		})
-		w = h.why("test/square", func(w api.Why) bool { return len(w.Functions) == 1 })
+		w := h.why("test/square", func(w api.Why) bool { return len(w.Functions) == 1 })
 		f := w.Functions[0]
 		if f.Starting != 1 || f.Queued != 1 || f.Want != 1 || len(f.Rules) == 0 || f.Rules[0].Rule != "one_per_input" {
 			t.Errorf("%+v", f)

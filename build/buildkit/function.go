@@ -32,7 +32,7 @@ const (
 // needs besides the image, that is the SDK and the user's modules, comes by way
 // of the executor: it is no part of the image, and the solver sees of it the
 // step's key alone.
-func (s *solve) function(i int, step app.Step) {
+func (s *solve) function(i int) {
 	s.exec(i, []string{s.python(), buildRunner, s.recipe.keys[i], functionDir}, []string{"PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1"})
 }
 

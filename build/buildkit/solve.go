@@ -77,7 +77,7 @@ func (s *solve) step(ctx context.Context, gw gateway.Client, i int, step app.Ste
 	case app.OpRun:
 		s.exec(i, []string{"/bin/sh", "-c", strings.Join(step.Commands, " && ")}, nil)
 	case app.OpFunction:
-		s.function(i, step)
+		s.function(i)
 	case app.OpCopy:
 		s.copy(i, step)
 	case app.OpEnv:

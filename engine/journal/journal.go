@@ -190,19 +190,17 @@ func (j *Journal) write() {
 		for i := range batch {
 			batch[i].close()
 		}
+		if file != nil && (closed || err != nil) {
+			err = errors.Join(err, file.Sync(), file.Close())
+			file, dirty = nil, false
+		}
 		if err != nil {
 			j.mu.Lock()
 			j.failed = err
 			j.mu.Unlock()
 		}
-		if closed || err != nil {
-			if file != nil {
-				err = errors.Join(err, file.Sync(), file.Close())
-			}
-			if closed {
-				return
-			}
-			file, dirty = nil, false
+		if closed {
+			return
 		}
 	}
 }

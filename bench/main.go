@@ -37,6 +37,7 @@ var benches = []bench{
 	{"start", containerStart},
 	{"fork", furtherInstances},
 	{"warm", calls},
+	{"peers", peers},
 	{"million", million},
 	{"unchanged", unchanged},
 	{"rebuild", rebuild},

@@ -132,6 +132,7 @@ func (r *records) trim() error {
 func (r *records) explain(rec *recipe) []string {
 	reasons := make([]string, len(rec.steps))
 	closest, common := r.closest(rec)
+	steps := rec.identities() // as records have them
 	for i := range rec.steps {
 		switch {
 		case rec.force >= 0 && i == rec.force:
@@ -149,27 +150,51 @@ func (r *records) explain(rec *recipe) []string {
 		case i >= len(closest.Steps):
 			reasons[i] = "new step"
 		default:
-			reasons[i] = difference(closest.Steps[i], rec.steps[i])
+			reasons[i] = difference(closest.Steps[i], steps[i])
 		}
 	}
 	return reasons
 }
 
-// closest is the image with the most first steps in common.
+// closest is the image with the most first steps in common. Of several it is
+// the one whose next step is most like the recipe's, then the one used last.
 func (r *records) closest(rec *recipe) (*record, int) {
 	var best *record
-	most := -1
+	most, alike := -1, -1
 	for _, other := range r.all() {
 		n := 0
 		for n < len(rec.keys) && n < len(other.Keys) && rec.keys[n] == other.Keys[n] {
 			n++
 		}
 		// An image that differs in its base explains nothing.
-		if n > most && n > 0 {
-			best, most = &other, n
+		if n == 0 || n < most {
+			continue
+		}
+		likeness := 0
+		if n < len(rec.steps) && n < len(other.Steps) {
+			likeness = similarity(other.Steps[n], rec.steps[n])
+		}
+		if n > most || likeness > alike {
+			best, most, alike = &other, n, likeness
 		}
 	}
 	return best, most
+}
+
+// similarity tells how likely it is that one step was made of the other.
+func similarity(before, after app.Step) int {
+	points := 0
+	for _, same := range []bool{
+		before.Op == after.Op,
+		before.Op == after.Op && before.File == after.File,
+		before.Op == after.Op && before.File == after.File && before.Line == after.Line,
+		before.Function != nil && after.Function != nil && before.Function.Name == after.Function.Name,
+	} {
+		if same {
+			points++
+		}
+	}
+	return points
 }
 
 // difference says what of a step changed.

@@ -471,11 +471,11 @@ class _Imports:
             return False
         if self._image._import_error is None:
             self._image._import_error = error
-        if not isinstance(error, ImportError):
+        if not isinstance(error, ImportError) and traceback is not None:
             from gx._notices import notice
 
-            what = f"{type(error).__name__}: {error}"
-            notice(f"what `with image.imports()` has raised is left to the containers of that image: {what} {at(caller())}")
+            what, place = f"{type(error).__name__}: {error}", (traceback.tb_frame.f_code.co_filename, traceback.tb_lineno)
+            notice(f"what `with image.imports()` has raised is left to the containers of that image: {what} {at(place)}")
         return True
 
 

@@ -28,12 +28,14 @@ type Step struct {
 	Dockerfile string            `json:"dockerfile,omitempty"` // the file's text
 	BuildArgs  map[string]string `json:"build_args,omitempty"`
 
-	// OpApt, OpPip: what to install.
+	// OpApt, OpPip, OpUVPip: what to install.
 	Packages []string `json:"packages,omitempty"`
-	// OpPip: options as pip spells them, in order, e.g. ["--pre", "--extra-index-url", "https://..."].
+	// OpPip, OpUVPip, OpUVSync, OpPoetry: options as pip, uv and Poetry spell them, in order, e.g. ["--pre", "--extra-index-url", "https://..."].
 	Options []string `json:"options,omitempty"`
-	// OpPip: text of the requirements file, where there is one.
+	// OpPip, OpUVPip: text of the requirements file, where there is one.
 	Requirements string `json:"requirements,omitempty"`
+	// OpUVPip, OpUVSync, OpPoetry: the version of uv, or of Poetry; "" = the newest.
+	Tool string `json:"tool,omitempty"`
 
 	// OpRun: shell commands, run one after the other in one layer.
 	Commands []string `json:"commands,omitempty"`
@@ -51,7 +53,8 @@ type Step struct {
 	Function *BuildFunction `json:"function,omitempty"`
 	Timeout  float64        `json:"timeout,omitempty"` // seconds; 0 = no limit
 
-	// OpCopy, and the build context of the Dockerfile steps. Of OpFunction the
+	// OpCopy, the build context of the Dockerfile steps, and the project of
+	// OpUVSync and OpPoetry. Of OpFunction the
 	// user's own modules, which are there while it runs.
 	Files []File `json:"files,omitempty"`
 
@@ -137,6 +140,9 @@ const (
 	OpDockerfileCommands Op = "dockerfile_commands"
 	OpApt                Op = "apt_install"
 	OpPip                Op = "pip_install"
+	OpUVPip              Op = "uv_pip_install"
+	OpUVSync             Op = "uv_sync"
+	OpPoetry             Op = "poetry_install_from_file"
 	OpRun                Op = "run_commands"
 	OpEnv                Op = "env"
 	OpWorkdir            Op = "workdir"

@@ -55,7 +55,7 @@ func (s *solve) dockerfile(ctx context.Context, gw gateway.Client, i int, step a
 	inputs["dockerfile"] = def.ToPB()
 	files := llb.Scratch()
 	if len(step.Files) > 0 {
-		files = llb.Local(localName(s.recipe.keys[i]), llb.SharedKeyHint(localName(s.recipe.keys[i])), llb.WithCustomName(vertexName(i, false)))
+		files = s.context(i)
 	} else {
 		files = files.File(llb.Mkdir("/empty", 0o755), llb.WithCustomName(vertexName(i, false)))
 	}

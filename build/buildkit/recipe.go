@@ -137,7 +137,7 @@ func stepName(step app.Step) string {
 		what = step.Tag
 	case app.OpApt:
 		what = strings.Join(step.Packages, " ")
-	case app.OpPip:
+	case app.OpPip, app.OpUVPip, app.OpUVSync, app.OpPoetry:
 		parts := append([]string(nil), step.Packages...)
 		if step.Requirements != "" {
 			parts = append(parts, "-r requirements")

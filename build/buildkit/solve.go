@@ -33,6 +33,7 @@ type solve struct {
 	refused error
 
 	state  llb.State
+	first  llb.State         // after the first step, which depends on nothing else
 	env    map[string]string // set by env steps and bases, in force for later steps
 	config build.Config
 }
@@ -44,6 +45,9 @@ func (s *solve) run(ctx context.Context, gw gateway.Client) (*gateway.Result, er
 	for i, step := range s.recipe.steps {
 		if err := s.step(ctx, gw, i, step); err != nil {
 			return nil, err
+		}
+		if i == 0 {
+			s.first = s.state
 		}
 	}
 	if s.config.Python == "" {
@@ -74,6 +78,8 @@ func (s *solve) step(ctx context.Context, gw gateway.Client, i int, step app.Ste
 		s.apt(i, step)
 	case app.OpPip:
 		s.pip(i, step)
+	case app.OpUVPip, app.OpUVSync, app.OpPoetry:
+		s.install(i, step)
 	case app.OpRun:
 		s.exec(i, []string{"/bin/sh", "-c", strings.Join(step.Commands, " && ")}, nil)
 	case app.OpFunction:
@@ -147,18 +153,31 @@ func (s *solve) apt(i int, step app.Step) {
 func (s *solve) pip(i int, step app.Step) {
 	args := []string{s.python(), "-m", "pip", "install"}
 	args = append(args, step.Options...)
-	options := []llb.RunOption{cacheMount("/root/.cache/pip", "gx-pip", llb.CacheMountShared)}
+	options := []llb.RunOption{pipCache()}
 	if step.Requirements != "" {
-		file := llb.Scratch().File(llb.Mkfile("/requirements.txt", 0o644, []byte(step.Requirements)), llb.WithCustomName(vertexName(i, false)))
-		options = append(options, llb.AddMount("/__gx/requirements", file, llb.Readonly))
-		args = append(args, "-r", "/__gx/requirements/requirements.txt")
+		options = append(options, requirements(i, step))
+		args = append(args, "-r", requirementsFile)
 	}
-	args = append(args, step.Packages...)
-	s.exec(i, args, []string{
-		"PIP_BREAK_SYSTEM_PACKAGES=1", // the image is ours: nobody else's packages can break
-		"PIP_CACHE_DIR=/root/.cache/pip",
-		"PIP_PROGRESS_BAR=off",
-	}, options...)
+	s.exec(i, append(args, step.Packages...), pipSettings, options...)
+}
+
+// pipSettings are variables for pip.
+var pipSettings = []string{
+	"PIP_BREAK_SYSTEM_PACKAGES=1", // the image is ours: nobody else's packages can break
+	"PIP_CACHE_DIR=/root/.cache/pip",
+	"PIP_PROGRESS_BAR=off",
+}
+
+func pipCache() llb.RunOption {
+	return cacheMount("/root/.cache/pip", "gx-pip", llb.CacheMountShared)
+}
+
+// requirementsFile is where a step's commands find its requirements.
+const requirementsFile = "/__gx/requirements/requirements.txt"
+
+func requirements(i int, step app.Step) llb.RunOption {
+	file := llb.Scratch().File(llb.Mkfile("/"+path.Base(requirementsFile), 0o644, []byte(step.Requirements)), llb.WithCustomName(vertexName(i, false)))
+	return llb.AddMount(path.Dir(requirementsFile), file, llb.Readonly)
 }
 
 func (s *solve) python() string {
@@ -177,7 +196,7 @@ func (s *solve) copy(i int, step app.Step) {
 			python = append(python, path.Clean(f.Remote))
 		}
 	}
-	local := llb.Local(localName(s.recipe.keys[i]), llb.SharedKeyHint(localName(s.recipe.keys[i])), llb.WithCustomName(vertexName(i, false)))
+	local := s.context(i)
 	options := []llb.ConstraintsOpt{llb.WithCustomName(vertexName(i, len(python) == 0))}
 	if s.forced(i) {
 		options = append(options, llb.IgnoreCache)
@@ -189,6 +208,12 @@ func (s *solve) copy(i int, step app.Step) {
 	// Files that are not Python of this version stay as they are.
 	s.exec(i, append([]string{s.python(), "-m", "compileall", "-q"}, python...), nil,
 		llb.ValidExitCodes(0, 1))
+}
+
+// context are a step's local files.
+func (s *solve) context(i int) llb.State {
+	name := localName(s.recipe.keys[i])
+	return llb.Local(name, llb.SharedKeyHint(name), llb.WithCustomName(vertexName(i, false)))
 }
 
 func cacheMount(target, id string, mode llb.CacheMountSharingMode) llb.RunOption {

@@ -5,6 +5,7 @@
 package hostenv
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -69,6 +70,7 @@ func Discover(getenv func(string) string, dir string) (Env, error) {
 	}
 	e.pipConfig(getenv)
 	e.findLinks(getenv("PIP_FIND_LINKS"))
+	e.uv(getenv)
 	e.set("PIP_DISABLE_PIP_VERSION_CHECK", "1")
 	e.set("PIP_ROOT_USER_ACTION", "ignore")
 	return e, nil
@@ -145,7 +147,60 @@ func (e *Env) findLinks(links string) {
 	}
 	if len(out) > 0 {
 		e.set("PIP_FIND_LINKS", strings.Join(out, " "))
+		e.set("UV_FIND_LINKS", strings.Join(out, ","))
 	}
+}
+
+// uv tells uv what pip is told: it reads none of pip's settings.
+func (e *Env) uv(getenv func(string) string) {
+	if getenv("UV_INDEX_URL") != "" || getenv("UV_DEFAULT_INDEX") != "" {
+		return // its own settings
+	}
+	config := map[string]string{}
+	for _, m := range e.mounts {
+		if m.Target == Dir+"/pip.conf" {
+			config = globals(m.Source)
+		}
+	}
+	for _, s := range []struct{ uv, pip, config string }{
+		{"UV_INDEX_URL", "PIP_INDEX_URL", "index-url"},
+		{"UV_EXTRA_INDEX_URL", "PIP_EXTRA_INDEX_URL", "extra-index-url"},
+		{"UV_INSECURE_HOST", "PIP_TRUSTED_HOST", "trusted-host"},
+	} {
+		if value := cmp.Or(getenv(s.pip), config[s.config]); value != "" && getenv(s.uv) == "" {
+			e.set(s.uv, strings.Join(strings.Fields(value), " "))
+		}
+	}
+}
+
+// globals are the settings of a pip configuration that are for every command. A
+// value may go on in the lines that follow, if they are indented.
+func globals(path string) map[string]string {
+	settings := map[string]string{}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return settings
+	}
+	section, name := "", ""
+	for line := range strings.Lines(string(data)) {
+		text := strings.TrimSpace(line)
+		key, value, assigned := strings.Cut(text, "=")
+		switch {
+		case text == "" || text[0] == '#' || text[0] == ';':
+		case text[0] == '[':
+			section, name = strings.Trim(text, "[]"), ""
+		case line[0] == ' ' || line[0] == '\t':
+			if name != "" {
+				settings[name] += " " + text
+			}
+		case assigned && section == "global":
+			name = strings.ReplaceAll(strings.TrimSpace(key), "_", "-")
+			settings[name] = strings.TrimSpace(value)
+		default:
+			name = ""
+		}
+	}
+	return settings
 }
 
 func regular(path string) bool {

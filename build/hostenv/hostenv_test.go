@@ -87,3 +87,20 @@ func TestRelativePathsAreNobodys(t *testing.T) {
 	}
 	require.Contains(t, e.Vars(), "PIP_FIND_LINKS=wheels", "pip says what is wrong with it")
 }
+
+func TestUVIsToldWhatPipIs(t *testing.T) {
+	conf := file(t, filepath.Join(t.TempDir(), "pip.conf"), "[install]\nindex-url = https://no.internal/\n"+
+		"[global]\n# a comment\nindex_url= https://index.internal/simple\nextra-index-url =\n  https://a.internal\n  https://b.internal\ntimeout = 5\n")
+	e, _ := discover(t, map[string]string{"PIP_CONFIG_FILE": conf, "PIP_TRUSTED_HOST": "a.internal b.internal", "PIP_FIND_LINKS": "https://x.internal https://y.internal"})
+	require.Subset(t, e.Vars(), []string{
+		"UV_INDEX_URL=https://index.internal/simple", "UV_EXTRA_INDEX_URL=https://a.internal https://b.internal",
+		"UV_INSECURE_HOST=a.internal b.internal", "UV_FIND_LINKS=https://x.internal,https://y.internal",
+	})
+
+	e, _ = discover(t, map[string]string{"PIP_CONFIG_FILE": conf, "PIP_INDEX_URL": "https://variable.internal"})
+	require.Contains(t, e.Vars(), "UV_INDEX_URL=https://variable.internal")
+
+	e, _ = discover(t, map[string]string{"PIP_CONFIG_FILE": conf, "UV_DEFAULT_INDEX": "https://own.internal"})
+	require.Contains(t, e.Vars(), "UV_DEFAULT_INDEX=https://own.internal")
+	require.False(t, slices.ContainsFunc(e.Vars(), func(kv string) bool { return strings.HasPrefix(kv, "UV_INDEX_URL") }))
+}

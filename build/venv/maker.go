@@ -14,6 +14,7 @@ import (
 
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/build"
+	"github.com/gx-dev/gx/build/installer"
 )
 
 // maker makes one environment in a folder of its own. The folder is the final
@@ -39,6 +40,8 @@ func (m *maker) step(ctx context.Context, i int, log func(string)) error {
 		}
 	case s.Op == app.OpPip:
 		tail, err = m.pip(ctx, i, log)
+	case installer.Uses(s.Op):
+		tail, err = m.install(ctx, i, log)
 	case s.Op == app.OpCopy:
 		err = m.files(ctx, filepath.Join(m.dir, "files"), s.Files)
 	case s.Op == app.OpFunction && m.plan.skipped[i] == "":

@@ -58,6 +58,13 @@ func newPlan(ctx context.Context, req build.Request, pythons *pythons, environ [
 			reason = p.baseNote(wanted, req.Python)
 		case app.OpPip:
 			p.last, p.hasPip = i, true
+		case app.OpUVPip, app.OpUVSync, app.OpPoetry:
+			p.last, p.hasPip = i, true
+			for _, f := range s.Files {
+				if err := checkFile(f); err != nil {
+					return nil, &build.StepError{Index: i, Step: s, Err: err}
+				}
+			}
 		case app.OpCopy:
 			p.last, p.hasFiles = i, true
 			for _, f := range s.Files {
@@ -190,7 +197,7 @@ func stepName(s app.Step) string {
 		args = append(args, s.Python)
 	case app.OpRegistry:
 		args = append(args, s.Tag)
-	case app.OpApt, app.OpPip:
+	case app.OpApt, app.OpPip, app.OpUVPip, app.OpUVSync, app.OpPoetry:
 		args = append(args, s.Packages...)
 		if s.Requirements != "" {
 			args = append(args, "-r requirements.txt")

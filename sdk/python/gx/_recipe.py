@@ -108,11 +108,60 @@ def pip_options(
             options += [flag, str(value)]
     if pre:
         options.append("--pre")
-    if extra_options:
-        import shlex
+    return options + split(extra_options)
 
-        options += shlex.split(extra_options)
-    return options
+
+def uv_options(
+    find_links: Optional[str], index_url: Optional[str], extra_index_url: Optional[str], pre: bool, extra_options: str
+) -> List[str]:
+    """The same as uv spells them."""
+    options: List[str] = []
+    for flag, value in (("--find-links", find_links), ("--default-index", index_url), ("--index", extra_index_url)):
+        if value:
+            options += [flag, str(value)]
+    if pre:
+        options += ["--prerelease", "allow"]
+    return options + split(extra_options)
+
+
+def split(options: str) -> List[str]:
+    """Options that are written in one string."""
+    if not options:
+        return []
+    import shlex
+
+    return shlex.split(options)
+
+
+def repeated(flag: str, values: Optional[Sequence[str]]) -> List[str]:
+    """An option once for each of its values."""
+    values = [values] if isinstance(values, str) else values or ()
+    return [word for value in values for word in (flag, str(value))]
+
+
+def tool(method: str, name: str, version: Optional[str]) -> str:
+    """The version of a tool that installs packages; "" is the newest."""
+    if version is None:
+        return ""
+    if not isinstance(version, str) or not version or not all([c.isalnum() or c in "._-+!" for c in version]):
+        raise invalid(f'Image.{method}({name}={version!r}); it is a version such as "1.2.3"')
+    return version
+
+
+def project(folder: str, lock: str, needed: bool, what: str, why: str) -> List[Dict[str, Any]]:
+    """The files of a local project that say what it needs."""
+    files = _files.one(os.path.join(folder, "pyproject.toml"), "/pyproject.toml", what)
+    path = os.path.join(folder, lock)
+    if needed or os.path.exists(path):
+        files += lock_file(path, "/" + lock, what, why)
+    return files
+
+
+def lock_file(path: str, remote: str, what: str, why: str) -> List[Dict[str, Any]]:
+    """A lock file, which must be there; ``why`` says what to do if it is not."""
+    if not os.path.exists(path):
+        raise invalid(f"{what}: there is no {path}: {why}")
+    return _files.one(path, remote, what)
 
 
 def with_environment(

@@ -151,8 +151,94 @@ class Image:
         secrets: Any = None,
         gpu: Any = None,
     ) -> Image:
-        """Planned: installs Python packages with uv."""
-        planned("Image.uv_pip_install (Image.pip_install installs the same packages)")
+        """Installs Python packages with uv, which is not in the image; ``requirements``: local requirements files."""
+        what = "Image.uv_pip_install"
+        _recipe.no_gpu("uv_pip_install", gpu)
+        names, options = _recipe.split_packages("uv_pip_install", packages)
+        options += _recipe.uv_options(find_links, index_url, extra_index_url, pre, extra_options)
+        paths = [_files.local_path(path, what) for path in ([requirements] if isinstance(requirements, str) else requirements or ())]
+        if not names and not paths:
+            return self
+
+        def fill(fields: Dict[str, Any]) -> None:
+            fields["requirements"] = "\n".join([_files.read_text(path, what) for path in paths])
+
+        fields = {"op": "uv_pip_install", "packages": names, "options": options, "tool": _recipe.tool("uv_pip_install", "uv_version", uv_version)}
+        return self._step("uv_pip_install", fields, force_build, fill, env, secrets)
+
+    def uv_sync(
+        self,
+        uv_project_dir: Any = "./",
+        *,
+        force_build: bool = False,
+        groups: Optional[Sequence[str]] = None,
+        extras: Optional[Sequence[str]] = None,
+        frozen: bool = True,
+        extra_options: str = "",
+        uv_version: Optional[str] = None,
+        env: Env = None,
+        secrets: Any = None,
+        gpu: Any = None,
+    ) -> Image:
+        """Installs what the uv.lock of a local project names, but not the project itself, into the image's Python.
+
+        With ``frozen=False`` the lock file may be missing or older than pyproject.toml. ``extra_options`` are of ``uv export``.
+        """
+        what = "Image.uv_sync"
+        _recipe.no_gpu("uv_sync", gpu)
+        folder = _files.local_path(uv_project_dir, what)
+
+        def fill(fields: Dict[str, Any]) -> None:
+            fields["files"] = _recipe.project(folder, "uv.lock", frozen, what, "`uv lock` makes it, frozen=False does without")
+
+        options = ["--frozen"] if frozen else []
+        options += _recipe.repeated("--group", groups) + _recipe.repeated("--extra", extras) + _recipe.split(extra_options)
+        fields = {"op": "uv_sync", "options": options, "tool": _recipe.tool("uv_sync", "uv_version", uv_version)}
+        return self._step("uv_sync", fields, force_build, fill, env, secrets)
+
+    def poetry_install_from_file(
+        self,
+        poetry_pyproject_toml: Any,
+        poetry_lockfile: Any = None,
+        *,
+        ignore_lockfile: bool = False,
+        force_build: bool = False,
+        with_: Sequence[str] = (),
+        without: Sequence[str] = (),
+        only: Sequence[str] = (),
+        poetry_version: Optional[str] = "latest",
+        old_installer: bool = False,
+        env: Env = None,
+        secrets: Any = None,
+        gpu: Any = None,
+    ) -> Image:
+        """Installs what the poetry.lock beside a local pyproject.toml names, but not the project itself, into the image's Python.
+
+        ``with_``, ``without``, ``only``: groups of dependencies. ``ignore_lockfile=True`` locks anew in the build.
+        """
+        what = "Image.poetry_install_from_file"
+        _recipe.no_gpu("poetry_install_from_file", gpu)
+        file = _files.local_path(poetry_pyproject_toml, what)
+        lock = None if poetry_lockfile is None else _files.local_path(poetry_lockfile, what)
+        if old_installer:
+            from gx._notices import notice
+
+            notice(f"{what}(old_installer=True) has no effect: pip installs what the lock file names")
+
+        def fill(fields: Dict[str, Any]) -> None:
+            fields["files"] = _files.one(file, "/pyproject.toml", what)
+            if not ignore_lockfile:
+                why = "`poetry lock` makes it, ignore_lockfile=True does without"
+                fields["files"] += _recipe.lock_file(lock or os.path.join(os.path.dirname(file), "poetry.lock"), "/poetry.lock", what, why)
+
+        options = [
+            word
+            for name, values in (("--with", with_), ("--without", without), ("--only", only))
+            for word in _recipe.repeated(name, values)
+        ]
+        version = _recipe.tool("poetry_install_from_file", "poetry_version", None if poetry_version == "latest" else poetry_version)
+        fields = {"op": "poetry_install_from_file", "options": options, "tool": version}
+        return self._step("poetry_install_from_file", fields, force_build, fill, env, secrets)
 
     def pip_install_from_requirements(
         self,
@@ -481,7 +567,7 @@ class _Imports:
 
 _PLANNED = frozenset({
     "from_id", "from_name", "publish", "build", "hydrate", "pip_install_private_repos",
-    "poetry_install_from_file", "uv_sync", "micromamba", "micromamba_install", "conda", "conda_install",
+    "micromamba", "micromamba_install", "conda", "conda_install",
     "from_gcp_artifact_registry", "from_aws_ecr",
 })  # fmt: skip
 

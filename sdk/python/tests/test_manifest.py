@@ -453,6 +453,48 @@ def test_python_source(tmp_path: Path, monkeypatch: Any) -> None:
         gx.Image.debian_slim().add_local_python_source("nowhere", copy=True)._manifest()
 
 
+def test_uv_and_poetry(tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "requirements.txt").write_text("idna\n")
+    for name in ("pyproject.toml", "uv.lock", "poetry.lock"):
+        (tmp_path / name).write_text("")
+    monkeypatch.chdir(tmp_path)
+    base = gx.Image.debian_slim()
+    image = (
+        base.uv_pip_install("six", ["attrs"], requirements=["requirements.txt"], index_url="https://i", extra_index_url="https://e", pre=True)
+        .uv_pip_install("numpy --no-deps", uv_version="0.9.1", extra_options="--no-build", find_links="https://f")
+        .uv_sync(groups=["dev"], extras=["gpu", "web"], extra_options="--no-group docs")
+        .uv_sync(tmp_path, frozen=False)
+        .poetry_install_from_file("pyproject.toml", with_=["dev"], without=["docs"], only=["main"])
+        .poetry_install_from_file("pyproject.toml", ignore_lockfile=True, poetry_version="1.8.0")
+    )
+    made = [{**step, "files": [file["remote"] for file in step.get("files", [])]} for step in steps(image)[1:]]
+    assert [(step["op"], step.get("packages"), step.get("options"), step.get("tool")) for step in made] == [
+        ("uv_pip_install", ["six", "attrs"], ["--default-index", "https://i", "--index", "https://e", "--prerelease", "allow"], None),
+        ("uv_pip_install", ["numpy --no-deps"], ["--find-links", "https://f", "--no-build"], "0.9.1"),
+        ("uv_sync", None, ["--frozen", "--group", "dev", "--extra", "gpu", "--extra", "web", "--no-group", "docs"], None),
+        ("uv_sync", None, None, None),
+        ("poetry_install_from_file", None, ["--with", "dev", "--without", "docs", "--only", "main"], None),
+        ("poetry_install_from_file", None, None, "1.8.0"),
+    ]
+    assert made[0]["requirements"] == "idna\n"
+    assert [step["files"] for step in made[2:]] == [
+        ["/pyproject.toml", "/uv.lock"], ["/pyproject.toml", "/uv.lock"], ["/pyproject.toml", "/poetry.lock"], ["/pyproject.toml"],
+    ]  # fmt: skip
+    assert base.uv_pip_install() is base
+    (tmp_path / "uv.lock").unlink()
+    (tmp_path / "poetry.lock").unlink()
+    for use, what in (
+        (lambda: base.uv_sync(), "no .*uv.lock: `uv lock` makes it"),
+        (lambda: base.poetry_install_from_file("pyproject.toml"), "no .*poetry.lock: `poetry lock` makes it"),
+        (lambda: base.uv_sync("nowhere"), "pyproject.toml can't be read"),
+        (lambda: base.uv_pip_install(requirements=["none.txt"]), "none.txt can't be read"),
+        (lambda: base.uv_pip_install("x", uv_version="1.0 --bad"), "it is a version"),
+    ):
+        with pytest.raises(InvalidError, match=what):
+            use()._manifest()
+    assert len(steps(base.uv_sync(frozen=False))[1]["files"]) == 1
+
+
 def helper(x: int) -> int:
     return x + OFFSET
 

@@ -374,7 +374,7 @@ func (m *member) end(why *failure) {
 		}
 		out, retries = m.orphans(cause, false)
 	default:
-		if m.killed {
+		if m.killed && why == nil { // one that was not ready yet leaves nothing to be told
 			reason = m.reason
 		}
 		out, retries = m.orphans(cause{kind: wire.FailLost, message: "the container was ended: " + m.reason}, true)

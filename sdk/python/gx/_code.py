@@ -159,11 +159,15 @@ class _Digest:
         for _ in range(by.count(".") + (os.path.basename(file) == "__init__.py")):
             root = os.path.dirname(root)
         for folder in dict.fromkeys((beside, root)):
-            path = os.path.join(folder, name.partition(".")[0])
-            if os.path.isfile(path + ".py"):
-                self.file(path + ".py")
-            elif os.path.isfile(os.path.join(path, "__init__.py")):
-                self.folder(path)
+            self.local(name.partition(".")[0], folder)
+
+    def local(self, name: str, folder: str) -> None:
+        """A module or package in a folder, if it is there."""
+        path = os.path.join(folder, name)
+        if os.path.isfile(path + ".py"):
+            self.file(path + ".py")
+        elif os.path.isfile(os.path.join(path, "__init__.py")):
+            self.folder(path)
 
     def folder(self, path: str) -> None:
         """A package, once."""
@@ -177,11 +181,26 @@ class _Digest:
                     self.file(os.path.join(folder, name))
 
     def file(self, path: Any) -> None:
+        """A file's text, and that of the user's files that it imports, wherever in it; each once."""
+        if not isinstance(path, str) or path in self._modules:
+            return
+        self._modules.add(path)
         try:
             with open(path, "rb") as file:
                 self.add(file.read())
-        except (OSError, TypeError):
+        except OSError:
             self.add("no file")
+            return
+        folder = os.path.dirname(os.path.abspath(path))
+        if os.path.isfile(os.path.join(folder, "__init__.py")):  # all of a package counts: its imports may be relative
+            while os.path.isfile(os.path.join(os.path.dirname(folder), "__init__.py")):
+                folder = os.path.dirname(folder)
+            self.folder(folder)
+            folder = os.path.dirname(folder)
+        from gx._sources import imports_of
+
+        for name in sorted(set(imports_of(path))):
+            self.local(name, folder)
 
     def plain(self, value: Any) -> None:
         """Data."""

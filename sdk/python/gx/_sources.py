@@ -91,7 +91,7 @@ class _Found:
     def add_named(self) -> None:
         """Modules that the files found so far name in imports."""
         while self._unread:
-            for name in _imports(self._unread.pop()):
+            for name in imports_of(self._unread.pop()):
                 if name in self.taken:
                     continue
                 for root in self.roots:
@@ -183,7 +183,7 @@ def _is_at(name: str, file: str, root: str) -> bool:
     return file in (path + ".py", os.path.join(path, "__init__.py"))
 
 
-def _imports(file: str) -> Iterator[str]:
+def imports_of(file: str) -> Iterator[str]:
     """The top names that a file's import statements, wherever they stand, begin with."""
     try:
         with open(file, encoding="utf-8", errors="replace") as f:

@@ -537,3 +537,28 @@ def test_build_function(monkeypatch: Any) -> None:
         gx.Image.debian_slim().run_function("prepares")  # type: ignore[arg-type]
     with pytest.raises(UnimplementedError, match="volumes"):
         gx.Image.debian_slim().run_function(prepares, volumes={"/x": 1})
+
+
+def test_code_of_what_is_imported_late(tmp_path: Any, monkeypatch: Any) -> None:
+    """Modules that a function imports when it runs count, and what these import."""
+    from gx._code import digest
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "late_main.py").write_text("def f():\n    import late_helper\n    from late_package import sub\n    return late_helper.g()\n")
+    (tmp_path / "late_helper.py").write_text("def g():\n    from late_deep import K\n    return K\n")
+    (tmp_path / "late_deep.py").write_text("K = 1\nimport late_helper\n")
+    (tmp_path / "late_package").mkdir()
+    for name in ("__init__", "sub", "inner"):
+        (tmp_path / "late_package" / f"{name}.py").write_text("from . import inner\n")
+    (tmp_path / "late_unrelated.py").write_text("x = 1\n")
+    import late_main  # type: ignore[import-not-found]
+
+    seen = {digest(late_main.f)}
+    for changed in ("late_helper.py", "late_deep.py", "late_package/inner.py"):
+        file = tmp_path / changed
+        file.write_text(file.read_text() + "# changed\n")
+        now = digest(late_main.f)
+        assert now not in seen, changed
+        seen.add(now)
+    (tmp_path / "late_unrelated.py").write_text("x = 2\n")
+    assert digest(late_main.f) in seen

@@ -62,6 +62,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
 
+	if err := empty(cfg.Dirs.Temp()); err != nil {
+		return err
+	}
 	logFile, err := openLog(cfg.Dirs.LogFile)
 	if err != nil {
 		return err
@@ -81,6 +84,17 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
 	return h.serve()
+}
+
+// empty leaves nothing in a folder.
+func empty(dir string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("clearing the folder for temporary files: %w", err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return fmt.Errorf("making the folder for temporary files: %w", err)
+	}
+	return nil
 }
 
 // acquire makes this process the one that owns the state.

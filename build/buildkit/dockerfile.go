@@ -70,11 +70,11 @@ func (s *solve) dockerfile(ctx context.Context, gw gateway.Client, i int, step a
 		options["no-cache"] = ""
 	}
 	s.track.enter(i)
-	defer s.track.leave(i)
 	result, err := gw.Solve(ctx, gateway.SolveRequest{Frontend: "dockerfile.v0", FrontendOpt: options, FrontendInputs: inputs, Evaluate: true})
 	if err != nil {
-		return err
+		return err // it is left where it failed
 	}
+	s.track.leave(i)
 	ref, err := result.SingleRef()
 	if err != nil {
 		return err

@@ -303,6 +303,18 @@ func TestDockerfiles(t *testing.T) {
 	require.NotEmpty(t, image.Config().Python)
 }
 
+func TestAFailingDockerfileIsItsStep(t *testing.T) {
+	e := engine(t)
+	for _, text := range []string{"RUN echo before && false", "NONSENSE", "COPY nowhere /"} {
+		_, h, err := build1(t, e, recipe(slim, run("true"), app.Step{Op: app.OpDockerfileCommands, Dockerfile: text}), nil)
+		var failed *build.StepError
+		require.ErrorAs(t, err, &failed, text)
+		require.Equal(t, 2, failed.Index, "%s: %v", text, err)
+		require.Equal(t, 2, h.failed, text)
+		require.NotContains(t, h.cached, 2, text)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	e := engine(t)
 	for name, c := range map[string]struct {

@@ -86,7 +86,7 @@ func must[T any](value T, err error) T {
 func TestAFunctionThatFailsIsTheSteps(t *testing.T) {
 	e := engine(t)
 	for name, c := range map[string]struct{ source, log string }{
-		"exception": {"def f(): raise KeyError('gone')\n", "line 1, in f"},
+		"exception": {"def f(): raise KeyError('gone')\n", "/root/weights.py\", line 1, in f"},
 		"import":    {"import not_there\ndef f(): pass\n", "No module named 'not_there'"},
 		"missing":   {"def g(): pass\n", "has no 'f'"},
 		"timeout":   {"import time\ndef f(): time.sleep(60)\n", "f ran for longer than its timeout of 0.5 s"},

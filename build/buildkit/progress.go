@@ -271,6 +271,9 @@ func (t *tracker) failing() int {
 			return i
 		}
 	}
+	if t.inside >= 0 {
+		return t.inside
+	}
 	for i := range t.steps {
 		if !t.steps[i].done && works(t.recipe.steps[i]) {
 			return i

@@ -147,8 +147,8 @@ func (r *records) explain(rec *recipe) []string {
 			reasons[i] = "no longer in the cache"
 		case i > common:
 			reasons[i] = "an earlier step changed"
-		case i >= len(closest.Steps):
-			reasons[i] = "new step"
+		case i >= len(closest.Steps) || closest.Steps[i].File != steps[i].File:
+			reasons[i] = "new step" // or one of another program
 		default:
 			reasons[i] = difference(closest.Steps[i], steps[i])
 		}

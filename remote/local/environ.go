@@ -8,11 +8,12 @@ import (
 // kept are the variables that a host in the background gets from the command
 // that starts it. It serves all commands of its user for a long time, so that
 // it must not depend on which was the first, nor hold what that one's
-// environment has in tokens and passwords. What concerns the machine, its
+// environment has in tokens and passwords; its temporary files are in a folder
+// of its own, which does not go with that command. What concerns the machine, its
 // network and its Pythons stays.
 var kept = struct{ names, prefixes []string }{
 	names: []string{
-		"HOME", "PATH", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
+		"HOME", "PATH", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH",
 		"http_proxy", "https_proxy", "no_proxy", "all_proxy", "ftp_proxy",
 		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "FTP_PROXY",
 		"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "AWS_CA_BUNDLE",

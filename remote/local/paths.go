@@ -85,5 +85,12 @@ func (d Dirs) Make() error {
 	if err := os.MkdirAll(d.Runtime, 0o700); err != nil {
 		return fmt.Errorf("making the runtime folder: %w", err)
 	}
+	if err := os.MkdirAll(d.Temp(), 0o700); err != nil {
+		return fmt.Errorf("making the folder for temporary files: %w", err)
+	}
 	return private(d.Runtime)
 }
+
+// Temp is the folder for a host's temporary files, whose content no host needs
+// that starts.
+func (d Dirs) Temp() string { return filepath.Join(d.State, "tmp") }

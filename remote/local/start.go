@@ -57,7 +57,7 @@ func start(ctx context.Context, dirs Dirs, o Options) error {
 		cmd.Stdout, cmd.Stderr = log, log
 		cmd.ExtraFiles = []*os.File{ready}
 		cmd.Env = append(environ(os.Environ()), fmt.Sprintf("%s=%d", ReadyEnv, ReadyFD),
-			"GX_STATE_DIR="+dirs.State, "GX_RUNTIME_DIR="+dirs.Runtime)
+			"GX_STATE_DIR="+dirs.State, "GX_RUNTIME_DIR="+dirs.Runtime, "TMPDIR="+dirs.Temp())
 		if dirs.Config != "" {
 			cmd.Env = append(cmd.Env, "GX_CONFIG_DIR="+filepath.Dir(dirs.Config)) // relative paths mean another place there
 		}

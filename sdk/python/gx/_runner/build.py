@@ -41,7 +41,8 @@ def start() -> int:
         if isinstance(error, SystemExit) and not error.code:
             return 0
         sys.stdout.flush()
-        print(errors.head(error)["traceback"] + _postponed(request, error), file=sys.stderr, end="", flush=True)
+        text = errors.head(error)["traceback"].replace(request["root"] + "/", "/root/")  # as in containers
+        print(text + _postponed(request, error), file=sys.stderr, end="", flush=True)
         return 1
     finally:
         del keep

@@ -138,12 +138,13 @@ func (c *cell) enter(ctx context.Context, command []string) (statuses io.ReadClo
 			}
 		}
 	}()
-	// The namespace file is opened by pid, so before anything waits for it.
-	ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/pid", c.reaper.Process.Pid))
+	// The namespace file is opened by pid, so before anything waits for it; and
+	// in the host's /proc, over which the reaper may have mounted its own.
+	ns, err := unix.Openat(c.proc, fmt.Sprintf("%d/ns/pid", c.reaper.Process.Pid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the new pid namespace: %w", err)
 	}
-	defer ns.Close()
+	defer unix.Close(ns)
 	stop := context.AfterFunc(ctx, func() { _ = out.SetReadDeadline(time.Unix(1, 0)) })
 	_ = out.SetReadDeadline(time.Now().Add(10 * time.Second))
 	var ready [1]byte
@@ -157,7 +158,7 @@ func (c *cell) enter(ctx context.Context, command []string) (statuses io.ReadClo
 		return nil, ctx.Err()
 	}
 	_ = out.SetReadDeadline(time.Time{})
-	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWPID); err != nil {
+	if err := unix.Setns(ns, unix.CLONE_NEWPID); err != nil {
 		return nil, fmt.Errorf("enter the new pid namespace: %w", err)
 	}
 	return out, nil

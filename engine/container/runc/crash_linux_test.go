@@ -232,3 +232,14 @@ func TestTwoOwners(t *testing.T) {
 	require.NoError(t, two.Close())
 	assert.Empty(t, left(t, two))
 }
+
+// TestCellsInARow makes cells whose first process is sometimes quicker than who
+// has started it.
+func TestCellsInARow(t *testing.T) {
+	needRoot(t)
+	for range 100 {
+		c, err := newCell(t.Context(), []string{os.Args[0], ReaperCommand})
+		require.NoError(t, err)
+		c.close()
+	}
+}

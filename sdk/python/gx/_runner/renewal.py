@@ -13,7 +13,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Tuple
+    from typing import Any, Dict, List, Optional, Tuple
 
 # What libraries read when they are loaded, or when they need their first thread.
 _VARIABLES = (
@@ -81,8 +81,21 @@ def reseed() -> None:
         torch.default_generator.seed()
 
 
-def release() -> None:
-    """In a forked runner, with its environment: as many threads as without the fork."""
+def changes(before: Dict[str, str]) -> Dict[str, Optional[str]]:
+    """The variables that the user's code has set while it was loaded, or removed (None). gx's own are not its to change."""
+    now = dict(os.environ)
+    found: Dict[str, Optional[str]] = {name: value for name, value in now.items() if before.get(name) != value}
+    found.update({name: None for name in before if name not in now})
+    return {name: value for name, value in found.items() if not name.startswith("GX_")}
+
+
+def release(changed: Dict[str, Optional[str]]) -> None:
+    """In a forked runner, with its environment: what loading the user's code has made of it, and as many threads as without the fork."""
+    for name, value in changed.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
     for name in (*_VARIABLES, _OPENBLAS):
         value = os.environ.get(name)
         if value is None:

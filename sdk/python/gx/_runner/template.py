@@ -33,6 +33,7 @@ def main(load_sdk: Callable[[], None], keep: Any) -> int:
     except (ImportError, OSError) as error:
         server.refuse(f"the image's Python lacks what it takes: {error}")
         return 0
+    before = dict(os.environ)
     renewal.restrain()
     with guards.origins() as found:
         code, loaded = _load(load_sdk)
@@ -48,9 +49,10 @@ def main(load_sdk: Callable[[], None], keep: Any) -> int:
     gc.collect()
     gc.freeze()
     renewal.prepare()
+    changed = renewal.changes(before)
     instance = server.serve(policy, _settle)
     try:
-        renewal.release()
+        renewal.release(changed)
         runner = Runner()
     except BaseException as error:
         instance.failed(str(error) or type(error).__name__)

@@ -22,11 +22,10 @@ def fields(raw: Callable, args: Any, kwargs: Any, include_source: bool) -> Dict[
     made: Dict[str, Any] = {"function": function}
     if by_value:
         function["payload"] = dumps(raw, f"run_function({name})", False)
-        made["files"] = files()
-        return made
-    function["module"], function["qualname"] = module_place(raw.__module__)[0], name
-    if include_source:
-        made["files"] = automatic([raw.__module__])
+    else:
+        function["module"], function["qualname"] = module_place(raw.__module__)[0], name
+    # By value, too: what it refers to in modules that can be imported is imported.
+    made["files"] = (files() if by_value else []) + (automatic([raw.__module__]) if include_source else [])
     return made
 
 

@@ -11,8 +11,9 @@ from gx._recipe import AUTO_DOCKERIGNORE, Step, invalid, planned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple, Type, Union
+    from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple, Union
+
+    from gx._imports import Imports
 
     Words = Union[str, Sequence[str]]
     Env = Optional[Mapping[str, Optional[str]]]
@@ -481,13 +482,15 @@ class Image:
             raise invalid(f"Image.pipe: {getattr(func, '__name__', func)} returned a {type(made).__name__}, not an Image")
         return made
 
-    def imports(self) -> _Imports:
+    def imports(self) -> Imports:
         """A block of imports that need to work only in containers of functions that use this image.
 
         An exception in it is raised there, and nowhere else: where the app is started, in containers of other images and
         while an image is built, the names are not defined. There is a notice of one that is no ImportError.
         """
-        return _Imports(self)
+        from gx._imports import Imports
+
+        return Imports(self)
 
     # -- how a recipe grows --
 
@@ -539,30 +542,6 @@ class Image:
         if any([os.environ.get(name, "") not in ("", "0") for name in ("GX_FORCE_BUILD", "MODAL_FORCE_BUILD")]):
             forced = [0]
         return {"steps": steps, "force": forced[0] if forced else -1}
-
-
-class _Imports:
-    """See ``Image.imports``."""
-
-    def __init__(self, image: Image) -> None:
-        self._image = image
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
-    ) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        if self._image._import_error is None:
-            self._image._import_error = error
-        if not isinstance(error, ImportError) and traceback is not None:
-            from gx._notices import notice
-
-            what, place = f"{type(error).__name__}: {error}", (traceback.tb_frame.f_code.co_filename, traceback.tb_lineno)
-            notice(f"what `with image.imports()` has raised is left to the containers of that image: {what} {at(place)}")
-        return True
 
 
 _PLANNED = frozenset({

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from _collections import deque  # type: ignore[import-not-found]
+import _signal  # type: ignore[import-not-found]
+from _thread import get_ident
 from time import perf_counter
 
 from gx import _wire
@@ -42,6 +44,8 @@ class Runner:
         self.client: Optional[Callable[[Frame], None]] = None  # gets answers to calls made from here
         self.arrived: Callable[[], None] = lambda: None  # the executor's: inputs or stopping have changed
         self.cancel: Callable[[Callable[[Frame], bool]], None] = lambda matches: None  # the executor's
+        self.executing: Any = None  # the executor, once there is one
+        self._masks: Dict[int, Any] = {}  # of signals, by thread that is forking
         self._batches: Any = None  # a Collector, where the function takes batches
         self._methods: Dict[int, str] = {}
         self._call_ids: Dict[int, str] = {}
@@ -170,14 +174,14 @@ class Runner:
         for out in self.outputs:
             out.tag(self.start.get("marker", ""))
         state.runner = self
-        os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork)
+        os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork, after_in_parent=self._unblock)
         return True
 
     def work(self, service: Service, enter: List[Callable], imported: float) -> int:
         """Runs the hooks and all inputs; returns the exit code. ``imported`` is seconds."""
         try:
             began = perf_counter()
-            executor = self.executor(service)()
+            executor = self.executing = self.executor(service)()
             for hook in enter:
                 executor.hook(hook)
             entered = perf_counter() - began
@@ -280,10 +284,20 @@ class Runner:
     # -- forks, and the end of the process without warning --
 
     def _before_fork(self) -> None:
-        """The child's output will belong to the input that forks."""
+        """The child's output will belong to the input that forks.
+
+        Python forgets signals that come to the child in its first moments, if
+        there is a handler in Python: multiprocessing ends its workers by such.
+        """
         if state.runner is self:
             for out in self.outputs:
                 out.claim()
+            self._masks[get_ident()] = _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGTERM,))
+
+    def _unblock(self) -> None:
+        mask = self._masks.pop(get_ident(), None)
+        if mask is not None:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
 
     def _after_fork(self) -> None:
         """In a child: the connection is the parent's."""
@@ -293,6 +307,10 @@ class Runner:
             self.answers.waiting = []
             for out in self.outputs:
                 out.forked()
+            # The runner's own handler is for the runner; the user's is the child's too.
+            if getattr(_signal.getsignal(_signal.SIGTERM), "__self__", None) is self.executing:
+                _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
+            self._unblock()
 
     def leave_child(self, error: Optional[BaseException]) -> None:
         """Ends a forked child that came back from the user's function: only the parent answers."""

@@ -90,7 +90,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	sweep(cfg.Dir, cgroup, cfg.Log)
 	// The server outlives the call; ctx bounds the start only.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	running := newFunctions()
+	running := newFunctions(filepath.Join(cfg.Dir, "contexts"))
 	server, err := newServer(life, cfg, cgroup, running)
 	if err != nil {
 		cancel()
@@ -185,6 +185,15 @@ func (e *Engine) make(ctx context.Context, r *recipe, req build.Request, events 
 		return nil, err
 	}
 	defer files.close()
+	release, err := e.functions.provide(files.functions, e.cfg.SDK)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err := release(); err != nil {
+			e.cfg.Log.Warn("removing what a function was given", "error", err)
+		}
+	}()
 	track := newTracker(r, e.records.explain(r), events)
 	r.announce(events)
 	s := &solve{engine: e, recipe: r, request: req, staged: files, track: track}
@@ -220,11 +229,6 @@ func (e *Engine) solve(ctx context.Context, s *solve) (cache.ImmutableRef, error
 		Internal:    true, // no history: it would keep what steps print, secrets among it
 		Session:     []session.Attachable{secretsprovider.NewSecretProvider(s.recipe)},
 	}
-	release, err := e.functions.provide(s.staged.functions, e.cfg.SDK)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
 	if err := s.base(ctx, &opt); err != nil {
 		return nil, err
 	}
@@ -236,7 +240,7 @@ func (e *Engine) solve(ctx context.Context, s *solve) (cache.ImmutableRef, error
 			s.track.update(m)
 		}
 	}()
-	_, err = e.server.client.Build(ctx, opt, "gx", s.run, status)
+	_, err := e.server.client.Build(ctx, opt, "gx", s.run, status)
 	<-tracked
 	ref := e.server.refs.take(key)
 	if err != nil && s.refused != nil {

@@ -47,23 +47,31 @@ func writeFunction(dir string, step app.Step) error {
 
 // functions are the folders of the functions that run in builds, by the keys of
 // their steps. It is safe for concurrent use.
+//
+// Of two builds that run the same step at once, BuildKit carries it out once, and
+// not always for the first of them. So there is one folder for both, which stays
+// until neither needs it.
 type functions struct {
-	mu    sync.Mutex
-	sdk   string
-	dirs  map[string]string
-	users map[string]int // builds that have provided the folder, or would have
+	dir string // where the folders are kept
+
+	mu      sync.Mutex
+	sdk     string
+	folders map[string]*folder
 }
 
-func newFunctions() *functions {
-	return &functions{dirs: map[string]string{}, users: map[string]int{}}
+type folder struct {
+	path  string
+	users int
 }
 
-// provide makes folders known until release is called. Of two builds that run
-// the same step at once, BuildKit carries it out once: it does not matter for
-// which.
-func (f *functions) provide(dirs map[string]string, sdk func() (string, error)) (release func(), err error) {
+func newFunctions(dir string) *functions {
+	return &functions{dir: dir, folders: map[string]*folder{}}
+}
+
+// provide takes folders over, and makes them known until release is called.
+func (f *functions) provide(dirs map[string]string, sdk func() (string, error)) (release func() error, err error) {
 	if len(dirs) == 0 {
-		return func() {}, nil
+		return func() error { return nil }, nil
 	}
 	if sdk == nil {
 		return nil, errors.New("this engine has no SDK, so it can't run functions")
@@ -75,20 +83,43 @@ func (f *functions) provide(dirs map[string]string, sdk func() (string, error)) 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.sdk = at
+	var taken []string
 	for key, dir := range dirs {
-		f.dirs[key] = dir
-		f.users[key]++
+		if err := f.take(key, dir); err != nil {
+			return nil, errors.Join(fmt.Errorf("keeping the files of a function: %w", err), f.drop(taken))
+		}
+		taken = append(taken, key)
 	}
-	return func() {
+	return func() error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		for key := range dirs {
-			if f.users[key]--; f.users[key] == 0 {
-				delete(f.dirs, key)
-				delete(f.users, key)
-			}
-		}
+		return f.drop(taken)
 	}, nil
+}
+
+func (f *functions) take(key, dir string) error {
+	known := f.folders[key]
+	if known == nil {
+		known = &folder{path: filepath.Join(f.dir, "function-"+key)}
+		if err := os.Rename(dir, known.path); err != nil {
+			return err
+		}
+		f.folders[key] = known
+	}
+	known.users++
+	return nil
+}
+
+func (f *functions) drop(keys []string) error {
+	var errs []error
+	for _, key := range keys {
+		known := f.folders[key]
+		if known.users--; known.users == 0 {
+			delete(f.folders, key)
+			errs = append(errs, os.RemoveAll(known.path))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // mounts are what the command of a build step gets, if it runs a function.
@@ -98,11 +129,11 @@ func (f *functions) mounts(args []string) []hostenv.Mount {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	dir := f.dirs[args[2]]
-	if dir == "" {
+	known := f.folders[args[2]]
+	if known == nil {
 		return nil
 	}
-	return []hostenv.Mount{{Source: f.sdk, Target: sdkDir}, {Source: dir, Target: functionDir}}
+	return []hostenv.Mount{{Source: f.sdk, Target: sdkDir}, {Source: known.path, Target: functionDir}}
 }
 
 // secretID names a secret of a step.

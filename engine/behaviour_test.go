@@ -277,9 +277,7 @@ func TestClientGone(t *testing.T) {
 		if took := time.Since(begun); took > 5*time.Second {
 			t.Errorf("inputs of a client that has gone were in the way for %v", took)
 		}
-		if h.registry.Open() != 0 {
-			t.Errorf("%d calls are open", h.registry.Open())
-		}
+		h.allEnded()
 	})
 }
 
@@ -486,8 +484,6 @@ func TestCallsFromContainers(t *testing.T) {
 		defer c.close()
 		c.expect(c.call("outer", args(10)), 55+101)
 		c.expect(c.call("fib", args(5)), 5)
-		if n := h.registry.Open(); n != 0 {
-			t.Errorf("%d calls are open", n)
-		}
+		h.allEnded()
 	})
 }

@@ -209,6 +209,18 @@ func newHost(t testing.TB, runtimeName string) *host {
 	return h
 }
 
+// allEnded waits until no call is open: one is counted as ended just after its
+// last answer was written.
+func (h *host) allEnded() {
+	h.t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); h.registry.Open() != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			h.t.Errorf("%d calls are open", h.registry.Open())
+			return
+		}
+	}
+}
+
 // close ends the host and finds what it has left.
 func (h *host) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)

@@ -17,9 +17,9 @@ import (
 
 // How long a container that is ending is waited for.
 const (
-	exitPatience = 2 * time.Second        // from its Bye to its process' end
-	lostPatience = 500 * time.Millisecond // from the end of its connection to that of its process
-	pipePatience = time.Second            // from the end of its processes to that of their output
+	exitPatience = 2 * time.Second // from its Bye to its process' end
+	lostPatience = 2 * time.Second // from the end of its connection to that of its process
+	pipePatience = time.Second     // from the end of its processes to that of their output
 	// runnerPatience is how long answers wait for a runner that does not read
 	// what its calls are answered with: two that wait for each other must not
 	// wait for ever.

@@ -22,7 +22,6 @@ dependencies = ["six"]
 [project.optional-dependencies]
 more = ["idna"]
 `
-	// As uv writes it, but for where the packages come from: uv asks the index.
 	poetryProject = `[tool.poetry]
 name = "mine"
 version = "0.1"
@@ -66,7 +65,7 @@ content-hash = "42c51ec9b587859f2cc2c8fab1d6b54aaea0c902065b12477911e4d4c8ffcafc
 `
 )
 
-// versions writes which of two packages an image has, without failing.
+// versions writes which of some packages an image has.
 var versions = run(`python3 - > /versions <<'end'
 import importlib.util
 print(*[name for name in ("six", "idna", "uv", "poetry") if importlib.util.find_spec(name)])

@@ -160,7 +160,7 @@ func (r *Runtime) template(ctx context.Context, spec container.Spec) (_ *templat
 			return nil, &container.RefusedError{Reason: a.Refused}
 		}
 		return t, nil
-	case <-t.running.done:
+	case <-t.done:
 		exit := t.Exit()
 		return nil, fmt.Errorf("its program ended with status %d before it was ready", exit.Code)
 	case <-ctx.Done():
@@ -370,7 +370,7 @@ func (t *template) take(a answer) bool {
 // finish waits for the end of all.
 func (t *template) finish() {
 	defer t.runtime.templates.Done()
-	<-t.running.done
+	<-t.done
 	t.mu.Lock()
 	t.closing = true
 	t.mu.Unlock()

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -15,21 +14,32 @@ import (
 	"strings"
 )
 
-// peerPackages are what the peers are installed from.
-var peerPackages = []string{"distributed", "ray", "celery", "redis"}
+// peer is a system that gx is measured against, and what it is installed from.
+type peer struct {
+	name     string
+	packages []string
+	floor    bool // not to be beaten, only to be near to
+}
 
-// figures are one system's.
-type figures struct {
-	P50  float64            `json:"p50"` // µs
-	P99  float64            `json:"p99"`
-	Map  float64            `json:"map"`  // inputs a second
-	Echo map[string]float64 `json:"echo"` // calls a second, by size
-	Nap  map[string]float64 `json:"nap"`  // inputs a second, by how long each waits
+var peerSystems = []peer{
+	{name: "ProcessPoolExecutor"},
+	{name: "Ray", packages: []string{"ray"}},
+	{name: "dask", packages: []string{"distributed"}},
+	{name: "Celery", packages: []string{"celery", "redis"}},
+	{name: "asyncio alone", floor: true},
+}
+
+// round is what one system did in one round.
+type round struct {
+	Calls []float64          `json:"calls"` // µs, one after the other
+	Map   float64            `json:"map"`   // inputs a second
+	Echo  map[string]float64 `json:"echo"`  // calls a second, by size
+	Nap   map[string]float64 `json:"nap"`   // inputs a second, by how long each waits
 }
 
 // peers: the same small work by gx and by others, by turns in one process.
 func peers(ctx context.Context, l *lab) ([]row, error) {
-	python, err := l.peerPython(ctx)
+	python, lacking, err := l.peerPython(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -41,84 +51,93 @@ func peers(ctx context.Context, l *lab) ([]row, error) {
 		return nil, err
 	}
 	var got struct {
-		Table   map[string]map[string]figures `json:"table"`
+		Table   map[string]map[string][]round `json:"table"` // by workers and system
 		Missing map[string]string             `json:"missing"`
-		Asyncio map[string]float64            `json:"asyncio"`
-		Load    float64                       `json:"load"`
+		Load    []float64                     `json:"load"`
 	}
 	if err := lastJSON(stdout, &got); err != nil {
 		return nil, err
 	}
 	one := got.Table["1"]
-	var rows []row
-	for _, name := range names(one) {
-		gx, peer := one["gx"], one[name]
-		rows = append(rows,
-			row{What: "call, p50", Ours: us(gx.P50), Peer: name + ": " + us(peer.P50), Ratio: gx.P50 / peer.P50, Aim: "1x", Good: below(gx.P50/peer.P50, 1, 1)},
-			row{What: "call, p99", Ours: us(gx.P99), Peer: name + ": " + us(peer.P99), Ratio: gx.P99 / peer.P99, Aim: "1x", Good: below(gx.P99/peer.P99, 1, 1)})
-	}
+	rows := slices.Concat(
+		against(one, question{"call, p50", us, below, func(r round) float64 { return percentile(r.Calls, 0.5) }}),
+		against(one, question{"call, p99", us, below, func(r round) float64 { return percentile(r.Calls, 0.99) }}),
+	)
 	for _, workers := range []int{1, 2, 4} {
-		table := got.Table[strconv.Itoa(workers)]
-		for _, name := range names(table) {
-			rows = append(rows, faster(fmt.Sprintf("map on %d", workers), table["gx"].Map, name, table[name].Map))
-		}
+		what := fmt.Sprintf("map on %d", workers)
+		rows = append(rows, against(got.Table[strconv.Itoa(workers)], question{what, perSecond, above, func(r round) float64 { return r.Map }})...)
 	}
 	for _, size := range []string{"100 B", "100 KB", "10 MB"} {
-		for _, name := range names(one) {
-			rows = append(rows, faster(size+" there and back", one["gx"].Echo[size], name, one[name].Echo[size]))
-		}
+		rows = append(rows, against(one, question{size + " there and back", perSecond, above, func(r round) float64 { return r.Echo[size] }})...)
 	}
 	for _, wait := range []string{"10 ms", "0 ms"} {
 		what := "async inputs that wait " + wait + ", 100 at once"
-		for _, name := range names(one) {
-			if figure := one[name].Nap[wait]; figure > 0 {
-				rows = append(rows, faster(what, one["gx"].Nap[wait], name, figure))
+		rows = append(rows, against(one, question{what, perSecond, above, func(r round) float64 { return r.Nap[wait] }})...)
+	}
+	maps.Copy(got.Missing, lacking) // pip says more than the import that failed
+	for _, name := range slices.Sorted(maps.Keys(got.Missing)) {
+		rows = append(rows, row{What: "not measured", Peer: name + ": " + got.Missing[name]})
+	}
+	return append(rows, row{What: "load of the machine", Ours: fmt.Sprintf("%.1f to %.1f", slices.Min(got.Load), slices.Max(got.Load))}), nil
+}
+
+// question is one figure that every system is asked for.
+type question struct {
+	what   string
+	format func(float64) string
+	judge  func(ratio, aim, owe float64) verdict // whether it should be small or large
+	figure func(round) float64                   // 0 where the system has no such thing
+}
+
+// against holds gx's rounds against each peer's: the ratio is the median of the
+// rounds' ratios, and the spread reaches from the least to the greatest.
+func against(systems map[string][]round, ask question) []row {
+	var rows []row
+	for _, peer := range peerSystems {
+		var ours, theirs, ratios []float64
+		for i, r := range systems[peer.name] {
+			if figure := ask.figure(r); figure > 0 {
+				gx := ask.figure(systems["gx"][i])
+				ours, theirs, ratios = append(ours, gx), append(theirs, figure), append(ratios, gx/figure)
 			}
 		}
-		floor := got.Asyncio[wait]
-		rows = append(rows, row{What: what, Ours: perSecond(one["gx"].Nap[wait]), Peer: "asyncio alone: " + perSecond(floor), Ratio: one["gx"].Nap[wait] / floor})
-	}
-	for _, name := range slices.Sorted(maps.Keys(got.Missing)) {
-		reason, _, _ := strings.Cut(got.Missing[name], "\n")
-		rows = append(rows, row{What: "not measured", Peer: name + ": " + reason})
-	}
-	return append(rows, row{What: "load of the machine", Ours: fmt.Sprintf("%.1f", got.Load)}), nil
-}
-
-// faster is a row of rates.
-func faster(what string, ours float64, name string, theirs float64) row {
-	return row{What: what, Ours: perSecond(ours), Peer: name + ": " + perSecond(theirs), Ratio: ours / theirs, Aim: "1x", Good: above(ours/theirs, 1, 1)}
-}
-
-// names are the peers that were measured.
-func names(table map[string]figures) []string {
-	order := []string{"ProcessPoolExecutor", "Ray", "dask", "Celery"}
-	var list []string
-	for name := range table {
-		if name != "gx" {
-			list = append(list, name)
+		if len(ratios) == 0 {
+			continue
 		}
+		ratio := median(ratios)
+		r := row{What: ask.what, Ours: ask.format(median(ours)), Peer: peer.name + ": " + ask.format(median(theirs)),
+			Ratio: ratio, Spread: fmt.Sprintf("%.2f-%.2f", slices.Min(ratios), slices.Max(ratios))}
+		if !peer.floor {
+			r.Aim, r.Good = "1x", ask.judge(ratio, 1, 1)
+		}
+		rows = append(rows, r)
 	}
-	slices.SortFunc(list, func(a, b string) int { return cmp.Compare(slices.Index(order, a), slices.Index(order, b)) })
-	return list
+	return rows
 }
 
-// peerPython makes a virtual environment that has the peers. One that can't be
-// installed is missing in it, and the app says so.
-func (l *lab) peerPython(ctx context.Context) (string, error) {
+// peerPython makes a virtual environment that has the peers, and tells which it
+// lacks and why.
+func (l *lab) peerPython(ctx context.Context) (python string, lacking map[string]string, err error) {
 	dir := filepath.Join(l.dir, "peers")
 	if out, err := exec.CommandContext(ctx, l.python, "-m", "venv", dir).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("making an environment for the peers: %w\n%s", err, out)
+		return "", nil, fmt.Errorf("making an environment for the peers: %w\n%s", err, out)
 	}
-	python := filepath.Join(dir, "bin", "python")
-	for _, name := range peerPackages {
-		fmt.Fprintf(os.Stderr, "installing %s ...\n", name)
-		if out, err := exec.CommandContext(ctx, python, "-m", "pip", "install", "-q", name).CombinedOutput(); err != nil {
-			if ctx.Err() != nil {
-				return "", ctx.Err()
-			}
-			fmt.Fprintf(os.Stderr, "%s can't be installed: %v\n%s", name, err, out)
+	python = filepath.Join(dir, "bin", "python")
+	lacking = map[string]string{}
+	for _, peer := range peerSystems {
+		if len(peer.packages) == 0 {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "installing %s ...\n", peer.name)
+		install := append([]string{"-m", "pip", "install", "-q"}, peer.packages...)
+		out, err := exec.CommandContext(ctx, python, install...).CombinedOutput()
+		if ctx.Err() != nil {
+			return "", nil, ctx.Err()
+		}
+		if err != nil {
+			lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+			lacking[peer.name] = "pip: " + lines[len(lines)-1]
 		}
 	}
-	return python, nil
+	return python, lacking, nil
 }

@@ -10,13 +10,14 @@ import (
 // row is one line of the table: what gx took, what the floor took in the same
 // run, and the ratio that was aimed at and the one that is owed.
 type row struct {
-	What  string  `json:"what"`
-	Ours  string  `json:"ours"`  // with its unit
-	Peer  string  `json:"peer"`  // what it is held against, with its figure
-	Ratio float64 `json:"ratio"` // ours to the peer's; 0 where there is no peer
-	Aim   string  `json:"aim"`
-	Owe   string  `json:"owe"`
-	Good  verdict `json:"good"`
+	What   string  `json:"what"`
+	Ours   string  `json:"ours"`             // with its unit
+	Peer   string  `json:"peer"`             // what it is held against, with its figure
+	Ratio  float64 `json:"ratio"`            // ours to the peer's; 0 where there is no peer
+	Spread string  `json:"spread,omitempty"` // the least and the greatest ratio of several rounds
+	Aim    string  `json:"aim"`
+	Owe    string  `json:"owe"`
+	Good   verdict `json:"good"`
 }
 
 type verdict string
@@ -52,20 +53,24 @@ func above(figure, aim, owe float64) verdict {
 
 func printTable(w io.Writer, rows []row) error {
 	tab := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(tab, "what\tgx\tagainst\tratio\taim\towed\t")
+	fmt.Fprintln(tab, "what\tgx\tagainst\tratio\tspread\taim\towed\t")
 	for _, r := range rows {
 		ratio := ""
 		if r.Ratio != 0 {
 			ratio = fmt.Sprintf("%.2fx", r.Ratio)
 		}
-		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.What, r.Ours, r.Peer, ratio, r.Aim, r.Owe, r.Good)
+		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.What, r.Ours, r.Peer, ratio, r.Spread, r.Aim, r.Owe, r.Good)
 	}
 	return tab.Flush()
 }
 
 func median(values []float64) float64 { return percentile(values, 0.5) }
 
+// percentile is 0 where there are no values.
 func percentile(values []float64, share float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[min(len(sorted)-1, int(float64(len(sorted))*share))]
 }

@@ -1,16 +1,20 @@
 """gx against ProcessPoolExecutor, Ray, dask.distributed and Celery, by turns in one run.
 
-Run by `go run ./bench -only peers` with a Python that has the peers; a peer that
-can't be imported or started is left out, and the last line says why.
+Run by `go run ./bench -only peers` with a Python that has the peers. The last line
+that it prints is JSON: the figures of every round by number of workers and system,
+and why a peer that can't be imported or started is left out.
 """
 
 import asyncio
 import contextlib
 import json
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 
@@ -19,6 +23,7 @@ import gx
 app = gx.App("bench-peers")
 HERE = os.path.dirname(os.path.abspath(__file__))
 SIZES = {"100 B": 100, "100 KB": 100_000, "10 MB": 10_000_000}
+NAPS = {"10 ms": 0.01, "0 ms": 0}
 ASYNC = 100  # inputs at once
 
 
@@ -34,6 +39,11 @@ async def nap(seconds):
     if seconds:
         await asyncio.sleep(seconds)
     return seconds
+
+
+async def gated(gate, seconds):
+    async with gate:
+        return await nap(seconds)
 
 
 ONE = app.function(name="one", max_containers=1, min_containers=1)(trivial)
@@ -98,10 +108,13 @@ class Ray:
 
     def __init__(self, workers):
         os.environ["PYTHONPATH"] = os.pathsep.join([HERE, *filter(None, sys.path)])  # of its workers
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         import ray
 
-        self.ray = ray
-        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, configure_logging=False, logging_level="ERROR")
+        self.ray, self.dir = ray, tempfile.mkdtemp(prefix="ray-")  # short: there are sockets in it
+        ray.init(
+            num_cpus=workers, include_dashboard=False, log_to_driver=False, configure_logging=False, logging_level="ERROR", _temp_dir=self.dir
+        )  # fmt: skip
         self.trivial, self.echo_task = ray.remote(trivial), ray.remote(echo)
 
         class Napper:
@@ -125,10 +138,21 @@ class Ray:
 
     def close(self):
         self.ray.shutdown()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class DaskNapper:
+    """An actor, whose coroutines a dask worker runs in its event loop without a limit of its own."""
+
+    def __init__(self):
+        self.gate = asyncio.Semaphore(ASYNC)
+
+    async def nap(self, seconds):
+        return await gated(self.gate, seconds)
 
 
 class Dask:
-    """dask.distributed, with a process for each worker."""
+    """dask.distributed, with a process for each worker, and an actor with coroutines."""
 
     many = 1_000
 
@@ -137,6 +161,7 @@ class Dask:
 
         self.cluster = LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50)
         self.client = Client(self.cluster)
+        self.napper = self.client.submit(DaskNapper, actor=True).result()
         self.map(50)
 
     def call(self):
@@ -148,9 +173,11 @@ class Dask:
     def echo(self, data):
         return len(self.client.submit(echo, data, pure=False).result())
 
-    naps = None  # its workers run a coroutine at a time for each thread
+    def naps(self, count, seconds):
+        return len([future.result() for future in [self.napper.nap(seconds) for _ in range(count)]])
 
     def close(self):
+        self.napper = None
         self.client.close()
         self.cluster.close()
 
@@ -159,26 +186,31 @@ class Celery:
     """Celery with Redis as broker and result store."""
 
     many = 1_000
-    naps = None
+    naps = None  # it has no coroutines
 
     def __init__(self, workers):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         os.environ["BENCH_REDIS"] = f"redis://127.0.0.1:{port}/0"
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
-        self.redis = subprocess.Popen(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"], **quiet)
-        environment = {**os.environ, "C_FORCE_ROOT": "1"}
-        self.worker = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "celery_tasks", "worker", "-c", str(workers), "--loglevel", "ERROR"],
-            cwd=HERE, env=environment, **quiet,
-        )  # fmt: skip
-        sys.path.insert(0, HERE)
-        sys.modules.pop("celery_tasks", None)
-        import celery_tasks
+        os.environ["C_FORCE_ROOT"] = "1"
+        self.started = []
+        try:
+            self.start(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            self.start([sys.executable, "-m", "celery", "-A", "celery_tasks", "worker", "-c", str(workers), "--loglevel", "ERROR"])
+            sys.path.insert(0, HERE)
+            sys.modules.pop("celery_tasks", None)  # what it imported has another port
+            import celery_tasks
 
-        self.tasks = celery_tasks
-        celery_tasks.trivial.delay(1).get(timeout=60)
+            self.tasks = celery_tasks
+            self.tasks.trivial.delay(1).get(timeout=60)
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self, command):
+        quiet = subprocess.DEVNULL
+        self.started.append(subprocess.Popen(command, cwd=HERE, stdout=quiet, stderr=quiet, start_new_session=True))
 
     def call(self):
         return self.tasks.trivial.delay(3).get()
@@ -192,28 +224,43 @@ class Celery:
         return len(self.tasks.echo.delay(data).get())
 
     def close(self):
-        for process in (self.worker, self.redis):
+        for process in reversed(self.started):
             process.terminate()
-            process.wait()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
-PEERS = {"gx": Gx, "ProcessPoolExecutor": Executor, "Ray": Ray, "dask": Dask, "Celery": Celery}
+class Plain:
+    """asyncio alone: the floor of many inputs at once."""
+
+    call = map = echo = None
+
+    def __init__(self, workers):
+        pass
+
+    def naps(self, count, seconds):
+        async def together():
+            gate = asyncio.Semaphore(ASYNC)
+            return len(await asyncio.gather(*[gated(gate, seconds) for _ in range(count)]))
+
+        return asyncio.run(together())
+
+    def close(self):
+        pass
 
 
-def percentile(times, share):
-    return sorted(times)[min(len(times) - 1, int(len(times) * share))]
+PEERS = {"gx": Gx, "ProcessPoolExecutor": Executor, "Ray": Ray, "dask": Dask, "Celery": Celery, "asyncio alone": Plain}
 
 
-def median(values):
-    return percentile(values, 0.5)
-
-
-def latency(peer, calls):
+def latency(system, calls):
     """Microseconds of calls, one after the other."""
     times = []
     for _ in range(calls):
         began = time.perf_counter_ns()
-        assert peer.call() == 9
+        assert system.call() == 9
         times.append((time.perf_counter_ns() - began) / 1000)
     return times
 
@@ -224,54 +271,41 @@ def rate(count, work):
     return count / (time.perf_counter() - began)
 
 
+def echoes(system, data):
+    def work(count):
+        return sum([system.echo(data) == len(data) for _ in range(count)])
+
+    return rate(100 if len(data) < 1_000_000 else 5, work)
+
+
+def once(system, workers):
+    """One round's figures: calls (µs each), map (inputs a second), payloads (calls a second), naps (inputs a second)."""
+    got = {}
+    if system.map is not None:
+        got["map"] = rate(system.many, system.map)
+    if workers != 1:
+        return got
+    if system.call is not None:
+        got["calls"] = latency(system, 400)
+    if system.echo is not None:
+        got["echo"] = {label: echoes(system, os.urandom(size)) for label, size in SIZES.items()}
+    if system.naps is not None:
+        got["nap"] = {label: rate(2000, lambda count, s=seconds: system.naps(count, s)) for label, seconds in NAPS.items()}
+    return got
+
+
 def measure(systems, workers, rounds):
-    """By system: latency (p50, p99 in µs), map (items a second), payloads (calls a second), naps."""
-    found = {name: {"times": [], "map": [], "echo": {size: [] for size in SIZES}, "nap": {"10 ms": [], "0 ms": []}} for name in systems}
+    """Every round's figures by system. The systems take turns, so that they see the same machine."""
+    found = {name: [] for name in systems}
     for _ in range(rounds):
         for name, system in systems.items():
-            got = found[name]
-            got["map"].append(rate(system.many, system.map))
-            if workers != 1:
-                continue
-            got["times"] += latency(system, 300)
-            for size, length in SIZES.items():
-                data = os.urandom(length)
-                calls = 100 if length < 1_000_000 else 5
-                began = time.perf_counter()
-                for _ in range(calls):
-                    assert system.echo(data) == length
-                got["echo"][size].append(calls / (time.perf_counter() - began))
-            if system.naps is not None:
-                for label, seconds in (("10 ms", 0.01), ("0 ms", 0)):
-                    got["nap"][label].append(rate(2000, lambda count, s=seconds: system.naps(count, s)))
-    return {
-        name: {
-            "p50": percentile(got["times"], 0.5) if got["times"] else 0,
-            "p99": percentile(got["times"], 0.99) if got["times"] else 0,
-            "map": median(got["map"]),
-            "echo": {size: median(values) for size, values in got["echo"].items() if values},
-            "nap": {label: median(values) for label, values in got["nap"].items() if values},
-        }
-        for name, got in found.items()
-    }
-
-
-async def plain(count, seconds):
-    """asyncio alone: the floor of many inputs at once."""
-    gate = asyncio.Semaphore(ASYNC)
-
-    async def one():
-        async with gate:
-            await nap(seconds)
-
-    began = time.perf_counter()
-    await asyncio.gather(*[one() for _ in range(count)])
-    return count / (time.perf_counter() - began)
+            found[name].append(once(system, workers))
+    return found
 
 
 @app.local_entrypoint()
-def main(rounds: int = 3):
-    missing, table = {}, {}
+def main(rounds: int = 5):
+    missing, table, load = {}, {}, []
     for workers in (1, 2, 4):
         systems = {}
         with contextlib.ExitStack() as running:
@@ -283,6 +317,7 @@ def main(rounds: int = 3):
                     running.callback(systems[name].close)
                 except Exception as error:
                     missing[name] = f"{type(error).__name__}: {error}"
+            load.append(os.getloadavg()[0])
             table[workers] = measure(systems, workers, rounds)
-    floor = {label: asyncio.run(plain(2000, seconds)) for label, seconds in (("10 ms", 0.01), ("0 ms", 0))}
-    print(json.dumps({"table": table, "missing": missing, "asyncio": floor, "load": os.getloadavg()[0]}))
+            load.append(os.getloadavg()[0])
+    print(json.dumps({"table": table, "missing": missing, "load": load}))

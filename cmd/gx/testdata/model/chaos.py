@@ -154,7 +154,8 @@ def main():
     for seed, function in enumerate([single, several, several_async, at_once]):
         killed += check(function, True, 2 * seed)
         killed += check(function, False, 2 * seed + 1)
-    twice = {name for name in killed if killed.count(name) > 1}
+    # A template is two processes, of which the first ends just after the second.
+    twice = {name for name in killed if killed.count(name) > 1 and re.match(r"co-|te-.*\.", name)}
     assert not twice, f"containers were there after their end: {twice}"
     end = time.monotonic() + 10
     while set(killed) & set(containers(app.app_id).values()):

@@ -153,6 +153,25 @@ func onRuntimes(t *testing.T, test func(t *testing.T, h *host)) {
 	}
 }
 
+// output is a test's, for as long as the test runs: what is said later would be
+// its failure.
+type output struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.w.Write(p)
+}
+
+func (o *output) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.w = io.Discard
+}
+
 // sdkCache is where the SDK is for all tests.
 var sdkCache string
 
@@ -165,7 +184,9 @@ func newHost(t testing.TB, runtimeName string) *host {
 		t.Fatal(err)
 	}
 	h := &host{t: t, dir: dir, images: &machineImages{}}
-	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	out := &output{w: t.Output()}
+	t.Cleanup(out.end) // the last to run
+	log := slog.New(slog.NewTextHandler(out, nil))
 	python, err := exec.LookPath("/usr/bin/python3")
 	if err != nil {
 		t.Skip("no system Python: ", err)

@@ -13,6 +13,7 @@
 //	GET    /v1/session                    WebSocket: SessionRequest, then SessionMessage; closing it ends the app
 //	GET    /v1/apps                       []App
 //	DELETE /v1/apps/{id}                  stop
+//	POST   /v1/apps/{id}/update           UpdateRequest -> Updated: the app goes on with newer code
 //	GET    /v1/apps/{id}/attach           frames of package wire: "Upgrade: gx-frames" for the bare
 //	                                      stream (unix socket: passes descriptors), or WebSocket (binary
 //	                                      messages, a stream cut anywhere)
@@ -139,6 +140,31 @@ type SessionRequest struct {
 	Images   []string     `json:"images"`   // ids, in the order of Manifest.Images
 	Detach   bool         `json:"detach"`   // the app outlives the session
 	Resume   bool         `json:"resume"`   // results of maps that an earlier run has made are taken from there
+}
+
+// UpdateRequest replaces what an app runs by a newer manifest of it. Images are
+// built, and contents of files uploaded, as for a SessionRequest.
+type UpdateRequest struct {
+	Manifest app.Manifest `json:"manifest"` // with hashes in place of local paths
+	Images   []string     `json:"images"`   // ids, in the order of Manifest.Images
+}
+
+// Kinds of updates: the most that any function of the app needed.
+const (
+	UpdateNone       = "none"       // nothing differs
+	UpdateCode       = "code"       // code was exchanged in containers that went on
+	UpdateContainers = "containers" // containers were replaced, one by one
+	UpdateImage      = "image"      // containers were replaced by some of another image
+)
+
+// Updated tells how an app was updated. New calls get the new code from now on.
+type Updated struct {
+	Version int    `json:"version"` // counts up from 1, the app as it was started
+	Kind    string `json:"kind"`
+	// Took is seconds from the request's arrival until the new code was live.
+	Took float64 `json:"took"`
+	// Functions are the ids of the app's functions now, by name.
+	Functions map[string]string `json:"functions"`
 }
 
 // SessionMessage is what a host says during a session. One field is set.

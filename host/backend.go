@@ -90,7 +90,23 @@ func (b *backend) StartApp(ctx context.Context, req api.SessionRequest) (remote.
 	if err != nil {
 		return nil, known(err)
 	}
-	return app, nil
+	return backendApp{app}, nil
+}
+
+func (b *backend) App(id string) (remote.App, error) {
+	app, err := b.h.engine.App(id)
+	if err != nil {
+		return nil, known(err)
+	}
+	return backendApp{app}, nil
+}
+
+// backendApp is an app as the API server sees it.
+type backendApp struct{ *engine.App }
+
+func (a backendApp) Update(ctx context.Context, req api.UpdateRequest) (api.Updated, error) {
+	updated, err := a.App.Update(ctx, req)
+	return updated, known(err)
 }
 
 func (b *backend) StopApp(ctx context.Context, id string, now bool) error {

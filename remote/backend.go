@@ -34,6 +34,8 @@ type Backend interface {
 	Prune(ctx context.Context, req api.PruneRequest) (build.Usage, error)
 
 	StartApp(ctx context.Context, req api.SessionRequest) (App, error)
+	// App finds a running app by its id or name.
+	App(id string) (App, error)
 	StopApp(ctx context.Context, id string, now bool) error
 	// Attach speaks frames of package wire over conn until it ends; app "" is a
 	// client of no app.
@@ -55,6 +57,10 @@ type App interface {
 	Events(ctx context.Context) <-chan api.SessionMessage
 	// Stopped is the app's bill, once it has ended.
 	Stopped() api.Stopped
+	// Update exchanges what the app runs and returns when new calls get the new
+	// code. If it fails, the app goes on as it was. Updates happen one after the
+	// other.
+	Update(ctx context.Context, req api.UpdateRequest) (api.Updated, error)
 	// Stop ends the app and waits for it. It may be called again, to end it now.
 	Stop(ctx context.Context, now bool) error
 }

@@ -58,19 +58,20 @@ func NewServer(ctx context.Context, backend Backend, log *slog.Logger) *Server {
 	s.until(s.rest, "GET /v1/apps/{id}/attach", s.attach)
 	s.until(s.rest, "GET /v1/attach", s.attach)
 	for pattern, handle := range map[string]http.HandlerFunc{
-		"GET /v1/status":         s.status,
-		"POST /v1/stop":          s.stop,
-		"GET /v1/hostlog":        s.hostLog,
-		"POST /v1/blobs/missing": s.missing,
-		"PUT /v1/blobs/{sum}":    s.putBlob,
-		"GET /v1/build":          s.build,
-		"GET /v1/apps":           func(w http.ResponseWriter, _ *http.Request) { reply(w, backend.Apps()) },
-		"DELETE /v1/apps/{id}":   s.stopApp,
-		"GET /v1/apps/{id}/logs": s.appLogs,
-		"GET /v1/containers":     func(w http.ResponseWriter, _ *http.Request) { reply(w, backend.Containers()) },
-		"GET /v1/why/{ref}":      s.why,
-		"GET /v1/images":         s.images,
-		"POST /v1/images/prune":  s.prune,
+		"GET /v1/status":            s.status,
+		"POST /v1/stop":             s.stop,
+		"GET /v1/hostlog":           s.hostLog,
+		"POST /v1/blobs/missing":    s.missing,
+		"PUT /v1/blobs/{sum}":       s.putBlob,
+		"GET /v1/build":             s.build,
+		"GET /v1/apps":              func(w http.ResponseWriter, _ *http.Request) { reply(w, backend.Apps()) },
+		"DELETE /v1/apps/{id}":      s.stopApp,
+		"POST /v1/apps/{id}/update": s.updateApp,
+		"GET /v1/apps/{id}/logs":    s.appLogs,
+		"GET /v1/containers":        func(w http.ResponseWriter, _ *http.Request) { reply(w, backend.Containers()) },
+		"GET /v1/why/{ref}":         s.why,
+		"GET /v1/images":            s.images,
+		"POST /v1/images/prune":     s.prune,
 	} {
 		s.until(s.life, pattern, handle)
 	}
@@ -200,6 +201,23 @@ func (s *Server) stopApp(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Server) updateApp(w http.ResponseWriter, r *http.Request) {
+	id, ok := appID(w, r)
+	if !ok {
+		return
+	}
+	var req api.UpdateRequest
+	if !decode(w, r, &req) {
+		return
+	}
+	app, err := s.backend.App(id)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	answer(w)(app.Update(r.Context(), req))
 }
 
 // appID is the path's app, which may be an id or a name.

@@ -77,6 +77,13 @@ func (b *backend) StartApp(_ context.Context, req api.SessionRequest) (remote.Ap
 	return b.app, nil
 }
 
+func (b *backend) App(id string) (remote.App, error) {
+	if id != "ap-1" {
+		return nil, &api.Error{Code: "not_found", Message: "no app " + id}
+	}
+	return b.app, nil
+}
+
 func (b *backend) Attach(ctx context.Context, id string, conn net.Conn) error {
 	if id != "ap-1" {
 		return &api.Error{Code: "not_found", Message: "no app " + id}
@@ -106,6 +113,12 @@ func (a *fakeApp) Started() api.Started {
 }
 func (a *fakeApp) Events(context.Context) <-chan api.SessionMessage { return a.events }
 func (a *fakeApp) Stopped() api.Stopped                             { return api.Stopped{Reason: "the host is ending"} }
+func (a *fakeApp) Update(_ context.Context, req api.UpdateRequest) (api.Updated, error) {
+	if req.Manifest.Name == "bad" {
+		return api.Updated{}, &api.Error{Code: "invalid", Message: "the manifest is bad"}
+	}
+	return api.Updated{Version: 2, Kind: api.UpdateCode, Took: 0.02, Functions: map[string]string{req.Manifest.Name: req.Images[0]}}, nil
+}
 func (a *fakeApp) Stop(_ context.Context, now bool) error {
 	if a.graceful != nil && !now {
 		<-a.graceful
@@ -245,6 +258,24 @@ func TestASecondStopOvertakesTheFirst(t *testing.T) {
 	require.NotNil(t, (<-s.Events()).Stopped)
 	close(b.app.graceful)
 	require.NoError(t, s.Close())
+}
+
+func TestARunningAppIsUpdated(t *testing.T) {
+	_, c := serve(t)
+	s, err := c.StartSession(t.Context(), api.SessionRequest{})
+	require.NoError(t, err)
+	defer s.Close()
+	updated, err := s.Update(t.Context(), api.UpdateRequest{Manifest: app.Manifest{Name: "f"}, Images: []string{"im-1"}})
+	require.NoError(t, err)
+	require.Equal(t, api.Updated{Version: 2, Kind: api.UpdateCode, Took: 0.02, Functions: map[string]string{"f": "im-1"}}, updated)
+	var refused *api.Error
+	_, err = s.Update(t.Context(), api.UpdateRequest{Manifest: app.Manifest{Name: "bad"}})
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, "invalid", refused.Code)
+	s.started.App = "ap-2"
+	_, err = s.Update(t.Context(), api.UpdateRequest{})
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, "not_found", refused.Code)
 }
 
 func TestAnEndingHostRefusesWhatIsNewAndTellsSessionsTheirEnd(t *testing.T) {

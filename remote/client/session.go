@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"sync"
 
 	"github.com/gorilla/websocket"
@@ -94,6 +96,14 @@ func (s *Session) Stop(ctx context.Context, now bool) error {
 	defer s.mu.Unlock()
 	defer context.AfterFunc(ctx, func() { _ = s.ws.Close() })()
 	return s.ws.WriteJSON(api.SessionCommand{Stop: true, Now: now})
+}
+
+// Update has the host exchange what the app runs, and returns when new calls get
+// the new code. The images of its manifest must be built, and the contents of
+// its files uploaded. If it fails, the app goes on as it was.
+func (s *Session) Update(ctx context.Context, req api.UpdateRequest) (updated api.Updated, err error) {
+	path := "/v1/apps/" + url.PathEscape(s.started.App) + "/update"
+	return updated, s.client.call(ctx, http.MethodPost, path, req, &updated)
 }
 
 // Close closes the session, which ends the app unless it was detached, and

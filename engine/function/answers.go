@@ -163,9 +163,10 @@ func (m *member) answered(frames []wire.Frame) {
 	if len(m.inputs) == 0 {
 		m.idle = now
 	}
-	// Nobody else would see that the container stays idle, or give what came back
-	// to others.
-	look := len(m.inputs) == 0 && f.timer == nil || returned
+	// Nobody else would see that a container too many stays idle, or give what came
+	// back to others.
+	idles := len(m.inputs) == 0 && f.timer == nil && (len(f.members) > f.scaling.Min || f.closing)
+	look := idles || returned
 	yields := m.yields && len(m.inputs) == 0
 	f.mu.Unlock()
 

@@ -83,7 +83,7 @@ func TestWhyWaits(t *testing.T) {
 		defer c.close()
 		c.open("spawn", "slow", "", args(60.0), args(60.0))
 		hog := c.opened()
-		w := h.why(hog, waitsFor("max_containers"))
+		w := h.why(hog, func(w api.Why) bool { return waitsFor("max_containers")(w) && w.Call.Running == 1 })
 		says(t, w.Answer, "1 of its 2 inputs waits: max_containers=1 is reached, and the only container is at work", "1 of its 2 inputs runs, the longest for")
 		if w.Call.Running != 1 || w.Call.Waiting != 1 || len(w.Call.Live) != 1 || w.Call.State != "running" {
 			t.Errorf("%+v", w.Call)

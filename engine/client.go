@@ -20,7 +20,8 @@ const helloLimit = 30 * time.Second
 // app or ctx ends, and closes the connection. Calls that are open then are
 // cancelled, but for those that were spawned. A client of no app ("") keeps the
 // host from being idle.
-func (e *Engine) ServeClient(ctx context.Context, appID string, conn net.Conn) error {
+func (e *Engine) ServeClient(ctx context.Context, appID string, accepted net.Conn) error {
+	conn := wire.Direct(accepted)
 	leave, err := e.join(appID, conn)
 	if err != nil {
 		return errors.Join(err, conn.Close())
@@ -57,7 +58,7 @@ func (e *Engine) ServeClient(ctx context.Context, appID string, conn net.Conn) e
 }
 
 // greet takes a client's Hello and answers it.
-func greet(conn net.Conn, r *wire.Reader, w *wire.Writer) error {
+func greet(conn wire.Conn, r *wire.Reader, w *wire.Writer) error {
 	if err := conn.SetReadDeadline(time.Now().Add(helloLimit)); err != nil {
 		return fmt.Errorf("greeting a client: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"time"
 )
 
 const (
@@ -23,20 +24,31 @@ const (
 // File is the caller's too, and must be closed.
 type Reader struct {
 	conn  io.Reader
-	unix  *net.UnixConn // nil if the connection cannot pass descriptors
-	buf   []byte        // the chunk; bodies before start belong to callers
-	start int           // first byte that is not yet part of a frame
-	end   int           // first byte that is not yet read
+	unix  messages // nil if the connection cannot pass descriptors
+	buf   []byte   // the chunk; bodies before start belong to callers
+	start int      // first byte that is not yet part of a frame
+	end   int      // first byte that is not yet read
 	oob   []byte
 	files []*os.File // came, and not yet claimed by a frame
 	err   error      // sticky
 }
 
-// NewReader makes a Reader of a connection. If that is a *net.UnixConn, the
+// Conn is a connection for a Reader and a Writer, whose reading can be ended.
+type Conn interface {
+	io.ReadWriteCloser
+	SetReadDeadline(t time.Time) error
+}
+
+// messages is what receives descriptors: a *net.UnixConn, or one made Direct.
+type messages interface {
+	ReadMsgUnix(b, oob []byte) (n, oobn, flags int, addr *net.UnixAddr, err error)
+}
+
+// NewReader makes a Reader of a connection. If that is a unix socket, the
 // Reader receives descriptors.
 func NewReader(conn io.Reader) *Reader {
 	r := &Reader{conn: conn}
-	if u, ok := conn.(*net.UnixConn); ok && canPass {
+	if u, ok := conn.(messages); ok && canPass {
 		r.unix = u
 		r.oob = make([]byte, oobSize)
 	}

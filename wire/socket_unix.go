@@ -64,16 +64,10 @@ func closeFD(fd int) { _ = unix.Close(fd) }
 
 func rights(fd int) []byte { return unix.UnixRights(fd) }
 
-// sendmsg writes what the socket takes of data at once.
+// sendmsg writes what the socket takes of data without waiting.
 func sendmsg(fd uintptr, data [][]byte, oob []byte) (int, error) {
 	for {
-		var n int
-		var err error
-		if len(data) == 1 && oob == nil {
-			n, err = unix.Write(int(fd), data[0])
-		} else {
-			n, err = unix.SendmsgBuffers(int(fd), data, oob, nil, 0)
-		}
+		n, err := unix.SendmsgBuffers(int(fd), data, oob, nil, unix.MSG_DONTWAIT)
 		if !errors.Is(err, unix.EINTR) {
 			return max(n, 0), err
 		}

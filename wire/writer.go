@@ -61,19 +61,20 @@ type sendState struct {
 	err  error
 }
 
-// NewWriter makes a Writer of a connection. If that is a *net.UnixConn, the
+// NewWriter makes a Writer of a connection. If that is a unix socket, the
 // Writer passes descriptors.
 func NewWriter(conn io.Writer) *Writer {
 	w := &Writer{conn: conn}
 	w.idle.L = &w.mu
+	direct, isDirect := conn.(interface{ waitWritable(fd uintptr) })
 	if sc, ok := conn.(syscall.Conn); ok && canPass {
-		if _, socket := conn.(net.Conn); socket {
+		if _, socket := conn.(net.Conn); socket || isDirect {
 			if raw, err := sc.SyscallConn(); err == nil {
 				w.raw = raw
 			}
 		}
 	}
-	if _, ok := conn.(*net.UnixConn); ok && w.raw != nil {
+	if _, ok := conn.(messages); ok && w.raw != nil {
 		w.files = true
 	}
 	s := &w.send
@@ -82,8 +83,13 @@ func NewWriter(conn io.Writer) *Writer {
 		return true
 	}
 	s.wait = func(fd uintptr) bool {
-		s.n, s.err = sendmsg(fd, s.data, s.oob)
-		return !wouldBlock(s.err)
+		for {
+			s.n, s.err = sendmsg(fd, s.data, s.oob)
+			if !wouldBlock(s.err) || !isDirect {
+				return !wouldBlock(s.err)
+			}
+			direct.waitWritable(fd)
+		}
 	}
 	return w
 }

@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"net"
 	"sync"
 	"time"
 
@@ -13,7 +12,7 @@ import (
 type Conn struct {
 	Hello wire.HelloBody
 
-	conn   *net.UnixConn
+	conn   wire.Conn
 	reader *wire.Reader
 	writer *wire.Writer
 
@@ -23,7 +22,7 @@ type Conn struct {
 	writing bool
 }
 
-func newConn(conn *net.UnixConn) *Conn {
+func newConn(conn wire.Conn) *Conn {
 	return &Conn{conn: conn, reader: wire.NewReader(conn), writer: wire.NewWriter(conn)}
 }
 
@@ -68,7 +67,7 @@ func (c *Conn) Flush() {
 	c.writing = false
 }
 
-// Expire makes a Read that finds nothing end at the given time.
+// Expire makes a Read that finds nothing end at the given time, for good.
 func (c *Conn) Expire(at time.Time) { _ = c.conn.SetReadDeadline(at) }
 
 // Close ends the connection. It waits for a goroutine that is writing.

@@ -34,8 +34,8 @@ type Hub struct {
 	done     sync.WaitGroup
 
 	mu       sync.Mutex
-	expected map[string]chan *Conn      // by token
-	unknown  map[*net.UnixConn]struct{} // no Hello yet
+	expected map[string]chan *Conn  // by token
+	unknown  map[wire.Conn]struct{} // no Hello yet
 	closed   bool
 }
 
@@ -61,7 +61,7 @@ func Listen(dir string, log *slog.Logger) (*Hub, error) {
 	if err := os.Chmod(path, 0o666); err != nil { //nolint:gosec // as above
 		return nil, errors.Join(err, l.Close())
 	}
-	h := &Hub{dir: dir, listener: l, log: log, expected: map[string]chan *Conn{}, unknown: map[*net.UnixConn]struct{}{}}
+	h := &Hub{dir: dir, listener: l, log: log, expected: map[string]chan *Conn{}, unknown: map[wire.Conn]struct{}{}}
 	h.done.Go(h.accept)
 	return h, nil
 }
@@ -109,13 +109,14 @@ func (h *Hub) Close() error {
 
 func (h *Hub) accept() {
 	for {
-		conn, err := h.listener.AcceptUnix()
+		accepted, err := h.listener.AcceptUnix()
 		if err != nil {
 			if !errors.Is(err, net.ErrClosed) {
 				h.log.Error("runners can connect no more", "error", err)
 			}
 			return
 		}
+		conn := wire.Direct(accepted)
 		h.mu.Lock()
 		if h.closed || len(h.unknown) >= maxUnknown {
 			h.mu.Unlock()
@@ -129,7 +130,7 @@ func (h *Hub) accept() {
 }
 
 // greet reads a connection's Hello and gives it to who expects it.
-func (h *Hub) greet(conn *net.UnixConn) {
+func (h *Hub) greet(conn wire.Conn) {
 	c := newConn(conn)
 	err := c.hello(time.Now().Add(helloLimit))
 	h.mu.Lock()

@@ -77,10 +77,10 @@ class Client:
         except _wire.Closed as error:
             raise gone(error) from None
 
-    def send_input(self, number: int, index: int, payload: Payload, before: bytes = b"") -> None:
-        """Sends an input of any size after encoded frames."""
+    def send_input(self, number: int, index: int, payload: Payload, before: bytes = b"", after: bytes = b"") -> None:
+        """Sends an input of any size between encoded frames."""
         try:
-            self.connection.send_payload(_INPUT, number, index, payload, before=before)
+            self.connection.send_payload(_INPUT, number, index, payload, before=before, after=after)
         except _wire.Closed as error:
             raise gone(error) from None
         except _wire.TooLarge as error:
@@ -90,12 +90,7 @@ class Client:
         """Opens a call with one input."""
         opening = self.opening(number, callee, kind)
         end = _pack(0, _END, 0, 0, number, 1)
-        size = len(payload)
-        if size <= _wire.INLINE_MAX:
-            self.send(b"".join((opening, _pack(size, _INPUT, 0, 0, number, 0), payload, end)))  # type: ignore[arg-type]
-        else:
-            self.send_input(number, 0, payload, opening)
-            self.send(end)
+        self.send_input(number, 0, payload, opening, end)
 
     def call(self, callee: Callee, payload: Payload) -> Frame:
         """Calls a function and waits for the frame that answers it."""

@@ -214,18 +214,18 @@ class Connection:
         index: int,
         payload: Union[Payload, Buffer],
         attempt: int = 0,
-        before: Buffer = b"",
+        before: bytes = b"",
+        after: bytes = b"",
     ) -> None:
-        """Sends a frame with a payload of any size, after the encoded frames ``before``."""
+        """Sends a frame with a payload of any size, between encoded frames."""
         if not isinstance(payload, Parts) and len(payload) <= INLINE_MAX:
-            self.send(b"".join((before, _pack(len(payload), type, 0, attempt, call, index), payload)))
+            head = _pack(len(payload), type, 0, attempt, call, index)
+            self.send(b"".join((before, head, payload, after)))
             return
         buffers = payload.buffers if isinstance(payload, Parts) else (payload,)
         size = len(payload)
         if size > MAX_PAYLOAD:
             raise TooLarge(f"a payload of {size} bytes; at most {MAX_PAYLOAD} are allowed")
-        if before:
-            self.send(before)
         if self.descriptors:
             fd = self._files.write(buffers, size)
             try:
@@ -234,14 +234,16 @@ class Connection:
                     try:
                         if self._unsent:
                             self._send(self._unsent, ())
-                        frame = _pack(8, type, FLAG_FD, attempt, call, index) + U64.pack(size)
-                        self._send(frame, [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _I.pack(fd))])
+                        head = _pack(8, type, FLAG_FD, attempt, call, index) + U64.pack(size)
+                        self._send(before + head + after, [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _I.pack(fd))])
                     finally:
                         self._sender = 0
             finally:
                 os.close(fd)
             return
         # Pieces: other threads' frames of other inputs may come between them.
+        if before:
+            self.send(before)
         left = size
         for buffer in buffers:
             view = memoryview(buffer).cast("B")
@@ -250,6 +252,8 @@ class Connection:
                 left -= len(piece)
                 flags = FLAG_MORE if left else 0
                 self.send(b"".join((_pack(len(piece), type, flags, attempt, call, index), piece)))
+        if after:
+            self.send(after)
 
     # -- receiving --
 

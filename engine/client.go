@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gx-dev/gx/engine/ask"
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/wire"
 )
@@ -38,7 +39,7 @@ func (e *Engine) ServeClient(ctx context.Context, appID string, accepted net.Con
 	if err := greet(conn, reader, writer); err != nil {
 		return err
 	}
-	caller := call.NewCaller(call.Config{Registry: e.registry, Sender: writer, Host: directory{e}})
+	caller := call.NewCaller(call.Config{Registry: e.registry, Sender: writer, Host: directory{e}, From: ask.From{App: appID}})
 	defer caller.Close()
 	for {
 		f, err := reader.Read()

@@ -1,12 +1,14 @@
 package engine
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/engine/ask"
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/function"
 	"github.com/gx-dev/gx/wire"
@@ -94,6 +96,11 @@ func (e directory) Ask(op string, params json.RawMessage) (any, *wire.FailBody, 
 
 func refused(format string, args ...any) *wire.FailBody {
 	return &wire.FailBody{Kind: wire.FailRefused, Message: fmt.Sprintf(format, args...)}
+}
+
+// Answer implements call.Host.
+func (e directory) Answer(ctx context.Context, q ask.Query) (ask.Answer, error) {
+	return e.desk.Answer(ctx, q)
 }
 
 // find looks a function up by the names of its app and its own.

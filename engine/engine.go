@@ -18,11 +18,13 @@ import (
 
 	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/build"
+	"github.com/gx-dev/gx/engine/ask"
 	"github.com/gx-dev/gx/engine/blob"
 	"github.com/gx-dev/gx/engine/bytecode"
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/clock"
 	"github.com/gx-dev/gx/engine/container"
+	"github.com/gx-dev/gx/engine/environment"
 	"github.com/gx-dev/gx/engine/function"
 	"github.com/gx-dev/gx/engine/journal"
 	"github.com/gx-dev/gx/engine/load"
@@ -30,6 +32,7 @@ import (
 	"github.com/gx-dev/gx/engine/pool"
 	"github.com/gx-dev/gx/engine/runner"
 	"github.com/gx-dev/gx/engine/source"
+	"github.com/gx-dev/gx/engine/store"
 	"github.com/gx-dev/gx/engine/trace"
 )
 
@@ -75,9 +78,12 @@ type Engine struct {
 	images   *imageCache
 	host     *function.Host
 
-	tending sync.WaitGroup // the housekeeper, apps' endings, event feeds
-	closing chan struct{}
-	history *trace.History // of functions that have ended
+	tending      sync.WaitGroup // the housekeeper, apps' endings, event feeds
+	closing      chan struct{}
+	history      *trace.History // of functions that have ended
+	db           *store.DB
+	environments *environment.Store
+	desk         *ask.Desk // what is stored here, for who asks
 
 	mu        sync.Mutex
 	apps      map[string]*App
@@ -90,7 +96,7 @@ type Engine struct {
 }
 
 // New starts an engine, and clears away what an earlier one left unfinished.
-func New(_ context.Context, cfg Config) (*Engine, error) {
+func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = clock.Real{}
 	}
@@ -128,12 +134,15 @@ func New(_ context.Context, cfg Config) (*Engine, error) {
 	e.journals = journal.Open(filepath.Join(cfg.Dir, "journal"), journal.Options{
 		Clock: cfg.Clock, MaxAge: journalAge, Budget: min(4<<30, cfg.Budget/8), Log: cfg.Log,
 	})
+	if err := e.openStores(ctx); err != nil {
+		return nil, err
+	}
 	runners := filepath.Join(cfg.RunDir, "runners")
 	if err := os.RemoveAll(runners); err != nil {
-		return nil, fmt.Errorf("removing an earlier host's runtime directory: %w", err)
+		return nil, errors.Join(fmt.Errorf("removing an earlier host's runtime directory: %w", err), e.closeStores())
 	}
 	if e.hub, err = runner.Listen(runners, cfg.Log); err != nil {
-		return nil, err
+		return nil, errors.Join(err, e.closeStores())
 	}
 	cores := max(2, int(capacity.CPU))
 	compiler := &bytecode.Compiler{Runtime: cfg.Runtime, Packages: cfg.SDK, Log: cfg.Log}
@@ -181,7 +190,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.images.close()
 	e.registry.Close()
 	e.journals.Close()
-	return err
+	return errors.Join(err, e.closeStores())
 }
 
 // list is the apps, the oldest first. mu is held.

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/build"
 	"github.com/gx-dev/gx/engine"
+	"github.com/gx-dev/gx/engine/ask"
 	"github.com/gx-dev/gx/engine/logs"
 	"github.com/gx-dev/gx/remote"
 )
@@ -123,6 +125,17 @@ func (b *backend) Logs(ctx context.Context, app string, follow bool, tail int, l
 
 func (b *backend) Apps() []api.App             { return b.h.engine.Apps() }
 func (b *backend) Containers() []api.Container { return b.h.engine.Containers() }
+
+func (b *backend) Ask(ctx context.Context, op string, params json.RawMessage, data []byte) (any, []byte, error) {
+	a, err := b.h.engine.Ask(ctx, ask.Query{Op: op, Params: params, Data: data})
+	if err != nil {
+		if kind := ask.Kind(err); kind != ask.KindInternal {
+			err = &api.Error{Code: kind, Message: err.Error()}
+		}
+		return nil, nil, err
+	}
+	return a.Result, a.Data, nil
+}
 
 func (b *backend) Why(ref string) (api.Why, error) {
 	w, err := b.h.engine.Why(ref)

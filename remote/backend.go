@@ -5,6 +5,7 @@ package remote
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net"
 
@@ -43,6 +44,9 @@ type Backend interface {
 	Logs(ctx context.Context, app string, follow bool, tail int, line func(api.LogLine) error) error
 	Apps() []api.App
 	Containers() []api.Container
+	// Ask answers a question about what the host stores; see package ask of the
+	// engine for the operations' sense.
+	Ask(ctx context.Context, op string, params json.RawMessage, data []byte) (result any, out []byte, err error)
 	// Why says why a call, an input, a container or a function waits, was slow
 	// or failed.
 	Why(ref string) (api.Why, error)

@@ -72,6 +72,7 @@ func NewServer(ctx context.Context, backend Backend, log *slog.Logger) *Server {
 		"GET /v1/why/{ref}":         s.why,
 		"GET /v1/images":            s.images,
 		"POST /v1/images/prune":     s.prune,
+		"POST /v1/ask/{op}":         s.ask,
 	} {
 		s.until(s.life, pattern, handle)
 	}
@@ -273,12 +274,14 @@ func status(code string) int {
 	switch code {
 	case "not_found":
 		return http.StatusNotFound
-	case "busy":
+	case "busy", "exists", "conflict", "full", "empty":
 		return http.StatusConflict
 	case "ending":
 		return http.StatusServiceUnavailable
-	case "invalid", "build_failed":
+	case "invalid", "build_failed", "refused":
 		return http.StatusUnprocessableEntity
+	case "too_large":
+		return http.StatusRequestEntityTooLarge
 	case "disk_full":
 		return http.StatusInsufficientStorage
 	case "unauthorized":

@@ -34,22 +34,30 @@ func (h Header) Mine() bool { return h.Call&RunnerCall != 0 }
 // RunnerCall is the bit that is set in the numbers of calls that a runner opens.
 const RunnerCall = 1 << 31
 
+// names are the types that there are.
+var names = [...]string{
+	Hello: "hello", Ready: "ready", Open: "open", Input: "input", End: "end",
+	Result: "result", Error: "error", Item: "item", Fail: "fail", Cancel: "cancel", Request: "request",
+	Reply: "reply", Start: "start", Stop: "stop", Bye: "bye", Failed: "failed", Opened: "opened", Batch: "batch", Within: "within",
+	Ask: "ask", Answer: "answer",
+}
+
+// known reports whether this version of the protocol has the type.
+func (t Type) known() bool { return int(t) < len(names) && names[t] != "" }
+
 // String names the type for messages.
 func (t Type) String() string {
-	names := [...]string{Hello: "hello", Ready: "ready", Open: "open", Input: "input", End: "end",
-		Result: "result", Error: "error", Item: "item", Fail: "fail", Cancel: "cancel", Request: "request",
-		Reply: "reply", Start: "start", Stop: "stop", Bye: "bye", Failed: "failed", Opened: "opened", Batch: "batch", Within: "within"}
-	if int(t) < len(names) && names[t] != "" {
+	if t.known() {
 		return names[t]
 	}
 	return fmt.Sprintf("type %d", uint8(t))
 }
 
-// Payload reports whether frames of this type carry a pickled payload, which
-// is what may travel as a descriptor or in pieces.
+// Payload reports whether frames of this type carry a payload: what may be
+// large, and may travel as a descriptor or in pieces.
 func (t Type) Payload() bool {
 	switch t {
-	case Input, Result, Error, Item, Failed:
+	case Input, Result, Error, Item, Failed, Ask, Answer:
 		return true
 	}
 	return false
@@ -86,7 +94,7 @@ func (h Header) check() error {
 		extra = 8
 	}
 	switch {
-	case h.Type < Hello || h.Type > Within:
+	case !h.Type.known():
 		return fmt.Errorf("%w: unknown frame %v", ErrProtocol, h.Type)
 	case h.Size > MaxBody:
 		return fmt.Errorf("%w: %w: a %v frame announces a body of %d bytes, at most %d are allowed", ErrProtocol, ErrTooLarge, h.Type, h.Size, MaxBody)

@@ -87,7 +87,7 @@ const (
 	Error   Type = 7  // an input's exception; body: see ErrorBody
 	Item    Type = 8  // one item of a generator; body: pickled value. The generator's end is a Result of None
 	Fail    Type = 9  // the host gave an input up; json FailBody
-	Cancel  Type = 10 // to host: forget the call (index = AllInputs) or one input; to runner: cancel that input; json CancelBody
+	Cancel  Type = 10 // to host: forget the call (index = AllInputs), one input, or an Ask; to runner: cancel that input; json CancelBody
 	Request Type = 11 // asks; call = number of the request; json RequestBody
 	Reply   Type = 12 // answers the Request of that number; json ReplyBody
 	Start   Type = 13 // host to runner: what to run; json StartBody
@@ -97,6 +97,8 @@ const (
 	Opened  Type = 17 // host to client or runner: the id of a call that was opened; json OpenedBody
 	Batch   Type = 18 // host to runner: the next index inputs that come are one batch, of the same call's method; no body
 	Within  Type = 19 // runner to host: the next Open is made by this input (call, index) that the runner is at; no body
+	Ask     Type = 20 // asks with bytes; call = number of the question; body: AskBody and the bytes, see EncodeMessage
+	Answer  Type = 21 // answers the Ask of that number; body: ReplyBody and bytes, see EncodeMessage
 )
 
 // AllInputs as a frame's index means the whole call.
@@ -186,6 +188,10 @@ const (
 	FailInternal  = "internal"  // InternalError
 	FailNotFound  = "not_found" // NotFoundError: of a Reply, e.g. no such call
 	FailExpired   = "expired"   // OutputExpiredError: of a Reply, the call's results are not kept any more
+	FailExists    = "exists"    // AlreadyExistsError: of an Answer
+	FailConflict  = "conflict"  // ConflictError: of an Answer, somebody else has changed what it is about
+	FailFull      = "full"      // queue.Full: of an Answer
+	FailEmpty     = "empty"     // queue.Empty: of an Answer
 )
 
 // CancelBody is the body of Cancel; it may be empty.
@@ -201,7 +207,14 @@ type RequestBody struct {
 	Params any    `json:"params,omitempty"`
 }
 
-// ReplyBody is the body of Reply.
+// AskBody is the head of an Ask's body. What it asks for is a stored thing: a
+// volume, a secret, a dict, a queue. Package ask has the operations' sense.
+type AskBody struct {
+	Op     string          `json:"op"`
+	Params json.RawMessage `json:"params,omitempty"`
+}
+
+// ReplyBody is the body of Reply, and the head of an Answer's.
 type ReplyBody struct {
 	Result any       `json:"result,omitempty"`
 	Error  *FailBody `json:"error,omitempty"`

@@ -1,6 +1,7 @@
 package call
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gx-dev/gx/engine/ask"
 	"github.com/gx-dev/gx/engine/clock"
 	"github.com/gx-dev/gx/wire"
 )
@@ -77,6 +79,17 @@ func (h host) Resolve(open wire.OpenBody) (Target, error) {
 	defer h.mu.Unlock()
 	h.held++
 	return h.target, nil
+}
+
+func (host) Answer(ctx context.Context, q ask.Query) (ask.Answer, error) {
+	switch q.Op {
+	case "echo":
+		return ask.Answer{Result: q.Params, Data: q.Data}, nil
+	case "wait":
+		<-ctx.Done()
+		return ask.Answer{}, ctx.Err()
+	}
+	return ask.Answer{}, ask.NotFound("no %s of %q", q.Op, q.From.Container)
 }
 
 func (host) Ask(op string, params json.RawMessage) (any, *wire.FailBody, bool) {

@@ -1,12 +1,14 @@
 package call
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/gx-dev/gx/engine/ask"
 	"github.com/gx-dev/gx/wire"
 )
 
@@ -41,6 +43,11 @@ type Caller struct {
 	sender   Sender
 	host     Host
 	origin   func(call, index uint32) (Origin, bool)
+	from     ask.From
+
+	life   context.Context // ends with the connection
+	end    context.CancelFunc
+	asking sync.WaitGroup // questions that are being answered
 
 	batch    []*Input                 // came, and not yet submitted; all for the same target
 	opens    map[string]wire.OpenBody // what Open frames said before, by their body
@@ -53,9 +60,10 @@ type Caller struct {
 	held        atomic.Int64 // bytes of their payloads
 	closed      chan struct{}
 
-	mu     sync.Mutex
-	calls  map[uint32]*Call // by the caller's numbers
-	spared []wire.Frame
+	mu        sync.Mutex
+	calls     map[uint32]*Call              // by the caller's numbers
+	questions map[uint32]context.CancelFunc // those that are open, by the same
+	spared    []wire.Frame
 }
 
 // Host is what callers ask for beyond calls themselves.
@@ -68,6 +76,8 @@ type Host interface {
 	// Ask answers a Request that is not about a call; false = it does not know
 	// the operation.
 	Ask(op string, params json.RawMessage) (result any, fail *wire.FailBody, known bool)
+	// Answer answers a question about what the host stores. It may wait.
+	Answer(ctx context.Context, q ask.Query) (ask.Answer, error)
 }
 
 // Config is what a Caller is made of.
@@ -75,6 +85,7 @@ type Config struct {
 	Registry *Registry
 	Sender   Sender
 	Host     Host
+	From     ask.From // who asks
 	// Origin finds the input that a runner's Within names; nil for clients.
 	Origin func(call, index uint32) (Origin, bool)
 	// Patience is how long those who have answers for it wait while it does not
@@ -84,9 +95,10 @@ type Config struct {
 
 // NewCaller makes a Caller. Close it.
 func NewCaller(c Config) *Caller {
+	life, end := context.WithCancel(context.Background())
 	return &Caller{
-		registry: c.Registry, sender: c.Sender, host: c.Host, origin: c.Origin, patience: c.Patience,
-		calls: map[uint32]*Call{}, opens: map[string]wire.OpenBody{}, closed: make(chan struct{}),
+		registry: c.Registry, sender: c.Sender, host: c.Host, from: c.From, origin: c.Origin, patience: c.Patience, life: life, end: end,
+		calls: map[uint32]*Call{}, questions: map[uint32]context.CancelFunc{}, opens: map[string]wire.OpenBody{}, closed: make(chan struct{}),
 	}
 }
 
@@ -109,13 +121,15 @@ func (c *Caller) Handle(f wire.Frame) error {
 		c.within = f
 		return nil
 	case wire.End:
-		return c.end(f)
+		return c.ended(f)
 	case wire.Cancel:
 		c.Settle() // so that the target knows what is cancelled
 		return c.cancel(f)
 	case wire.Request:
 		c.Settle()
 		return c.request(f)
+	case wire.Ask:
+		return c.question(f)
 	}
 	closePayload(f)
 	return fmt.Errorf("%w: a %v frame came, which is not for a host", wire.ErrProtocol, f.Type)
@@ -274,7 +288,7 @@ func (c *Caller) input(f wire.Frame) error {
 	return nil
 }
 
-func (c *Caller) end(f wire.Frame) error {
+func (c *Caller) ended(f wire.Frame) error {
 	call := c.call(f.Call)
 	if call == nil {
 		return nil
@@ -295,7 +309,7 @@ func (c *Caller) cancel(f wire.Frame) error {
 		return err
 	}
 	call := c.call(f.Call)
-	if call == nil || call.refused != nil {
+	if call == nil && c.forgetQuestion(f.Call) || call == nil || call.refused != nil {
 		return nil
 	}
 	if f.Index == wire.AllInputs {
@@ -320,6 +334,7 @@ func (c *Caller) abandon(call *Call, terminate bool) {
 // that were spawned go on. Handle must not be running.
 func (c *Caller) Close() {
 	close(c.closed)
+	c.end()
 	c.Settle()
 	c.joiner.Close()
 	c.mu.Lock()
@@ -339,6 +354,7 @@ func (c *Caller) Close() {
 		}
 	}
 	c.registry.hungUp(c)
+	c.asking.Wait()
 }
 
 // detach lets a spawned call go on without its caller.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gx-dev/gx/engine/ask"
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/clock"
 	"github.com/gx-dev/gx/engine/container"
@@ -86,7 +87,7 @@ func (m *member) start() *failure {
 	m.conn = conn
 	m.trace.Mark("python", f.host.Clock.Now())
 	f.mu.Unlock()
-	m.caller = call.NewCaller(call.Config{Registry: f.host.Registry, Sender: conn.Writer(), Host: f.host.Calls, Origin: m.origin, Patience: runnerPatience})
+	m.caller = call.NewCaller(call.Config{Registry: f.host.Registry, Sender: conn.Writer(), Host: f.host.Calls, From: ask.From{App: f.cfg.App.ID, Container: m.id}, Origin: m.origin, Patience: runnerPatience})
 	watched := make(chan struct{})
 	// Ends with the container, at the latest.
 	f.serving.Go(func() { m.watch(c, conn, expired, watched) })

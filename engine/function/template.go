@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/engine/ask"
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/clock"
 	"github.com/gx-dev/gx/engine/container"
@@ -179,7 +180,7 @@ func (f *Function) tellTemplate(ctx context.Context, conn *runner.Conn, id strin
 	defer context.AfterFunc(ctx, func() { conn.Expire(time.Now()) })()
 	defer conn.Release()
 	defer conn.Close()
-	caller := call.NewCaller(call.Config{Registry: f.host.Registry, Sender: conn.Writer(), Host: f.host.Calls, Patience: runnerPatience})
+	caller := call.NewCaller(call.Config{Registry: f.host.Registry, Sender: conn.Writer(), Host: f.host.Calls, From: ask.From{App: f.cfg.App.ID}, Patience: runnerPatience})
 	defer caller.Close()
 	start, err := f.startFrame(id, mark)
 	if err != nil {

@@ -20,13 +20,21 @@ _KINDS = {
     "internal": exception.InternalError,
     "not_found": exception.NotFoundError,
     "expired": exception.OutputExpiredError,
+    "exists": exception.AlreadyExistsError,
+    "conflict": exception.ConflictError,
 }
 _MISSING: Any = object()
 
 
 def failure(body: Mapping) -> BaseException:
     """The exception for a wire.FailBody."""
-    kind = _KINDS.get(str(body.get("kind")), exception.RemoteError)
+    name = str(body.get("kind"))
+    if name in ("full", "empty"):
+        import queue
+
+        kind: Callable[[str], BaseException] = queue.Full if name == "full" else queue.Empty
+    else:
+        kind = _KINDS.get(name, exception.RemoteError)
     return kind(str(body.get("message") or f"the host gave the input up ({body.get('kind')})"))
 
 

@@ -35,8 +35,9 @@ MAX_PAYLOAD = 4 << 30
 # Types of frames.
 HELLO, READY, OPEN, INPUT, END, RESULT, ERROR, ITEM, FAIL = 1, 2, 3, 4, 5, 6, 7, 8, 9
 CANCEL, REQUEST, REPLY, START, STOP, BYE, FAILED, OPENED = 10, 11, 12, 13, 14, 15, 16, 17
-BATCH, WITHIN = 18, 19
-_PAYLOADS = (INPUT, RESULT, ERROR, ITEM, FAILED)
+BATCH, WITHIN, ASK, ANSWER = 18, 19, 20, 21
+_TYPES = frozenset(range(HELLO, ANSWER + 1))
+_PAYLOADS = (INPUT, RESULT, ERROR, ITEM, FAILED, ASK, ANSWER)
 
 ALL_INPUTS = 0xFFFFFFFF
 RUNNER_CALL = 0x80000000  # set in the numbers of calls that a runner opens
@@ -55,6 +56,23 @@ class ProtocolError(Exception):
 
 class TooLarge(ValueError):
     """A payload or body is larger than its limit."""
+
+
+def encode_message(head: Any, data: Buffer = b"") -> bytes:
+    """The body of an ASK or ANSWER: the head's length, the head as JSON, then the data."""
+    text = to_json(head)
+    return b"".join((U32.pack(len(text)), text, data))
+
+
+def decode_message(body: Buffer) -> Tuple[Any, memoryview]:
+    """Takes the body of an ASK or ANSWER apart: (head, data). Raises ProtocolError."""
+    view = memoryview(body)
+    if len(view) < 4:
+        raise ProtocolError(f"a body with a head has {len(view)} bytes")
+    end = 4 + U32.unpack_from(view)[0]
+    if end > len(view):
+        raise ProtocolError(f"the head of a body has {end - 4} bytes of {len(view) - 4}")
+    return from_json(view[4:end]), view[end:]
 
 
 def encode(
@@ -97,7 +115,7 @@ def decode(data: Buffer) -> Tuple[List[Frame], int]:
 
 def check_header(size: int, type: int, flags: int) -> None:
     """Holds a header to the limits; raises ProtocolError."""
-    if not HELLO <= type <= WITHIN:
+    if type not in _TYPES:
         raise ProtocolError(f"unknown type of frame {type}")
     if size > MAX_BODY:
         raise ProtocolError(f"a frame announces a body of {size} bytes; at most {MAX_BODY} are allowed")

@@ -15,6 +15,8 @@ import _socket
 
 from gx._frames import (
     ALL_INPUTS,
+    ANSWER,
+    ASK,
     BATCH,
     BYE,
     CANCEL,
@@ -48,7 +50,9 @@ from gx._frames import (
     ProtocolError,
     TooLarge,
     decode,
+    decode_message,
     encode,
+    encode_message,
     error_body,
     from_json,
     read_error_body,
@@ -67,6 +71,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALL_INPUTS",
+    "ANSWER",
+    "ASK",
     "BATCH",
     "BYE",
     "CANCEL",
@@ -104,8 +110,10 @@ __all__ = [
     "TooLarge",
     "connect",
     "decode",
+    "decode_message",
     "dumps",
     "encode",
+    "encode_message",
     "error_body",
     "from_json",
     "loads",

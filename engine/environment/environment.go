@@ -1,0 +1,222 @@
+// Package environment keeps a host's environments: separate sets of names. A
+// volume "data" of environment "dev" and one of "main" are two volumes. Tables
+// of other parts refer to an environment by its id, and lose what belongs to it
+// when it is deleted:
+//
+//	environment INTEGER NOT NULL REFERENCES environments (id) ON DELETE CASCADE
+package environment
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/engine/ask"
+	"github.com/gx-dev/gx/engine/clock"
+	"github.com/gx-dev/gx/engine/store"
+)
+
+// Main is the environment of those who name none. It cannot be deleted.
+const Main = "main"
+
+// mainID is its id.
+const mainID = 1
+
+// maxEnvironments is how many a host has at most.
+const maxEnvironments = 1000
+
+const schema = `
+CREATE TABLE environments (
+	id      INTEGER PRIMARY KEY AUTOINCREMENT, -- never given twice
+	name    TEXT NOT NULL UNIQUE,
+	created REAL NOT NULL                      -- seconds since 1970
+) STRICT;
+INSERT INTO environments (id, name, created) VALUES (1, 'main', 0);
+`
+
+// Environment is one environment.
+type Environment struct {
+	Name    string  `json:"name"`
+	Created float64 `json:"created"` // seconds since 1970; 0 = as long as the host
+	Default bool    `json:"default"` // the one of those who name none
+}
+
+// Store keeps the environments.
+type Store struct {
+	db    *store.DB
+	clock clock.Clock
+
+	mu    sync.Mutex
+	gone  []func(id int64)
+	inUse []func(id int64) error
+}
+
+// Open opens the store of environments in the host's database.
+func Open(ctx context.Context, db *store.DB, clock clock.Clock) (*Store, error) {
+	if err := db.Migrate(ctx, "environments", schema); err != nil {
+		return nil, err
+	}
+	return &Store{db: db, clock: clock}, nil
+}
+
+// OnDelete has gone called after an environment was deleted, for parts that
+// keep more than rows of it. inUse may be nil; its error refuses the deletion.
+func (s *Store) OnDelete(inUse func(id int64) error, gone func(id int64)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if inUse != nil {
+		s.inUse = append(s.inUse, inUse)
+	}
+	if gone != nil {
+		s.gone = append(s.gone, gone)
+	}
+}
+
+// ID finds an environment by its name; "" is Main. The error is of package ask.
+func (s *Store) ID(ctx context.Context, name string) (int64, error) {
+	if name == "" || name == Main {
+		return mainID, nil
+	}
+	var id int64
+	err := s.db.Read().QueryRowContext(ctx, `SELECT id FROM environments WHERE name = ?`, name).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, ask.NotFound("there is no environment %.80q on this host; `gx environment create %.80s` makes it", name, name)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("looking up environment %q: %w", name, err)
+	}
+	return id, nil
+}
+
+// List lists the environments by name, Main first.
+func (s *Store) List(ctx context.Context) ([]Environment, error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT name, created, id = 1 FROM environments ORDER BY id != 1, name`)
+	if err != nil {
+		return nil, fmt.Errorf("listing the environments: %w", err)
+	}
+	defer rows.Close()
+	var list []Environment
+	for rows.Next() {
+		var e Environment
+		if err := rows.Scan(&e.Name, &e.Created, &e.Default); err != nil {
+			return nil, fmt.Errorf("listing the environments: %w", err)
+		}
+		list = append(list, e)
+	}
+	return list, rows.Err()
+}
+
+// Create makes an environment.
+func (s *Store) Create(ctx context.Context, name string) error {
+	if err := app.CheckName("environment", name); err != nil {
+		return ask.Refused("%v", err)
+	}
+	now := float64(s.clock.Now().UnixMicro()) / 1e6
+	return s.db.Update(ctx, func(tx *sql.Tx) error {
+		var n, same int
+		if err := tx.QueryRow(`SELECT count(*), count(CASE WHEN name = ? THEN 1 END) FROM environments`, name).Scan(&n, &same); err != nil {
+			return err
+		}
+		if same > 0 {
+			return ask.Exists("there is an environment %q already", name)
+		}
+		if n >= maxEnvironments {
+			return ask.Refused("this host has %d environments, which is the limit", n)
+		}
+		_, err := tx.Exec(`INSERT INTO environments (name, created) VALUES (?, ?)`, name, now)
+		return err
+	})
+}
+
+// Rename gives an environment another name; what belongs to it stays.
+func (s *Store) Rename(ctx context.Context, name, to string) error {
+	if err := app.CheckName("environment", to); err != nil {
+		return ask.Refused("%v", err)
+	}
+	id, err := s.changeable(ctx, name, "renamed")
+	if err != nil {
+		return err
+	}
+	return s.db.Update(ctx, func(tx *sql.Tx) error {
+		var same int
+		if err := tx.QueryRow(`SELECT count(*) FROM environments WHERE name = ? AND id != ?`, to, id).Scan(&same); err != nil {
+			return err
+		}
+		if same > 0 {
+			return ask.Exists("there is an environment %q already", to)
+		}
+		_, err := tx.Exec(`UPDATE environments SET name = ? WHERE id = ?`, to, id)
+		return err
+	})
+}
+
+// Delete deletes an environment and all that belongs to it.
+func (s *Store) Delete(ctx context.Context, name string) error {
+	id, err := s.changeable(ctx, name, "deleted")
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	inUse, gone := s.inUse, s.gone
+	s.mu.Unlock()
+	for _, check := range inUse {
+		if err := check(id); err != nil {
+			return err
+		}
+	}
+	err = s.db.Update(ctx, func(tx *sql.Tx) error {
+		_, err := tx.Exec(`DELETE FROM environments WHERE id = ?`, id)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("deleting environment %q: %w", name, err)
+	}
+	for _, tell := range gone {
+		tell(id)
+	}
+	return nil
+}
+
+func (s *Store) changeable(ctx context.Context, name, what string) (int64, error) {
+	id, err := s.ID(ctx, name)
+	if err == nil && id == mainID {
+		err = ask.Refused("environment %q cannot be %s: it is the one of those who name none", Main, what)
+	}
+	return id, err
+}
+
+// Operations implements ask.Service.
+//
+//	environment.list    {}            {"environments": [Environment]}
+//	environment.create  name          {}
+//	environment.rename  name, to      {}
+//	environment.delete  name          {}
+func (s *Store) Operations() map[string]ask.Handler {
+	return map[string]ask.Handler{
+		"environment.list": func(ctx context.Context, _ ask.Query) (ask.Answer, error) {
+			list, err := s.List(ctx)
+			return ask.Answer{Result: map[string]any{"environments": list}}, err
+		},
+		"environment.create": named(func(ctx context.Context, p params) error { return s.Create(ctx, p.Name) }),
+		"environment.rename": named(func(ctx context.Context, p params) error { return s.Rename(ctx, p.Name, p.To) }),
+		"environment.delete": named(func(ctx context.Context, p params) error { return s.Delete(ctx, p.Name) }),
+	}
+}
+
+type params struct {
+	Name string `json:"name"`
+	To   string `json:"to"`
+}
+
+func named(do func(context.Context, params) error) ask.Handler {
+	return func(ctx context.Context, q ask.Query) (ask.Answer, error) {
+		var p params
+		if err := q.Decode(&p); err != nil {
+			return ask.Answer{}, err
+		}
+		return ask.Answer{}, do(ctx, p)
+	}
+}

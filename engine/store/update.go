@@ -1,0 +1,122 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// update is a change that waits for its commit.
+type update struct {
+	ctx  context.Context
+	fn   func(*sql.Tx) error
+	done chan error // one value
+}
+
+// Update runs fn in a transaction and returns when that is committed, or what
+// fn returned, and then nothing of it has happened. There is one writer: fn
+// must be quick, must wait for nothing, and must use the tx for what it reads.
+// Updates that wait at the same time share a commit, each being undone by
+// itself if it fails.
+func (d *DB) Update(ctx context.Context, fn func(*sql.Tx) error) error {
+	u := &update{ctx: ctx, fn: fn, done: make(chan error, 1)}
+	select {
+	case d.updates <- u:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-d.closing:
+		return ErrClosed
+	}
+	select {
+	case err := <-u.done:
+		return err
+	case <-d.closing:
+	}
+	// The writer has taken it, or never will.
+	d.writer.Wait()
+	select {
+	case err := <-u.done:
+		return err
+	default:
+		return ErrClosed
+	}
+}
+
+// run is the writer.
+func (d *DB) run() {
+	group := make([]*update, 0, maxGroup)
+	for {
+		select {
+		case u := <-d.updates:
+			group = append(group[:0], u)
+		case <-d.closing:
+			return
+		}
+	gather:
+		for len(group) < maxGroup {
+			select {
+			case u := <-d.updates:
+				group = append(group, u)
+			default:
+				break gather
+			}
+		}
+		d.commit(group)
+		clear(group)
+	}
+}
+
+// commit runs a group of updates in one transaction.
+func (d *DB) commit(group []*update) {
+	tx, err := d.write.BeginTx(context.Background(), nil)
+	if err != nil {
+		err = fmt.Errorf("writing to the host's database: %w", err)
+		for _, u := range group {
+			u.done <- err
+		}
+		return
+	}
+	results := make([]error, len(group))
+	for i, u := range group {
+		results[i] = apply(tx, u, len(group) > 1)
+	}
+	if len(group) == 1 && results[0] != nil {
+		_ = tx.Rollback()
+	} else if err := tx.Commit(); err != nil {
+		for i := range results {
+			results[i] = fmt.Errorf("writing to the host's database: %w", err)
+		}
+		_ = tx.Rollback()
+	}
+	for i, u := range group {
+		u.done <- results[i]
+	}
+}
+
+// apply runs one update, in a savepoint if it is not alone.
+func apply(tx *sql.Tx, u *update, shared bool) (err error) {
+	if err := u.ctx.Err(); err != nil {
+		return err
+	}
+	if shared {
+		if _, err := tx.Exec("SAVEPOINT one"); err != nil {
+			return fmt.Errorf("writing to the host's database: %w", err)
+		}
+		defer func() {
+			end := "RELEASE one"
+			if err != nil {
+				end = "ROLLBACK TO one; RELEASE one"
+			}
+			if _, failed := tx.Exec(end); failed != nil && err == nil {
+				err = fmt.Errorf("writing to the host's database: %w", failed)
+			}
+		}()
+	}
+	defer func() {
+		// The writer serves everybody: one part's mistake must not end it.
+		if p := recover(); p != nil {
+			err = fmt.Errorf("an update of the host's database panicked: %v", p)
+		}
+	}()
+	return u.fn(tx)
+}

@@ -36,6 +36,10 @@ type Function struct {
 	// containers for each set of them, and none without.
 	Parametrized bool `json:"parametrized,omitempty"`
 	Generator    bool `json:"generator,omitempty"` // of a plain function
+	// Shape is a digest of all of the user's modules that the function can see
+	// but the bodies of plain functions and methods. As long as it stays, code can
+	// be exchanged in containers that run; "" = not known.
+	Shape string `json:"shape,omitempty"`
 
 	Image   int               `json:"image"`             // index into Manifest.Images
 	Mounts  []int             `json:"mounts,omitempty"`  // indexes into Manifest.Mounts

@@ -4,18 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/gx-dev/gx/api"
-	"github.com/gx-dev/gx/app"
-	"github.com/gx-dev/gx/build"
-	"github.com/gx-dev/gx/engine/blob"
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/function"
 	"github.com/gx-dev/gx/engine/logs"
-	"github.com/gx-dev/gx/engine/source"
 )
 
 // App is a running app.
@@ -24,21 +20,21 @@ type App struct {
 	id, name  string
 	created   time.Time
 	log       *logs.Log
-	functions []*definition
 	memory    memory
-	data      []map[string]string // hashes of the files of each mount that are no Python, by path
 	started   api.Started
-	images    []build.Image
-	trees     []source.Tree
 	events    *events
 	done      chan struct{}
 	lettingGo sync.Once
+	updating  sync.Mutex // one update at a time
 
-	mu       sync.Mutex
-	stopping bool
-	reason   string
-	clients  map[closer]struct{}
-	stopped  api.Stopped
+	mu        sync.Mutex
+	edition   *edition      // that runs
+	functions []*definition // of the edition
+	former    []*definition // of earlier ones: what they were given is still being done
+	stopping  bool
+	reason    string
+	clients   map[closer]struct{}
+	stopped   api.Stopped
 }
 
 // closer ends a client's connection.
@@ -66,27 +62,8 @@ func (e *Engine) StartApp(ctx context.Context, req api.SessionRequest) (_ *App, 
 		}
 	}()
 	a.memory.resume = req.Resume
-	for _, mount := range m.Mounts {
-		files := map[string]string{}
-		for _, f := range mount.Files {
-			if !strings.HasSuffix(f.Remote, ".py") { // Python counts by what a function uses of it
-				files[f.Remote] = f.SHA256
-			}
-		}
-		a.data = append(a.data, files)
-	}
-	for _, id := range req.Images {
-		image, err := e.images.get(id)
-		if err != nil {
-			return nil, err
-		}
-		a.images = append(a.images, image)
-	}
-	sources := make([]string, len(m.Functions))
-	for i := range m.Functions {
-		if sources[i], err = a.source(ctx, m, &m.Functions[i]); err != nil {
-			return nil, err
-		}
+	if a.edition, err = e.newEdition(ctx, 1, m, req.Images); err != nil {
+		return nil, err
 	}
 	if a.log, err = e.logs.Create(logs.Info{ID: a.id, Name: a.name, Created: a.created}); err != nil {
 		return nil, err
@@ -94,9 +71,9 @@ func (e *Engine) StartApp(ctx context.Context, req api.SessionRequest) (_ *App, 
 	for i := range m.Functions {
 		a.started.Functions[m.Functions[i].Name] = call.NewID("fu")
 	}
-	shared := function.App{ID: a.id, Name: a.name, Functions: a.started.Functions, Log: a.log, Event: a.events.add}
-	for i := range m.Functions {
-		a.functions = append(a.functions, newDefinition(a, shared, m.Functions[i], sources[i]))
+	a.edition.ids = a.started.Functions
+	for _, declared := range a.edition.functions {
+		a.functions = append(a.functions, newDefinition(a, declared))
 	}
 	e.mu.Lock()
 	closed := e.closed
@@ -111,26 +88,6 @@ func (e *Engine) StartApp(ctx context.Context, req api.SessionRequest) (_ *App, 
 	return a, nil
 }
 
-// source makes the directory of a function's files.
-func (a *App) source(ctx context.Context, m *app.Manifest, f *app.Function) (string, error) {
-	var mounts []app.Mount
-	for _, i := range f.Mounts {
-		mounts = append(mounts, m.Mounts[i])
-	}
-	root := a.images[f.Image].Root()
-	tree, err := a.engine.sources.Make(ctx, mounts, root.Lower, root.Venv != "")
-	switch {
-	case errors.Is(err, blob.ErrNotFound):
-		return "", at(f, "a file of it was not uploaded: %v", err)
-	case errors.Is(err, source.ErrPath):
-		return "", at(f, "%v", err)
-	case err != nil:
-		return "", fmt.Errorf("preparing the files of function %q: %w", f.Name, err)
-	}
-	a.trees = append(a.trees, tree)
-	return tree.Dir(), nil
-}
-
 // say puts gx's own words into the app's log.
 func (a *App) say(function, text string) {
 	if _, err := a.log.Append([]api.LogLine{{Function: function, Stream: logs.System, Text: text}}); err != nil {
@@ -141,16 +98,23 @@ func (a *App) say(function, text string) {
 // pools lists the app's functions, each variant by itself.
 func (a *App) pools() []*function.Function {
 	var list []*function.Function
-	for _, d := range a.functions {
+	for _, d := range a.definitions() {
 		list = append(list, d.list()...)
 	}
 	return list
 }
 
+// definitions lists the app's functions, and those that it had before.
+func (a *App) definitions() []*definition {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Concat(a.functions, a.former)
+}
+
 // bill is what the app used until now, by function and kind of card.
 func (a *App) bill(now time.Time) []api.Usage {
 	usage := []api.Usage{}
-	for _, d := range a.functions {
+	for _, d := range a.definitions() {
 		for _, u := range d.usage(now) {
 			if u.Containers > 0 || u.Inputs > 0 {
 				usage = append(usage, u)
@@ -182,11 +146,11 @@ func (a *App) describe() api.App {
 	if a.stopping {
 		state = "stopping"
 	}
-	a.mu.Unlock()
 	d := api.App{ID: a.id, Name: a.name, State: state, Created: a.created}
 	for _, f := range a.functions {
-		d.Functions = append(d.Functions, f.spec.Name)
+		d.Functions = append(d.Functions, f.name)
 	}
+	a.mu.Unlock()
 	for _, f := range a.pools() {
 		d.Containers += len(f.Containers())
 	}
@@ -215,7 +179,7 @@ func (a *App) stop(reason string, now bool) {
 		a.reason = reason
 	}
 	a.mu.Unlock()
-	for _, f := range a.functions {
+	for _, f := range a.definitions() {
 		f.stop(reason, now)
 	}
 	if first {
@@ -236,13 +200,14 @@ func (a *App) finish() {
 		f.Wait()
 	}
 	now := a.engine.cfg.Clock.Now()
+	usage := a.bill(now)
 	a.mu.Lock()
-	a.stopped = api.Stopped{Reason: a.reason, Took: now.Sub(a.created).Seconds(), Usage: a.bill(now), Kept: a.memory.kept.Load(), Recalled: a.memory.recalled.Load()}
+	a.stopped = api.Stopped{Reason: a.reason, Took: now.Sub(a.created).Seconds(), Usage: usage, Kept: a.memory.kept.Load(), Recalled: a.memory.recalled.Load()}
 	a.mu.Unlock()
 	a.letGo()
 	a.engine.mu.Lock()
 	delete(a.engine.apps, a.id)
-	for _, d := range a.functions {
+	for _, d := range a.definitions() {
 		delete(a.engine.functions, d.id)
 	}
 	a.engine.idle = now
@@ -260,11 +225,6 @@ func (a *App) letGo() {
 		if a.log != nil {
 			a.log.End()
 		}
-		for _, t := range a.trees {
-			t.Release()
-		}
-		for _, i := range a.images {
-			i.Release()
-		}
+		a.edition.release()
 	})
 }

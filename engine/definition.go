@@ -13,10 +13,8 @@ import (
 
 	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/app"
-	"github.com/gx-dev/gx/build"
 	"github.com/gx-dev/gx/engine/function"
 	"github.com/gx-dev/gx/engine/metering"
-	"github.com/gx-dev/gx/gpu"
 	"github.com/gx-dev/gx/wire"
 )
 
@@ -31,32 +29,30 @@ const (
 // function itself, and one for each variant (app.Options) and each set of class
 // parameters that a call has asked for.
 type definition struct {
-	app    *App
-	shared function.App
-	id     string
-	spec   app.Function
-	image  build.Image
-	source string
+	app      *App
+	id, name string
 
 	mu     sync.Mutex
+	now    *declared // by the edition that runs
 	pools  map[poolKey]*function.Function
-	closed string // why there are no more
-	made   int    // pools, ever
-	meters map[*function.Function]*metering.Meter
-	past   []api.Usage // of pools that have ended
+	closed string                                   // why there are no more
+	made   int                                      // pools, ever
+	meters map[*function.Function][]*metering.Meter // by what they have cost one after the other
+	past   []api.Usage                              // of pools that have ended
 }
 
 // poolKey names a pool within its function: what its parameters and options
 // are, by hash.
 type poolKey [sha256.Size]byte
 
-func newDefinition(a *App, shared function.App, spec app.Function, source string) *definition {
+func newDefinition(a *App, now *declared) *definition {
+	spec := now.spec
 	d := &definition{
-		app: a, shared: shared, id: shared.Functions[spec.Name], spec: spec, image: a.images[spec.Image], source: source,
-		pools: map[poolKey]*function.Function{}, meters: map[*function.Function]*metering.Meter{},
+		app: a, id: now.edition.ids[spec.Name], name: spec.Name, now: now,
+		pools: map[poolKey]*function.Function{}, meters: map[*function.Function][]*metering.Meter{},
 	}
 	if !spec.Parametrized {
-		d.pools[poolKey{}] = d.start(spec, nil, nil)
+		d.pools[poolKey{}] = d.start(now.version(a.engine, spec), nil, nil)
 	}
 	need, _ := function.Resources(spec, a.engine.ledger)
 	if spec.CPU.Request > need.CPU || spec.Memory.Request > float64(need.Memory>>20)+1 {
@@ -66,26 +62,14 @@ func newDefinition(a *App, shared function.App, spec app.Function, source string
 }
 
 // start starts a pool.
-func (d *definition) start(spec app.Function, params []byte, options json.RawMessage) *function.Function {
-	e := d.app.engine
-	need, limits := function.Resources(spec, e.ledger)
-	rate := metering.Rate{Function: spec.Name, Cores: need.CPU, Memory: need.Memory, Emulated: true}
-	label := ""
-	if cards, err := gpu.ParseAll(spec.GPU); err == nil && len(cards) > 0 { // it was checked
-		rate.GPU, rate.GPUs = cards[0].Card, cards[0].Count
-		label = cards[0].Card
-		if cards[0].Count > 1 {
-			label = strconv.Itoa(cards[0].Count) + " × " + label
-		}
-		label += " (emulated)"
-	}
-	meter := metering.New(rate)
+func (d *definition) start(v *function.Version, params []byte, options json.RawMessage) *function.Function {
 	d.made++
-	f := function.New(e.host, function.Config{
-		ID: d.id, Pool: d.id + "." + strconv.Itoa(d.made), App: d.shared, Spec: spec, Params: params, Options: options, Image: d.image, Source: d.source,
-		Need: need, Limits: limits, GPU: label, Meter: meter,
+	a := d.app
+	f := function.New(a.engine.host, function.Config{
+		ID: d.id, Pool: d.id + "." + strconv.Itoa(d.made), App: function.App{ID: a.id, Name: a.name, Log: a.log, Event: a.events.add},
+		Version: v, Params: params, Options: options,
 	})
-	d.meters[f] = meter
+	d.meters[f] = []*metering.Meter{v.Meter}
 	return f
 }
 
@@ -98,7 +82,7 @@ func (d *definition) pool(params []byte, options json.RawMessage) (*function.Fun
 	var key poolKey
 	if len(params) > 0 || len(options) > 0 {
 		if len(params) > maxParams {
-			return nil, fmt.Errorf("the parameters of %s have %d bytes pickled; at most %d are allowed: pass what is large to a method instead", d.spec.Name, len(params), maxParams)
+			return nil, fmt.Errorf("the parameters of %s have %d bytes pickled; at most %d are allowed: pass what is large to a method instead", d.name, len(params), maxParams)
 		}
 		h := sha256.New()
 		_ = binary.Write(h, binary.LittleEndian, uint64(len(params))) // never fails
@@ -109,18 +93,18 @@ func (d *definition) pool(params []byte, options json.RawMessage) (*function.Fun
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed != "" {
-		return nil, fmt.Errorf("%s takes no more calls: %s", d.spec.Name, d.closed)
+		return nil, fmt.Errorf("%s takes no more calls: %s", d.name, d.closed)
 	}
 	f := d.pools[key]
 	if f == nil {
 		if len(d.pools) >= maxVariants {
-			return nil, fmt.Errorf("%s is in use with %d different sets of parameters or options, which is the limit", d.spec.Name, len(d.pools))
+			return nil, fmt.Errorf("%s is in use with %d different sets of parameters or options, which is the limit", d.name, len(d.pools))
 		}
-		spec, err := d.variant(params, options)
+		spec, err := d.now.variant(params, options)
 		if err != nil {
 			return nil, err
 		}
-		f = d.start(spec, params, options)
+		f = d.start(d.now.version(d.app.engine, spec), params, options)
 		d.pools[key] = f
 	}
 	f.Hold()
@@ -128,7 +112,7 @@ func (d *definition) pool(params []byte, options json.RawMessage) (*function.Fun
 }
 
 // variant is the function with options, checked.
-func (d *definition) variant(params []byte, options json.RawMessage) (app.Function, error) {
+func (d *declared) variant(params []byte, options json.RawMessage) (app.Function, error) {
 	spec := d.spec
 	if len(params) > 0 && !spec.Class {
 		return spec, fmt.Errorf("%s is a function, it has no parameters", spec.Name)
@@ -143,7 +127,7 @@ func (d *definition) variant(params []byte, options json.RawMessage) (app.Functi
 		return spec, fmt.Errorf("the options for %s cannot be read (is this host older than the SDK?): %w", spec.Name, err)
 	}
 	spec = spec.With(o)
-	return spec, checkFunction(&spec, len(d.app.images), len(d.app.trees))
+	return spec, checkFunction(&spec, len(d.edition.images), len(d.edition.data))
 }
 
 // resolve finds the pool for a call, and holds it.
@@ -155,18 +139,26 @@ func (d *definition) resolve(open wire.OpenBody) (*function.Function, error) {
 }
 
 func (d *definition) accepts(method string) error {
-	if !d.spec.Class {
+	spec := &d.declared().spec
+	if !spec.Class {
 		if method != "" {
-			return fmt.Errorf("%s is a function, it has no method %q", d.spec.Name, method)
+			return fmt.Errorf("%s is a function, it has no method %q", d.name, method)
 		}
 		return nil
 	}
-	for _, m := range d.spec.Methods {
+	for _, m := range spec.Methods {
 		if m.Name == method {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s has no method %q", d.spec.Name, method)
+	return fmt.Errorf("%s has no method %q", d.name, method)
+}
+
+// declared is the function as the edition that runs has it.
+func (d *definition) declared() *declared {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.now
 }
 
 // list is the pools there are.
@@ -205,7 +197,9 @@ func (d *definition) tidy(now time.Time) {
 		f.Stop("it was not used", false)
 		f.Wait()
 		d.mu.Lock()
-		d.past = metering.Add(d.past, d.meters[f].Usage(now))
+		for _, m := range d.meters[f] {
+			d.past = metering.Add(d.past, m.Usage(now))
+		}
 		delete(d.meters, f)
 		d.mu.Unlock()
 	}
@@ -216,8 +210,10 @@ func (d *definition) usage(now time.Time) []api.Usage {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	sum := slices.Clone(d.past)
-	for _, m := range d.meters {
-		sum = metering.Add(sum, m.Usage(now))
+	for _, meters := range d.meters {
+		for _, m := range meters {
+			sum = metering.Add(sum, m.Usage(now))
+		}
 	}
 	return sum
 }

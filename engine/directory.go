@@ -110,14 +110,18 @@ func (e directory) find(appName, name string) (*Found, *wire.FailBody) {
 		return nil, &wire.FailBody{Kind: wire.FailNotFound, Message: fmt.Sprintf("no app %q is running on this host", appName)}
 	}
 	var names []string
-	for _, d := range a.functions {
-		if d.spec.Name == name {
+	a.mu.Lock()
+	functions := a.functions
+	a.mu.Unlock()
+	for _, d := range functions {
+		if d.name == name {
+			spec := d.declared().spec
 			return &Found{
-				Function: d.id, App: a.id, Name: name, Generator: d.spec.Generator, Class: d.spec.Class, Batched: d.spec.Batch != nil,
-				Methods: append([]app.Method{}, d.spec.Methods...),
+				Function: d.id, App: a.id, Name: name, Generator: spec.Generator, Class: spec.Class, Batched: spec.Batch != nil,
+				Methods: append([]app.Method{}, spec.Methods...),
 			}, nil
 		}
-		names = append(names, d.spec.Name)
+		names = append(names, d.name)
 	}
 	slices.Sort(names)
 	return nil, &wire.FailBody{Kind: wire.FailNotFound, Message: fmt.Sprintf("app %q has no function %q; it has %s", appName, name, strings.Join(names, ", "))}

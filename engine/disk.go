@@ -79,7 +79,7 @@ func (e *Engine) tidy(ctx context.Context) error {
 	apps := e.list()
 	e.mu.Unlock()
 	for _, a := range apps {
-		for _, d := range a.functions {
+		for _, d := range a.definitions() {
 			d.tidy(e.cfg.Clock.Now())
 		}
 	}

@@ -37,14 +37,14 @@ func (e directory) Remember(open wire.OpenBody) call.Memory {
 	e.mu.Lock()
 	d := e.functions[open.Function]
 	e.mu.Unlock()
-	if d == nil || d.spec.Generator || len(open.Code) > 128 {
+	if d == nil || d.declared().spec.Generator || len(open.Code) > 128 {
 		return nil
 	}
-	j, release := e.journals.Journal(d.code(open))
+	j, release := e.journals.Journal(d.declared().code(open))
 	r := &recollection{app: d.app, method: open.Method, journal: j, release: release}
 	if d.app.memory.resume {
 		if err := j.Load(); err != nil {
-			e.cfg.Log.Error("results of an earlier run cannot be read", "app", d.app.id, "function", d.spec.Name, "error", err)
+			e.cfg.Log.Error("results of an earlier run cannot be read", "app", d.app.id, "function", d.name, "error", err)
 		}
 	}
 	return r
@@ -53,10 +53,10 @@ func (e directory) Remember(open wire.OpenBody) call.Memory {
 // code names all that decides what the function makes of an input: what the SDK
 // says of its source, the image, the function's environment and files, and the
 // class's parameters. What bounds its containers does not count.
-func (d *definition) code(open wire.OpenBody) string {
+func (d *declared) code(open wire.OpenBody) string {
 	files := map[string]string{}
 	for _, i := range d.spec.Mounts {
-		for path, sum := range d.app.data[i] {
+		for path, sum := range d.edition.data[i] {
 			files[path] = sum
 		}
 	}

@@ -97,8 +97,8 @@ func (e *Engine) whyFunction(w *api.Why, s subject) bool {
 	apps := e.list()
 	e.mu.Unlock()
 	for _, a := range slices.Backward(apps) {
-		for _, d := range a.functions {
-			if !s.names(d.id, a.id, a.name, d.spec.Name) {
+		for _, d := range a.definitions() {
+			if !s.names(d.id, a.id, a.name, d.name) {
 				continue
 			}
 			pools := d.list()

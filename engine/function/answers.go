@@ -81,7 +81,7 @@ func (m *member) handle(frames []wire.Frame) {
 func (m *member) answered(frames []wire.Frame) {
 	f := m.f
 	// What the inputs printed comes before their answers.
-	m.capture.Drain(f.cfg.Spec.Concurrency == 1)
+	m.capture.Drain(m.version().Spec.Concurrency == 1)
 	out := make([]call.Answer, 0, len(frames))
 	var done, failed, measured int
 	var ran time.Duration
@@ -156,10 +156,11 @@ func (m *member) answered(frames []wire.Frame) {
 		f.health = health{}
 	}
 	m.refill(now)
-	if f.cfg.Spec.Batch != nil {
+	if f.version().Spec.Batch != nil {
 		others = f.batches(now)
 	}
-	spent := f.cfg.Spec.MaxInputs > 0 && m.taken >= f.cfg.Spec.MaxInputs && len(m.inputs) == 0
+	most := m.version().Spec.MaxInputs
+	spent := most > 0 && m.taken >= most && len(m.inputs) == 0
 	if len(m.inputs) == 0 {
 		m.idle = now
 	}
@@ -175,7 +176,7 @@ func (m *member) answered(frames []wire.Frame) {
 		other.conn.Flush()
 	}
 	if done > 0 {
-		f.cfg.Meter.Inputs(done, failed)
+		f.version().Meter.Inputs(done, failed)
 	}
 	for _, k := range kept {
 		k.in.Call.Memory.Keep(k.in, k.result, k.took)
@@ -227,7 +228,7 @@ func (m *member) release(in *call.Input, now time.Time) {
 			m.f.isolating = nil
 		}
 	}
-	for m.waiting.Len() > 0 && m.running.Len() < m.f.cfg.Spec.Concurrency {
+	for m.waiting.Len() > 0 && m.running.Len() < m.version().Spec.Concurrency {
 		next := m.waiting.Front()
 		next.Remove()
 		m.begin(next, now)
@@ -292,7 +293,7 @@ func (m *member) lines(printed []output.Line) {
 			owners[i] = m.inputs[key{l.Tag.Call, l.Tag.Index}]
 			c = m.calls[l.Tag.Call]
 			list[i].Input = l.Tag.Index
-		case f.cfg.Spec.Concurrency == 1:
+		case m.version().Spec.Concurrency == 1:
 			if in := m.running.Front(); in != nil {
 				owners[i], c = in, in.Call
 				list[i].Input = in.Index
@@ -338,7 +339,7 @@ type retry struct {
 // retryDelay is how long to wait before an input that failed by the user's
 // doing is tried again; false = it is not. f.mu is held.
 func (f *Function) retryDelay(in *call.Input) (time.Duration, bool) {
-	r := f.cfg.Spec.Retries
+	r := f.version().Spec.Retries
 	if in.Failures >= r.Max || in.Items || f.closing {
 		return 0, false
 	}
@@ -387,7 +388,7 @@ func (f *Function) due(in *call.Input) {
 
 func (f *Function) sayRetry(m *member, r retry) {
 	f.say(m.id, r.call, r.index, "attempt %d of %s failed (%s); it is tried again in %v (retry %d of %d)",
-		r.attempt, f.Name(), short(r.cause), r.delay, r.failures, f.cfg.Spec.Retries.Max)
+		r.attempt, f.Name(), short(r.cause), r.delay, r.failures, f.version().Spec.Retries.Max)
 }
 
 // short cuts a text for one line.

@@ -11,7 +11,7 @@ import (
 // room: as soon as there are enough for a batch, or the first of them has
 // waited for as long as it may. mu is held.
 func (f *Function) batches(now time.Time) (touched []*member) {
-	size, wait := f.cfg.Spec.Batch.Size, time.Duration(f.cfg.Spec.Batch.Wait)*time.Millisecond
+	size, wait := f.version().Spec.Batch.Size, time.Duration(f.version().Spec.Batch.Wait)*time.Millisecond
 	for f.queue.Len() > 0 {
 		first := f.queue.Front()
 		left := wait - now.Sub(first.Came)

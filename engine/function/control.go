@@ -89,7 +89,7 @@ func (f *Function) reconcile() {
 
 // snapshot is the pool as it is. mu is held.
 func (f *Function) snapshot(now time.Time) pool.Snapshot {
-	spec := &f.cfg.Spec
+	spec := &f.version().Spec
 	target := spec.TargetInputs
 	if target < 1 || target > spec.Concurrency {
 		target = spec.Concurrency
@@ -202,13 +202,14 @@ func (f *Function) Retire(reason string) {
 // start starts a container that a decision wants, if the host has room for it.
 // mu is held.
 func (f *Function) start(now time.Time, s pool.Snapshot, d pool.Decision) bool {
-	short, ok := f.host.Ledger.Reserve(f.Owner(), f.cfg.Need, f.kick)
+	v := f.version()
+	short, ok := f.host.Ledger.Reserve(f.Owner(), v.Need, f.kick)
 	if !ok {
 		f.short = short
 		return false
 	}
-	m := newMember(f, now)
-	m.trace = f.trace.Start(m.id, pool.Reasons(s, d), f.cfg.Limits.Memory, now)
+	m := newMember(f, v, now)
+	m.trace = f.trace.Start(m.id, pool.Reasons(s, d), v.Limits.Memory, now)
 	f.members = append(f.members, m)
 	f.serving.Go(m.live)
 	return true
@@ -237,7 +238,7 @@ func (f *Function) waiting(now time.Time) (api.Waiting, bool) {
 // grace is how long a container may take to end: exit hooks are only in
 // classes.
 func (f *Function) grace() time.Duration {
-	if f.cfg.Spec.Class {
+	if f.version().Spec.Class {
 		return 30 * time.Second
 	}
 	return 5 * time.Second
@@ -299,5 +300,6 @@ func (f *Function) Wait() {
 	}
 	f.mu.Unlock()
 	f.host.Ledger.Forget(f.Owner())
+	f.release.Do(f.version().Pins.Release)
 	f.traced()
 }

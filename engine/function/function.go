@@ -29,7 +29,6 @@ import (
 	"github.com/gx-dev/gx/engine/clock"
 	"github.com/gx-dev/gx/engine/container"
 	"github.com/gx-dev/gx/engine/logs"
-	"github.com/gx-dev/gx/engine/metering"
 	"github.com/gx-dev/gx/engine/pool"
 	"github.com/gx-dev/gx/engine/runner"
 	"github.com/gx-dev/gx/engine/trace"
@@ -63,10 +62,9 @@ type Host struct {
 
 // App is the app that a function is part of.
 type App struct {
-	ID, Name  string
-	Functions map[string]string // names to ids
-	Log       *logs.Log
-	Event     func(api.SessionMessage) // told of containers and waiting; never blocks
+	ID, Name string
+	Log      *logs.Log
+	Event    func(api.SessionMessage) // told of containers and waiting; never blocks
 }
 
 // Config is one function, or a variant of one: with other options, or for one
@@ -75,15 +73,9 @@ type Config struct {
 	ID      string // the function's, which its variants share
 	Pool    string // unique in the app
 	App     App
-	Spec    app.Function
+	Version *Version        // that it begins with; it takes Pins over
 	Params  []byte          // of the class's constructor, pickled; nil = none
 	Options json.RawMessage // of the variant, as Spec has them already; nil = none
-	Image   build.Image     // pinned until the function is closed
-	Source  string          // directory of the user's files; "" = none
-	Need    pool.Capacity   // what one container is set aside
-	Limits  Limits          // what one container is held to
-	GPU     string          // what a user is told of the cards; "" = none
-	Meter   *metering.Meter //
 }
 
 // Limits hold one container; zero values are no limit, or the runtime's own.
@@ -105,7 +97,9 @@ type Function struct {
 	loop    sync.WaitGroup // the control goroutine
 	serving sync.WaitGroup // the containers' goroutines
 
-	held atomic.Int64 // calls that have not ended
+	held    atomic.Int64 // calls that have not ended
+	current atomic.Pointer[Version]
+	release sync.Once // of the version's pins, at the end
 
 	mu        sync.Mutex
 	scaling   app.Scaling // as declared, or as it was changed since
@@ -133,18 +127,18 @@ type Function struct {
 
 // New makes a function and starts its control goroutine. Close it.
 func New(host *Host, cfg Config) *Function {
-	if cfg.Spec.Concurrency < 1 {
-		cfg.Spec.Concurrency = 1
-	}
+	v := cfg.Version
+	v.Spec.Concurrency = max(v.Spec.Concurrency, 1)
 	f := &Function{
 		host: host, cfg: cfg, kicks: make(chan struct{}, 1), delayed: map[*call.Input]clock.Timer{},
-		log:    host.Log.With("app", cfg.App.ID, "function", cfg.Spec.Name),
-		window: cfg.Spec.Concurrency, scaling: cfg.Spec.Scaling, used: host.Clock.Now(),
-		trace: trace.NewFunction(cfg.App.ID, cfg.App.Name, cfg.ID, cfg.Pool, cfg.Spec.Name),
+		log:    host.Log.With("app", cfg.App.ID, "function", v.Spec.Name),
+		window: v.Spec.Concurrency, scaling: v.Spec.Scaling, used: host.Clock.Now(),
+		trace: trace.NewFunction(cfg.App.ID, cfg.App.Name, cfg.ID, cfg.Pool, v.Spec.Name),
 	}
+	f.current.Store(v)
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.loop.Go(f.control)
-	if cfg.Spec.Scaling.Min > 0 {
+	if v.Spec.Scaling.Min > 0 {
 		f.kick()
 	}
 	return f
@@ -157,10 +151,10 @@ func (f *Function) ID() string { return f.cfg.ID }
 func (f *Function) Owner() pool.Owner { return pool.Owner{App: f.cfg.App.ID, Pool: f.cfg.Pool} }
 
 // Name implements call.Target.
-func (f *Function) Name() string { return f.cfg.Spec.Name }
+func (f *Function) Name() string { return f.version().Spec.Name }
 
 // Module implements call.Target.
-func (f *Function) Module() string { return f.cfg.Spec.Module }
+func (f *Function) Module() string { return f.version().Spec.Module }
 
 // Hold notes a call that will go to the function; Release has to follow.
 func (f *Function) Hold() {
@@ -194,7 +188,7 @@ func (f *Function) Submit(inputs []*call.Input) {
 			out = append(out, answer)
 			continue
 		}
-		if f.cfg.Spec.Batch == nil && f.queue.Len() == 0 {
+		if f.version().Spec.Batch == nil && f.queue.Len() == 0 {
 			if m := f.pick(in); m != nil {
 				m.assign(in, now)
 				if len(touched) == 0 || touched[len(touched)-1] != m {
@@ -205,7 +199,7 @@ func (f *Function) Submit(inputs []*call.Input) {
 		}
 		f.queue.PushBack(in)
 	}
-	if f.cfg.Spec.Batch != nil {
+	if f.version().Spec.Batch != nil {
 		touched = f.batches(now)
 	}
 	// A queue that was there before is looked at regularly.
@@ -244,7 +238,7 @@ func (f *Function) deliver(answers []call.Answer) {
 	if len(answers) == 0 {
 		return
 	}
-	f.cfg.Meter.Inputs(len(answers), len(answers))
+	f.version().Meter.Inputs(len(answers), len(answers))
 	call.DeliverNow(answers)
 }
 
@@ -262,7 +256,7 @@ func (f *Function) pick(in *call.Input) *member {
 
 // fill hands queued inputs to containers that have room. mu is held.
 func (f *Function) fill(now time.Time) (touched []*member) {
-	if f.cfg.Spec.Batch != nil {
+	if f.version().Spec.Batch != nil {
 		return f.batches(now)
 	}
 	for in := f.queue.Front(); in != nil && f.room(); {

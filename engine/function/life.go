@@ -47,13 +47,13 @@ func (m *member) start() *failure {
 	giveBack := sync.OnceFunc(func() { <-f.host.Starts })
 	defer giveBack()
 
-	limit := seconds(f.cfg.Spec.StartupTimeout, DefaultStartupTimeout)
+	limit := seconds(m.version().Spec.StartupTimeout, DefaultStartupTimeout)
 	expired := make(chan struct{})
 	timer := f.host.Clock.AfterFunc(limit, func() { close(expired) })
 	defer timer.Stop()
 	began := f.host.Clock.Now()
 	m.mark("turn")
-	f.cfg.Meter.Started(m.id, began)
+	m.version().Meter.Started(m.id, began)
 	m.shown = true
 	m.tellState("starting", 0, "")
 
@@ -130,7 +130,7 @@ func (m *member) watch(c container.Container, conn *runner.Conn, expired, watche
 
 // greet tells the runner what to run and waits until it is ready.
 func (m *member) greet(mark [8]byte) *failure {
-	start, err := m.f.startFrame(m.id, mark)
+	start, err := m.f.startFrame(m.version(), m.id, mark)
 	if err != nil {
 		return &failure{message: err.Error(), final: true}
 	}
@@ -207,7 +207,7 @@ func (m *member) diedStarting(c container.Container) *failure {
 	m.finishOutput()
 	m.f.mu.Lock()
 	defer m.f.mu.Unlock()
-	text := fmt.Sprintf("a container for %s ended before it was ready: %s", m.f.Name(), exitText(c.Exit(), m.f.cfg.Limits.Memory))
+	text := fmt.Sprintf("a container for %s ended before it was ready: %s", m.f.Name(), exitText(c.Exit(), m.version().Limits.Memory))
 	if m.broke != nil {
 		text = fmt.Sprintf("a container for %s did not become ready: %v", m.f.Name(), m.broke)
 	}
@@ -224,7 +224,7 @@ func (m *member) slowStart(limit time.Duration) *failure {
 // launch starts the container's process.
 func (m *member) launch(token string, mark [8]byte) (_ container.Container, err error) {
 	f := m.f
-	spec, err := f.spec(m.id, token)
+	spec, err := f.spec(m.version(), m.id, token)
 	if err != nil {
 		return nil, err
 	}
@@ -364,8 +364,8 @@ func (m *member) end(why *failure) {
 			reason += f.health.next(now)
 		}
 	case why == nil && !wanted && !m.bye:
-		cause := m.causeOf(exit, f.cfg.Limits.Memory)
-		reason = exitText(exit, f.cfg.Limits.Memory)
+		cause := m.causeOf(exit, m.version().Limits.Memory)
+		reason = exitText(exit, m.version().Limits.Memory)
 		if !m.served && m.running.Len() == 0 && now.Sub(m.began) < settled {
 			f.health.fail(m.began, now) // it dies as soon as it is up
 			reason += f.health.next(now)
@@ -388,8 +388,8 @@ func (m *member) end(why *failure) {
 	}
 	f.mu.Unlock()
 
-	f.host.Ledger.Release(f.Owner(), f.cfg.Need)
-	f.cfg.Meter.Ended(m.id, now)
+	f.host.Ledger.Release(f.Owner(), m.version().Need)
+	m.version().Meter.Ended(m.id, now)
 	if m.shown {
 		m.tellState("ended", 0, reason)
 	}
@@ -397,6 +397,7 @@ func (m *member) end(why *failure) {
 		f.sayRetry(m, r)
 	}
 	f.deliver(out)
+	m.pins.Release()
 	close(m.gone)
 	f.kick()
 }

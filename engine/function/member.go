@@ -42,6 +42,8 @@ type member struct {
 	quitOnce  sync.Once
 	gone      chan struct{}                       // closed when nothing of it is left
 	container atomic.Pointer[container.Container] // nil before its start
+	current   atomic.Pointer[Version]             // what it runs
+	pins      *Pins                               // of the version that it began with, whose files it has
 
 	// Of the goroutine in live.
 	capture *output.Capture
@@ -87,11 +89,14 @@ const (
 	tailSize = 20   // lines
 )
 
-func newMember(f *Function, now time.Time) *member {
-	return &member{
+func newMember(f *Function, v *Version, now time.Time) *member {
+	m := &member{
 		f: f, id: call.NewID("co"), began: now, idle: now, quit: make(chan struct{}), gone: make(chan struct{}),
-		inputs: map[key]*call.Input{}, calls: map[uint32]*call.Call{},
+		inputs: map[key]*call.Input{}, calls: map[uint32]*call.Call{}, pins: v.Pins,
 	}
+	m.current.Store(v)
+	v.Pins.Hold()
+	return m
 }
 
 // load is how many inputs the container has. f.mu is held.
@@ -99,15 +104,15 @@ func (m *member) load() int { return len(m.inputs) }
 
 // room reports whether the container can be given an input. f.mu is held.
 func (m *member) room() bool {
-	most, window := m.f.cfg.Spec.MaxInputs, m.f.window
+	most, window := m.version().Spec.MaxInputs, m.f.window
 	if m.yields || m.alone || m.late > 0 {
 		return false
 	}
-	if m.f.cfg.Spec.Batch != nil {
-		return m.state == ready && m.batched < m.f.cfg.Spec.Concurrency && (most == 0 || m.taken < most)
+	if m.version().Spec.Batch != nil {
+		return m.state == ready && m.batched < m.version().Spec.Concurrency && (most == 0 || m.taken < most)
 	}
 	if m.stuck {
-		window = m.f.cfg.Spec.Concurrency
+		window = m.version().Spec.Concurrency
 	}
 	return m.state == ready && len(m.inputs) < window && (most == 0 || m.taken < most)
 }
@@ -134,7 +139,7 @@ func (m *member) isolate() {
 // refill gives the container what it has room for. Flush has to follow. f.mu is
 // held.
 func (m *member) refill(now time.Time) {
-	if m.f.cfg.Spec.Batch != nil {
+	if m.version().Spec.Batch != nil {
 		return // see Function.batches
 	}
 	for in := m.f.queue.Front(); in != nil && m.room(); {
@@ -162,7 +167,7 @@ func (m *member) assign(in *call.Input, now time.Time) {
 	m.alone = in.Suspect
 	m.taken++
 	in.Call.Began(in.Index, m.id)
-	if in.Batch != nil || m.running.Len() < m.f.cfg.Spec.Concurrency {
+	if in.Batch != nil || m.running.Len() < m.version().Spec.Concurrency {
 		m.begin(in, now)
 	} else {
 		m.waiting.PushBack(in)
@@ -281,12 +286,12 @@ func (m *member) kill(reason string) {
 // tellState tells the app's session of the container.
 func (m *member) tellState(state string, took time.Duration, reason string) {
 	m.f.cfg.App.Event(api.SessionMessage{Container: &api.ContainerEvent{
-		ID: m.id, Function: m.f.Name(), State: state, Time: m.f.host.Clock.Now(), GPU: m.f.cfg.GPU, Took: took.Seconds(), Reason: reason,
+		ID: m.id, Function: m.f.Name(), State: state, Time: m.f.host.Clock.Now(), GPU: m.version().GPU, Took: took.Seconds(), Reason: reason,
 	}})
 }
 
 // timeout is how long one attempt may run.
-func (f *Function) timeout() time.Duration { return seconds(f.cfg.Spec.Timeout, DefaultTimeout) }
+func (f *Function) timeout() time.Duration { return seconds(f.version().Spec.Timeout, DefaultTimeout) }
 
 // Time limits where a function says nothing.
 const (
@@ -305,10 +310,10 @@ func seconds(s float64, otherwise time.Duration) time.Duration {
 // held.
 func (m *member) measure(n int, ran time.Duration, now time.Time) {
 	took := now.Sub(m.busy) // one after the other
-	if m.f.cfg.Spec.Concurrency > 1 {
+	if m.version().Spec.Concurrency > 1 {
 		took = ran
 	}
 	m.f.meter.Add(n, took)
-	m.f.window = pool.Window(m.f.meter.Duration(), m.f.cfg.Spec.Concurrency)
+	m.f.window = pool.Window(m.f.meter.Duration(), m.version().Spec.Concurrency)
 	m.busy = now
 }

@@ -70,7 +70,7 @@ func (f *Function) traceEnd(m *member, why *failure, exit container.Exit, reason
 		e.Reason += ": " + raised(*f.health.broken)
 	}
 	if m.container.Load() != nil {
-		e.Exit = exitText(exit, f.cfg.Limits.Memory)
+		e.Exit = exitText(exit, m.version().Limits.Memory)
 	}
 	m.trace.End(e, now)
 }

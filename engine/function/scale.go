@@ -73,11 +73,11 @@ func (f *Function) Stats() Stats {
 }
 
 // batch is how many inputs a container is given at once; 0 = single ones.
-func (f *Function) batch() int {
-	if f.cfg.Spec.Batch == nil {
+func (v *Version) batch() int {
+	if v.Spec.Batch == nil {
 		return 0
 	}
-	return f.cfg.Spec.Batch.Size
+	return v.Spec.Batch.Size
 }
 
 // occupied reports whether the function has containers.

@@ -42,26 +42,26 @@ func Resources(f app.Function, ledger *pool.Ledger) (pool.Capacity, Limits) {
 const root = "/root"
 
 // spec says what to run in a container.
-func (f *Function) spec(id, token string) (container.Spec, error) {
-	image := f.cfg.Image.Config()
+func (f *Function) spec(v *Version, id, token string) (container.Spec, error) {
+	image := v.Image.Config()
 	if image.Python == "" {
 		return container.Spec{}, fmt.Errorf("the image of %s has no Python: give it one with add_python", f.Name())
 	}
-	packages, err := f.host.SDK(f.cfg.Image)
+	packages, err := f.host.SDK(v.Image)
 	if err != nil {
 		return container.Spec{}, fmt.Errorf("the SDK for the container: %w", err)
 	}
-	at := f.cfg.Image.Root()
+	at := v.Image.Root()
 	where := container.Root{Lower: at.Lower, Venv: at.Venv}
-	if f.cfg.Source != "" {
-		where.Lower = append([]string{f.cfg.Source}, at.Lower...)
+	if v.Source != "" {
+		where.Lower = append([]string{v.Source}, at.Lower...)
 	}
 	dir := image.Workdir
 	if dir == "" {
 		dir = root
 	}
 	network := container.NetworkOutbound
-	if f.cfg.Spec.Network == "none" {
+	if v.Spec.Network == "none" {
 		network = container.NetworkNone
 	}
 	mounts := []container.Mount{
@@ -70,15 +70,15 @@ func (f *Function) spec(id, token string) (container.Spec, error) {
 	}
 	return container.Spec{
 		ID: id, Hostname: id, Root: where, Args: sdk.RunnerArgs(image.Python), Dir: dir,
-		Env: f.env(id, image.Env), ExtraEnv: func() []string { return []string{"GX_TOKEN=" + token} },
+		Env: f.env(v, id, image.Env), ExtraEnv: func() []string { return []string{"GX_TOKEN=" + token} },
 		Mounts: append(mounts, f.host.Mounts...),
-		CPU:    f.cfg.Limits.CPU, Memory: f.cfg.Limits.Memory, Disk: f.cfg.Limits.Disk, Network: network,
+		CPU:    v.Limits.CPU, Memory: v.Limits.Memory, Disk: v.Limits.Disk, Network: network,
 	}, nil
 }
 
 // env is a container's environment: gx's own variables win over the function's,
 // those over the network's, and those over the image's.
-func (f *Function) env(id string, image []string) []string {
+func (f *Function) env(v *Version, id string, image []string) []string {
 	env := map[string]string{
 		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME": root,
@@ -93,20 +93,20 @@ func (f *Function) env(id string, image []string) []string {
 	}
 	set(image)
 	set(f.host.Env)
-	maps.Copy(env, f.cfg.Spec.Env)
+	maps.Copy(env, v.Spec.Env)
 	maps.Copy(env, map[string]string{
 		"GX_APP_ID":        f.cfg.App.ID,
 		"GX_APP_NAME":      f.cfg.App.Name,
 		"GX_FUNCTION":      f.Name(),
 		"GX_FUNCTION_ID":   f.cfg.ID,
 		"GX_CONTAINER_ID":  id,
-		"GX_IMAGE_ID":      f.cfg.Image.ID(),
+		"GX_IMAGE_ID":      v.Image.ID(),
 		"GX_ROOT":          root,
 		"GX_VERSION":       f.host.Version,
 		"GX_RUNNER_SOCKET": sdk.ContainerRunDir + "/" + runner.SocketName,
 		// The names that programs written for Modal look at.
 		"MODAL_TASK_ID":        id,
-		"MODAL_IMAGE_ID":       f.cfg.Image.ID(),
+		"MODAL_IMAGE_ID":       v.Image.ID(),
 		"MODAL_ENVIRONMENT":    "main",
 		"MODAL_CLOUD_PROVIDER": "gx",
 		"MODAL_REGION":         "local",

@@ -73,7 +73,7 @@ func (f *Function) forkable(m *member) container.Template {
 		return nil
 	case t.loaded == nil:
 		loaded := make(chan struct{})
-		ctx, cancel := context.WithTimeout(context.Background(), seconds(f.cfg.Spec.StartupTimeout, DefaultStartupTimeout))
+		ctx, cancel := context.WithTimeout(context.Background(), seconds(f.version().Spec.StartupTimeout, DefaultStartupTimeout))
 		t.loaded, t.cancel = loaded, cancel
 		t.life.Go(func() {
 			defer cancel()
@@ -137,11 +137,12 @@ func (f *Function) load(ctx context.Context, forker container.Forker, loaded cha
 func (f *Function) loadTemplate(ctx context.Context, forker container.Forker, id string) (_ container.Template, _ *output.Capture, err error) {
 	token, arrival, forget := f.host.Hub.Expect()
 	defer forget()
-	spec, err := f.spec(id, token)
+	v := f.version()
+	spec, err := f.spec(v, id, token)
 	if err != nil {
 		return nil, nil, err
 	}
-	spec.Args = sdk.TemplateArgs(f.cfg.Image.Config().Python)
+	spec.Args = sdk.TemplateArgs(v.Image.Config().Python)
 	var mark [8]byte
 	_, _ = rand.Read(mark[:]) // never fails
 	pipes, err := newPipes(&spec)
@@ -159,7 +160,7 @@ func (f *Function) loadTemplate(ctx context.Context, forker container.Forker, id
 	telling.Go(func() {
 		select {
 		case conn := <-arrival:
-			f.tellTemplate(ctx, conn, id, mark)
+			f.tellTemplate(ctx, v, conn, id, mark)
 		case <-ctx.Done():
 		}
 	})
@@ -176,13 +177,13 @@ func (f *Function) loadTemplate(ctx context.Context, forker container.Forker, id
 
 // tellTemplate tells a template's runner what to load, and serves the calls
 // that the user's code makes meanwhile, until the runner has hung up.
-func (f *Function) tellTemplate(ctx context.Context, conn *runner.Conn, id string, mark [8]byte) {
+func (f *Function) tellTemplate(ctx context.Context, v *Version, conn *runner.Conn, id string, mark [8]byte) {
 	defer context.AfterFunc(ctx, func() { conn.Expire(time.Now()) })()
 	defer conn.Release()
 	defer conn.Close()
 	caller := call.NewCaller(call.Config{Registry: f.host.Registry, Sender: conn.Writer(), Host: f.host.Calls, From: ask.From{App: f.cfg.App.ID}, Patience: runnerPatience})
 	defer caller.Close()
-	start, err := f.startFrame(id, mark)
+	start, err := f.startFrame(v, id, mark)
 	if err != nil {
 		return
 	}
@@ -269,13 +270,13 @@ func (f *Function) endTemplate() {
 }
 
 // startFrame tells a runner what to run.
-func (f *Function) startFrame(id string, mark [8]byte) (wire.Frame, error) {
-	spec := &f.cfg.Spec
+func (f *Function) startFrame(v *Version, id string, mark [8]byte) (wire.Frame, error) {
+	spec := &v.Spec
 	return wire.JSON(wire.Start, 0, 0, wire.StartBody{
 		App: f.cfg.App.ID, AppName: f.cfg.App.Name, Container: id, Function: f.cfg.ID, Name: spec.Name,
 		Module: spec.Module, Qualname: spec.Qualname, Payload: spec.Payload, Class: spec.Class,
-		Params: f.cfg.Params, Options: f.cfg.Options, Batch: f.batch(), Concurrency: spec.Concurrency,
-		Marker: hex.EncodeToString(mark[:]), Functions: f.cfg.App.Functions,
+		Params: f.cfg.Params, Options: f.cfg.Options, Batch: v.batch(), Concurrency: spec.Concurrency,
+		Marker: hex.EncodeToString(mark[:]), Functions: v.Functions,
 	})
 }
 

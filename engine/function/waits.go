@@ -56,7 +56,7 @@ func (f *Function) waitsFor(c *trace.Call, s pool.Snapshot, d pool.Decision, now
 	case s.Hold > 0 && s.Ready == 0:
 		return api.Waits{For: waitsBackOff, Text: f.backOff(s.Hold, now)}
 	case f.short != "" && d.Want > s.Ready+s.Starting:
-		missing, _ := f.host.Ledger.Missing(f.cfg.Need)
+		missing, _ := f.host.Ledger.Missing(f.version().Need)
 		var texts []string
 		for _, m := range missing {
 			texts = append(texts, m.Text)
@@ -68,7 +68,7 @@ func (f *Function) waitsFor(c *trace.Call, s pool.Snapshot, d pool.Decision, now
 	case s.Starting > 0 && s.Ready == 0:
 		return api.Waits{For: waitsStart, Text: f.startingNow(now)}
 	case f.linger != nil:
-		return api.Waits{For: waitsBatch, Text: fmt.Sprintf("a batch is formed: it begins with %d inputs, or after wait_ms=%d", f.cfg.Spec.Batch.Size, f.cfg.Spec.Batch.Wait)}
+		return api.Waits{For: waitsBatch, Text: fmt.Sprintf("a batch is formed: it begins with %d inputs, or after wait_ms=%d", f.version().Spec.Batch.Size, f.version().Spec.Batch.Wait)}
 	case d.Rules.AtMaximum():
 		return api.Waits{For: waitsMaximum, Text: fmt.Sprintf("max_containers=%d is reached, and %s", s.Max, f.busyText(s))}
 	}
@@ -90,7 +90,7 @@ func (f *Function) retryWait(mine func(*call.Input) bool, now time.Time) (api.Wa
 	if n == 0 {
 		return api.Waits{}, false
 	}
-	text := fmt.Sprintf("retry %d of %d of input %d", one.Failures, f.cfg.Spec.Retries.Max, one.Index)
+	text := fmt.Sprintf("retry %d of %d of input %d", one.Failures, f.version().Spec.Retries.Max, one.Index)
 	if last, ok := one.Call.Trace.LastFailure(one.Index); ok {
 		text += fmt.Sprintf(" begins in %v; the last attempt: %s", max(last.Ended.Add(last.Delay).Sub(now), 0).Round(time.Millisecond), last.Error)
 	}
@@ -147,8 +147,8 @@ func (f *Function) busyText(s pool.Snapshot) string {
 		return "no container is ready yet"
 	}
 	each := ""
-	if f.cfg.Spec.Concurrency > 1 {
-		each = fmt.Sprintf(", each %d inputs at once", f.cfg.Spec.Concurrency)
+	if f.version().Spec.Concurrency > 1 {
+		each = fmt.Sprintf(", each %d inputs at once", f.version().Spec.Concurrency)
 	}
 	var longest time.Duration
 	now := f.host.Clock.Now()
@@ -169,7 +169,7 @@ func (f *Function) holders(w *api.Waits) {
 	if w == nil || w.For != waitsCapacity {
 		return
 	}
-	missing, holdings := f.host.Ledger.Missing(f.cfg.Need)
+	missing, holdings := f.host.Ledger.Missing(f.version().Need)
 	functions := map[pool.Owner]*Function{}
 	for _, other := range f.host.Functions() {
 		functions[other.Owner()] = other

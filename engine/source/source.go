@@ -47,6 +47,7 @@ type tree struct {
 type Tree struct {
 	store *Store
 	name  string
+	files map[string]app.File
 	once  *sync.Once
 }
 
@@ -95,7 +96,7 @@ func (s *Store) Make(ctx context.Context, mounts []app.Mount, lower []string, co
 	t.refs++
 	s.mu.Unlock()
 
-	result := Tree{store: s, name: name, once: new(sync.Once)}
+	result := Tree{store: s, name: name, files: files, once: new(sync.Once)}
 	t.making.Lock()
 	defer t.making.Unlock()
 	if !t.made {
@@ -182,6 +183,9 @@ func (t Tree) Dir() string {
 	}
 	return filepath.Join(t.store.dir, t.name)
 }
+
+// Files is what the tree has, by path in the container. It must not be changed.
+func (t Tree) Files() map[string]app.File { return t.files }
 
 // Release lets go of the tree. It stays until it is collected. It may be
 // called more than once.

@@ -1,0 +1,128 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/build"
+	"github.com/gx-dev/gx/engine/blob"
+	"github.com/gx-dev/gx/engine/function"
+	"github.com/gx-dev/gx/engine/metering"
+	"github.com/gx-dev/gx/engine/source"
+	"github.com/gx-dev/gx/gpu"
+)
+
+// edition is an app as one manifest declares it, with all that its containers
+// are made of. It does not change; an update replaces it by another one.
+type edition struct {
+	number    int               // from 1
+	ids       map[string]string // of its functions, by name
+	functions []*declared
+	images    []build.Image       // a pin of each
+	data      []map[string]string // hashes of the files of each mount that are no Python, by path
+}
+
+// declared is one function of an edition.
+type declared struct {
+	edition *edition
+	spec    app.Function
+	image   build.Image
+	tree    source.Tree
+	pins    *function.Pins // of image and tree
+}
+
+// newEdition checks nothing: see check. Release it.
+func (e *Engine) newEdition(ctx context.Context, number int, m *app.Manifest, images []string) (_ *edition, err error) {
+	d := &edition{number: number}
+	defer func() {
+		if err != nil {
+			d.release()
+		}
+	}()
+	for _, mount := range m.Mounts {
+		files := map[string]string{}
+		for _, f := range mount.Files {
+			if !strings.HasSuffix(f.Remote, ".py") { // Python counts by what a function uses of it
+				files[f.Remote] = f.SHA256
+			}
+		}
+		d.data = append(d.data, files)
+	}
+	for _, id := range images {
+		image, err := e.images.get(id)
+		if err != nil {
+			return nil, err
+		}
+		d.images = append(d.images, image)
+	}
+	for i := range m.Functions {
+		f := &declared{edition: d, spec: m.Functions[i], image: d.images[m.Functions[i].Image]}
+		if f.tree, err = e.source(ctx, m, &f.spec, f.image); err != nil {
+			return nil, err
+		}
+		image := f.image.Retain()
+		f.pins = function.NewPins(func() {
+			f.tree.Release()
+			image.Release()
+		})
+		d.functions = append(d.functions, f)
+	}
+	return d, nil
+}
+
+// source makes the directory of a function's files.
+func (e *Engine) source(ctx context.Context, m *app.Manifest, f *app.Function, image build.Image) (source.Tree, error) {
+	var mounts []app.Mount
+	for _, i := range f.Mounts {
+		mounts = append(mounts, m.Mounts[i])
+	}
+	root := image.Root()
+	tree, err := e.sources.Make(ctx, mounts, root.Lower, root.Venv != "")
+	switch {
+	case errors.Is(err, blob.ErrNotFound):
+		return tree, at(f, "a file of it was not uploaded: %v", err)
+	case errors.Is(err, source.ErrPath):
+		return tree, at(f, "%v", err)
+	case err != nil:
+		return tree, fmt.Errorf("preparing the files of function %q: %w", f.Name, err)
+	}
+	return tree, nil
+}
+
+// version is the function, or a variant of it, for a pool.
+func (d *declared) version(e *Engine, spec app.Function) *function.Version {
+	need, limits := function.Resources(spec, e.ledger)
+	rate := metering.Rate{Function: spec.Name, Cores: need.CPU, Memory: need.Memory, Emulated: true}
+	label := ""
+	if cards, err := gpu.ParseAll(spec.GPU); err == nil && len(cards) > 0 { // it was checked
+		rate.GPU, rate.GPUs = cards[0].Card, cards[0].Count
+		label = cards[0].Card
+		if cards[0].Count > 1 {
+			label = strconv.Itoa(cards[0].Count) + " × " + label
+		}
+		label += " (emulated)"
+	}
+	d.pins.Hold()
+	return &function.Version{
+		Number: d.edition.number, Spec: spec, Image: d.image, Source: d.tree.Dir(), Files: d.tree.Files(), Functions: d.edition.ids,
+		Need: need, Limits: limits, GPU: label, Meter: metering.New(rate), Pins: d.pins,
+	}
+}
+
+// release lets go of what the edition holds; containers that run it hold it
+// themselves. It may be called for nil.
+func (d *edition) release() {
+	if d == nil {
+		return
+	}
+	for _, f := range d.functions {
+		f.pins.Release()
+	}
+	for _, i := range d.images {
+		i.Release()
+	}
+}

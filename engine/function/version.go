@@ -1,0 +1,62 @@
+package function
+
+import (
+	"sync/atomic"
+
+	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/build"
+	"github.com/gx-dev/gx/engine/metering"
+	"github.com/gx-dev/gx/engine/pool"
+)
+
+// Version is what may change of a function while it runs. It does not change
+// itself: a function goes on to another one, see Function.Prepare.
+type Version struct {
+	Number    int // of the app, from 1
+	Spec      app.Function
+	Image     build.Image
+	Source    string              // directory of the user's files; "" = none
+	Files     map[string]app.File // what is in Source, by path in the container
+	Functions map[string]string   // names to ids, of the whole app
+	Need      pool.Capacity       // what one container is set aside
+	Limits    Limits              // what one container is held to
+	GPU       string              // what a user is told of the cards; "" = none
+	Meter     *metering.Meter
+	Pins      *Pins // Image and Source are there as long as it is held
+}
+
+// Pins keep what a version's containers are made of. Whoever may still use it
+// holds them: the function, and each container that has begun with it.
+type Pins struct {
+	held    atomic.Int64
+	release func()
+}
+
+// NewPins makes pins that are held once. release is called when nobody holds
+// them any more; nil = there is nothing to release.
+func NewPins(release func()) *Pins {
+	p := &Pins{release: release}
+	p.held.Store(1)
+	return p
+}
+
+// Hold holds the pins once more.
+func (p *Pins) Hold() {
+	if p != nil {
+		p.held.Add(1)
+	}
+}
+
+// Release lets go of the pins.
+func (p *Pins) Release() {
+	if p != nil && p.held.Add(-1) == 0 && p.release != nil {
+		p.release()
+	}
+}
+
+// version is what the function is now: what containers that are started run,
+// and inputs get.
+func (f *Function) version() *Version { return f.current.Load() }
+
+// version is what the container runs now.
+func (m *member) version() *Version { return m.current.Load() }

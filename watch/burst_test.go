@@ -1,0 +1,72 @@
+package watch
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// at is a time so many milliseconds after the first.
+func at(ms int) time.Time { return time.Unix(1000, 0).Add(time.Duration(ms) * time.Millisecond) }
+
+func unlocked() bool { return false }
+
+func TestABurstIsLookedAtWhenItIsQuiet(t *testing.T) {
+	sizes := map[string]int64{"a": 5, "b": 7}
+	size := func(path string) int64 { return sizes[path] }
+	for _, c := range []struct {
+		name string
+		tell func(b *burst)
+		ms   int
+		want []string
+		all  bool
+		wait int
+	}{
+		{name: "nothing was told", tell: func(*burst) {}, ms: 50},
+		{name: "too early", tell: func(b *burst) { b.told("a", 5, at(0)) }, ms: 4, wait: 6},
+		{name: "quiet", tell: func(b *burst) { b.told("a", 5, at(0)) }, ms: 10, want: []string{"a"}},
+		{name: "the last event counts", tell: func(b *burst) { b.told("a", 5, at(0)); b.told("a", 5, at(8)) }, ms: 10, wait: 8},
+		{name: "all wait for the last", tell: func(b *burst) { b.told("a", 5, at(0)); b.told("b", 7, at(8)) }, ms: 10, wait: 8},
+		{name: "a size that has changed", tell: func(b *burst) { b.told("a", 4, at(0)) }, ms: 10, wait: 10},
+		{name: "an empty file is about to be written", tell: func(b *burst) { b.told("empty", 0, at(0)) }, ms: 10, wait: 30},
+		{name: "an empty file", tell: func(b *burst) { b.told("empty", 0, at(0)) }, ms: 40, want: []string{"empty"}},
+		{name: "folders", tell: func(b *burst) { b.everything(at(0)) }, ms: 10, all: true},
+		{name: "folders, too early", tell: func(b *burst) { b.told("a", 5, at(0)); b.everything(at(3)) }, ms: 10, wait: 3},
+		{name: "one that never rests", tell: func(b *burst) { b.told("a", 5, at(0)); b.told("b", 7, at(999)) }, ms: 1000, want: []string{"a"}, wait: 9},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := burst{quiet: 10 * time.Millisecond}
+			c.tell(&b)
+			got, wait := b.rest(at(c.ms), size, unlocked)
+			slices.Sort(got.files)
+			require.Equal(t, c.want, got.files)
+			require.Equal(t, c.all, got.all)
+			require.Equal(t, time.Duration(c.wait)*time.Millisecond, wait)
+		})
+	}
+}
+
+func TestALockHoldsABurst(t *testing.T) {
+	size := func(string) int64 { return 5 }
+	locked := true
+	lock := func() bool { return locked }
+	b := burst{quiet: 10 * time.Millisecond}
+	b.told("a", 5, at(0))
+	got, wait := b.rest(at(2000), size, lock)
+	require.Equal(t, look{}, got)
+	require.Equal(t, lockLook, wait)
+	b.told("b", 5, at(2001))
+	locked = false
+	got, wait = b.rest(at(2004), size, lock)
+	require.Equal(t, look{}, got, "what the lock has held rests as other things do")
+	require.Equal(t, 7*time.Millisecond, wait)
+	got, _ = b.rest(at(2011), size, lock)
+	require.Len(t, got.files, 2)
+
+	locked = true
+	b.told("a", 5, at(3000))
+	got, _ = b.rest(at(8000), size, lock)
+	require.Len(t, got.files, 1, "a lock that was left behind is not believed for ever")
+}

@@ -9,6 +9,7 @@
 //	GET    /v1/hostlog?follow=1&tail=N    WebSocket of HostLogLine
 //	POST   /v1/blobs/missing              MissingRequest -> MissingReply
 //	PUT    /v1/blobs/{sha256}             the content; 201
+//	POST   /v1/blobs                      many small contents (AppendContent); 201
 //	GET    /v1/build                      WebSocket: BuildRequest, then BuildMessage until one has Image or Error
 //	GET    /v1/session                    WebSocket: SessionRequest, then SessionMessage; closing it ends the app
 //	GET    /v1/apps                       []App

@@ -161,7 +161,7 @@ type Mount struct {
 	Files []File `json:"files"`
 }
 
-// File is one file of a Mount or of an image's copy step. The SDK names its
+// File is one file of a Mount or of an image's copy step, or an empty directory. The SDK names its
 // Local path; before a manifest goes to a host the client replaces that by the
 // content's hash and uploads what the host lacks.
 type File struct {
@@ -170,4 +170,5 @@ type File struct {
 	SHA256 string `json:"sha256,omitempty"` // hex digest of the content; always set in a host
 	Size   int64  `json:"size"`             // bytes
 	Mode   uint32 `json:"mode"`             // permission bits, e.g. 0o644
+	Dir    bool   `json:"dir,omitempty"`    // an empty directory, without Local, SHA256 and Size
 }

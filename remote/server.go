@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -63,6 +64,7 @@ func NewServer(ctx context.Context, backend Backend, log *slog.Logger) *Server {
 		"GET /v1/hostlog":           s.hostLog,
 		"POST /v1/blobs/missing":    s.missing,
 		"PUT /v1/blobs/{sum}":       s.putBlob,
+		"POST /v1/blobs":            s.putBlobs,
 		"GET /v1/build":             s.build,
 		"GET /v1/apps":              func(w http.ResponseWriter, _ *http.Request) { reply(w, backend.Apps()) },
 		"DELETE /v1/apps/{id}":      s.stopApp,
@@ -166,6 +168,18 @@ func (s *Server) missing(w http.ResponseWriter, r *http.Request) {
 func (s *Server) putBlob(w http.ResponseWriter, r *http.Request) {
 	body := http.MaxBytesReader(w, r.Body, maxBlob)
 	if err := s.backend.PutBlob(r.Context(), r.PathValue("sum"), body); err != nil {
+		refuse(w, err)
+		return
+	}
+	w.WriteHeader(http.StatusCreated)
+}
+
+func (s *Server) putBlobs(w http.ResponseWriter, r *http.Request) {
+	body := bufio.NewReaderSize(http.MaxBytesReader(w, r.Body, api.MaxContents), 64<<10)
+	err := api.ReadContents(body, func(sum string, content io.Reader) error {
+		return s.backend.PutBlob(r.Context(), sum, content)
+	})
+	if err != nil {
 		refuse(w, err)
 		return
 	}

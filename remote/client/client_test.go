@@ -179,12 +179,64 @@ func TestUploadSendsOnlyWhatTheHostLacks(t *testing.T) {
 	require.NoError(t, c.Upload(t.Context(), files, open, nil))
 	require.Equal(t, 50, opened, "nothing is sent twice")
 
-	changed := app.File{SHA256: strings.Repeat("0", 64), Size: 1, Local: "changed.py"}
-	err := c.Upload(t.Context(), []app.File{changed}, func(app.File) (io.ReadCloser, error) {
-		return io.NopCloser(strings.NewReader("x")), nil
-	}, nil)
-	require.ErrorContains(t, err, "changed.py")
-	require.ErrorContains(t, err, "not what its hash says")
+}
+
+func TestUploadOfFilesThatChangeMeanwhile(t *testing.T) {
+	_, c := serve(t)
+	file := func(name, announced string) app.File {
+		sum := sha256.Sum256([]byte(announced))
+		return app.File{SHA256: hex.EncodeToString(sum[:]), Size: int64(len(announced)), Local: name}
+	}
+	whole := strings.Repeat("x", api.MaxContent+1)
+	for name, tt := range map[string]struct {
+		announced, found string
+	}{
+		"grown":                           {"one", "one and more"},
+		"shrunk":                          {"one", "on"},
+		"of the same size":                {"one", "two"},
+		"large and grown":                 {whole, whole + "x"},
+		"large and of the same size":      {whole, whole[1:] + "y"},
+		"large once, and nothing is left": {whole, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := []app.File{file("same.py", name), file("changed.py", tt.announced)}
+			err := c.Upload(t.Context(), files, func(f app.File) (io.ReadCloser, error) {
+				if f.Local == "same.py" {
+					return io.NopCloser(strings.NewReader(name)), nil
+				}
+				return io.NopCloser(strings.NewReader(tt.found)), nil
+			}, nil)
+			require.ErrorIs(t, err, ErrChanged)
+			require.ErrorContains(t, err, "changed.py")
+		})
+	}
+	err := c.Upload(t.Context(), []app.File{file("gone.py", "gone")}, func(app.File) (io.ReadCloser, error) { return nil, os.ErrNotExist }, nil)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.ErrorContains(t, err, "gone.py")
+}
+
+func TestPartsOfAnUpload(t *testing.T) {
+	var files []app.File
+	for i := range 2500 {
+		files = append(files, app.File{Local: fmt.Sprint(i), Size: 1000})
+	}
+	files = append(files, app.File{Local: "large", Size: api.MaxContent + 1})
+	for i := range 9 {
+		files = append(files, app.File{Local: fmt.Sprint("m", i), Size: api.MaxContent})
+	}
+	got := parts(files)
+	require.Len(t, got, 1+3+2)
+	count := 0
+	for _, part := range got {
+		var size int64
+		for _, f := range part {
+			size += f.Size + 36
+		}
+		require.True(t, len(part) == 1 || size <= api.MaxContents)
+		count += len(part)
+	}
+	require.Equal(t, len(files), count)
+	require.Empty(t, parts(nil))
 }
 
 func TestBuildTellsEventsAndTheFailingStep(t *testing.T) {

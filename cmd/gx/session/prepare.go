@@ -87,8 +87,8 @@ func (s *session) failed(ctx context.Context, err error, show bool) started {
 
 func (s *session) startApp(ctx context.Context, st sdk.Start) (started, error) {
 	m := st.Manifest
-	local, err := s.hash(ctx, &m)
-	if err != nil {
+	local := filesOf(&m)
+	if err := s.hash(ctx, local); err != nil {
 		return started{}, err
 	}
 	host, err := s.Connect(ctx)
@@ -127,53 +127,11 @@ func refusal(err error) error {
 	return err
 }
 
-// hash replaces local paths in the manifest by content hashes. The files that
-// it returns still have their paths.
-func (s *session) hash(ctx context.Context, m *app.Manifest) ([]app.File, error) {
-	var files []*app.File
-	for i := range m.Mounts {
-		for j := range m.Mounts[i].Files {
-			files = append(files, &m.Mounts[i].Files[j])
-		}
-	}
-	for i := range m.Images {
-		for j := range m.Images[i].Steps {
-			step := &m.Images[i].Steps[j]
-			for k := range step.Files {
-				files = append(files, &step.Files[k])
-			}
-		}
-	}
-	paths := make([]string, len(files))
-	for i, f := range files {
-		paths[i] = f.Local
-	}
-	sums, err := s.Hashes.Sums(ctx, paths)
-	if err != nil {
-		return nil, &trouble{kind: "InvalidError", code: exit.Usage, Problem: ui.Problem{
-			What: fmt.Sprintf("a file that the app needs can't be read: %v", err)}}
-	}
-	local := make([]app.File, len(files))
-	for i, f := range files {
-		f.SHA256, f.Size = sums[i].SHA256, sums[i].Size
-		if f.Mode == 0 {
-			f.Mode = uint32(sums[i].Mode)
-		}
-		local[i] = *f
-		f.Local = ""
-	}
-	if err := s.Hashes.Save(); err != nil {
-		s.UI.Warn(fmt.Sprintf("file hashes can't be remembered, so the next run reads all files again: %v", err))
-	}
-	return local, nil
-}
-
 // build uploads what the host lacks and has every image built, several at once.
 // What it returns as said is what a user has to know of the host.
-func (s *session) build(ctx context.Context, host Host, m app.Manifest, local []app.File, progress *ui.Progress) (images, said []string, err error) {
-	open := func(f app.File) (io.ReadCloser, error) { return os.Open(f.Local) }
-	if err := host.Upload(ctx, local, open, progress.Upload); err != nil {
-		return nil, nil, fmt.Errorf("uploading the app's files: %w", err)
+func (s *session) build(ctx context.Context, host Host, m app.Manifest, local localFiles, progress *ui.Progress) (images, said []string, err error) {
+	if err := s.upload(ctx, host, local, progress); err != nil {
+		return nil, nil, err
 	}
 	images = make([]string, len(m.Images))
 	var mu sync.Mutex // of said

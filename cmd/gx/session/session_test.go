@@ -3,7 +3,10 @@ package session
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -19,6 +22,7 @@ import (
 	"github.com/gx-dev/gx/cmd/gx/exit"
 	"github.com/gx-dev/gx/cmd/gx/filehash"
 	"github.com/gx-dev/gx/cmd/gx/ui"
+	"github.com/gx-dev/gx/remote/client"
 	"github.com/gx-dev/gx/sdk"
 )
 
@@ -39,6 +43,7 @@ type stage struct {
 	hungUp   chan struct{}
 
 	uploaded []app.File
+	upload   func(files []app.File) error // nil = it goes well
 	request  api.SessionRequest
 }
 
@@ -107,6 +112,9 @@ func (s *stage) Status(context.Context) (api.Status, error) {
 
 func (s *stage) Upload(_ context.Context, files []app.File, _ func(app.File) (io.ReadCloser, error), _ func(done, total int64)) error {
 	s.uploaded = files
+	if s.upload != nil {
+		return s.upload(files)
+	}
 	return nil
 }
 
@@ -345,4 +353,62 @@ func TestConnectionWithoutApp(t *testing.T) {
 	close(s.toGx)
 	s.end()
 	<-s.hungUp
+}
+
+func TestFilesThatChangeWhileTheyAreUploaded(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "notes.txt")
+	write := func(text string) { require.NoError(t, os.WriteFile(file, []byte(text), 0o600)) }
+	start := func(s *stage) {
+		s.toGx <- sdk.FromPython{Start: &sdk.Start{Manifest: app.Manifest{
+			Name: "hello", Functions: []app.Function{{Name: "square"}}, Images: []app.Image{{}},
+			Mounts: []app.Mount{{Files: []app.File{{Remote: "/notes.txt", Local: file}, {Remote: "/empty", Dir: true}}}},
+		}}}
+	}
+	t.Run("once", func(t *testing.T) {
+		s := newStage(t)
+		write("one")
+		s.upload = func([]app.File) error {
+			s.upload = nil
+			write("and two")
+			return fmt.Errorf("uploading notes.txt: %w", client.ErrChanged)
+		}
+		s.begin(nil)
+		start(s)
+		require.NotNil(t, s.reply().Started)
+		sum := sha256.Sum256([]byte("and two"))
+		files := s.request.Manifest.Mounts[0].Files
+		require.Equal(t, app.File{Remote: "/notes.txt", SHA256: hex.EncodeToString(sum[:]), Size: 7, Mode: 0o600}, files[0])
+		require.Equal(t, app.File{Remote: "/empty", Dir: true}, files[1])
+		require.Len(t, s.uploaded, 1, "a directory has no content")
+		require.Equal(t, file, s.uploaded[0].Local)
+		close(s.toGx)
+		require.False(t, <-s.stops)
+		s.stopped()
+		require.Zero(t, s.end().Code)
+	})
+	for name, tt := range map[string]struct {
+		err   error
+		tries int
+		says  string
+	}{
+		"always":     {client.ErrChanged, uploadTries, "uploading notes.txt: the file has changed since it was hashed"},
+		"gone":       {os.ErrNotExist, 1, "can't be read"},
+		"unreadable": {os.ErrPermission, 1, "can't be read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			write("one")
+			tries := 0
+			s.upload = func([]app.File) error { tries++; return fmt.Errorf("uploading notes.txt: %w", tt.err) }
+			s.begin(nil)
+			start(s)
+			failed := s.reply().Failed
+			require.NotNil(t, failed)
+			require.Equal(t, "InvalidError", failed.Kind)
+			require.Contains(t, failed.Message, tt.says)
+			require.Equal(t, tt.tries, tries)
+			close(s.toGx)
+			s.end()
+		})
+	}
 }

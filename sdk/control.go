@@ -20,6 +20,12 @@
 //	gx to python   {"stopped": {}}
 //	python to gx   {"exit": Exit}              the last line
 //
+// A Python that collects apps for `gx serve` is told what to do:
+//
+//	gx to python   {"prepare": Prepare}        import these meanwhile
+//	gx to python   {"collect": Collect}        import this file; now
+//	python to gx   {"collected": Collected}    the last line
+//
 // Closing the socket ends the app as {"stop": {}} does.
 package sdk
 
@@ -34,6 +40,7 @@ type FromPython struct {
 	Warning   string     `json:"warning,omitempty"` // said once: an older name, a parameter without effect
 	Stop      *struct{}  `json:"stop,omitempty"`
 	Exit      *Exit      `json:"exit,omitempty"`
+	Collected *Collected `json:"collected,omitempty"`
 }
 
 // ToPython is one line from gx to Python. One field is set.
@@ -42,6 +49,8 @@ type ToPython struct {
 	Failed  *Failure  `json:"failed,omitempty"`
 	Synced  uint64    `json:"synced,omitempty"`
 	Stopped *struct{} `json:"stopped,omitempty"`
+	Prepare *Prepare  `json:"prepare,omitempty"`
+	Collect *Collect  `json:"collect,omitempty"`
 }
 
 // Start asks for an app.
@@ -85,4 +94,32 @@ type Exception struct {
 type Exit struct {
 	Code   int    `json:"code"`
 	Result string `json:"result,omitempty"` // repr of the return value of `gx run FILE::function`
+}
+
+// Prepare names modules to import before it is known when to collect.
+type Prepare struct {
+	Modules []string `json:"modules"` // none of the user's own
+}
+
+// Collect asks for the apps of a file.
+type Collect struct {
+	Reference string `json:"reference"` // FILE[::APP]
+	Module    bool   `json:"module"`    // FILE is a module's name
+}
+
+// Collected is what a file declares, and what that was read from.
+type Collected struct {
+	Apps      []CollectedApp `json:"apps"`
+	Exception *Exception     `json:"exception"` // why there are none
+	// Files were read, or looked for in vain; files that mounts and images name
+	// are not among them. Trees are folders whose files were listed.
+	Files   []string `json:"files"`
+	Trees   []string `json:"trees"`
+	Modules []string `json:"modules"` // imported ones that are not the user's own
+}
+
+// CollectedApp is one app of a file.
+type CollectedApp struct {
+	Variable string       `json:"variable"` // of the file's, that holds it
+	Manifest app.Manifest `json:"manifest"` // files by their local paths
 }

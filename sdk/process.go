@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Options says how a user's Python is started.
@@ -21,6 +22,8 @@ type Options struct {
 
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	// Background keeps the terminal's keys, such as Ctrl-C, from reaching it.
+	Background bool
 }
 
 // Process is a running Python with a control socket.
@@ -28,6 +31,10 @@ type Process struct {
 	cmd     *exec.Cmd
 	control *Control
 }
+
+// outputWait is how long what a Python in the background has started may hold
+// its output open after its end.
+const outputWait = time.Second
 
 // StartPython starts Python with the SDK on its path and a control socket. It
 // is killed when ctx ends. Wait must be called.
@@ -47,6 +54,13 @@ func StartPython(ctx context.Context, o Options) (*Process, error) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = o.Stdin, o.Stdout, o.Stderr
 	cmd.ExtraFiles = []*os.File{theirs} // descriptor 3
 	cmd.SysProcAttr = endsWithParent()
+	if o.Background {
+		if cmd.SysProcAttr == nil {
+			cmd.SysProcAttr = &syscall.SysProcAttr{}
+		}
+		cmd.SysProcAttr.Setpgid = true
+		cmd.WaitDelay = outputWait
+	}
 	env := o.Env
 	if env == nil {
 		env = os.Environ()

@@ -49,8 +49,8 @@ func filesOf(m *app.Manifest) localFiles {
 }
 
 // hash writes content hashes into the manifest.
-func (s *session) hash(ctx context.Context, l localFiles) error {
-	sums, err := s.Hashes.Sums(ctx, l.paths)
+func (p Preparer) hash(ctx context.Context, l localFiles) error {
+	sums, err := p.Hashes.Sums(ctx, l.paths)
 	if err != nil {
 		return fileTrouble(err)
 	}
@@ -60,15 +60,15 @@ func (s *session) hash(ctx context.Context, l localFiles) error {
 			f.Mode = uint32(sums[i].Mode)
 		}
 	}
-	if err := s.Hashes.Save(); err != nil {
-		s.UI.Warn(fmt.Sprintf("file hashes can't be remembered, so the next run reads all files again: %v", err))
+	if err := p.Hashes.Save(); err != nil {
+		p.UI.Warn(fmt.Sprintf("file hashes can't be remembered, so the next run reads all files again: %v", err))
 	}
 	return nil
 }
 
 // upload sends what the host lacks. Files that were changed since they were
 // hashed are hashed again: an editor has saved one, or a program writes a log.
-func (s *session) upload(ctx context.Context, host Host, l localFiles, progress *ui.Progress) error {
+func (p Preparer) upload(ctx context.Context, host Host, l localFiles, progress *ui.Progress) error {
 	open := func(f app.File) (io.ReadCloser, error) { return os.Open(f.Local) }
 	for try := 1; ; try++ {
 		local := make([]app.File, len(l.files))
@@ -81,7 +81,7 @@ func (s *session) upload(ctx context.Context, host Host, l localFiles, progress 
 		case err == nil:
 			return nil
 		case errors.Is(err, client.ErrChanged) && try < uploadTries:
-			if err := s.hash(ctx, l); err != nil {
+			if err := p.hash(ctx, l); err != nil {
 				return err
 			}
 		case errors.Is(err, client.ErrChanged), errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist):
@@ -105,5 +105,5 @@ func fileTrouble(err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		p.Do = "it has gone since the folder was listed: run it again"
 	}
-	return &trouble{kind: "InvalidError", code: exit.Usage, Problem: p}
+	return &Trouble{Kind: "InvalidError", Code: exit.Usage, Problem: p}
 }

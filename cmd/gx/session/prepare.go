@@ -15,6 +15,7 @@ import (
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/cmd/gx/exit"
 	"github.com/gx-dev/gx/cmd/gx/explain"
+	"github.com/gx-dev/gx/cmd/gx/filehash"
 	"github.com/gx-dev/gx/cmd/gx/ui"
 	"github.com/gx-dev/gx/sdk"
 )
@@ -31,14 +32,32 @@ type started struct {
 	failure *sdk.Failure
 }
 
-// trouble is a failure that knows how to be shown and how gx ends by it.
-type trouble struct {
-	kind string // exception name under gx.exception
-	code int
+// Trouble is a failure that knows how to be shown and how gx ends by it.
+type Trouble struct {
+	Kind string // exception name under gx.exception
+	Code int    // exit code
 	ui.Problem
 }
 
-func (t *trouble) Error() string { return t.What }
+func (t *Trouble) Error() string { return t.What }
+
+// Preparer makes manifests ready for a host: it hashes and uploads their files
+// and has their images built.
+type Preparer struct {
+	UI      *ui.UI
+	Hashes  *filehash.Cache
+	Connect func(ctx context.Context) (Host, error)
+	// Again says that what a user has to know of the host was said before.
+	Again bool
+}
+
+// Ready is a manifest that a host can run.
+type Ready struct {
+	Host     Host
+	Manifest app.Manifest // with hashes in place of local paths
+	Images   []string     // ids, in the order of its images
+	Said     []string     // what a user has to know of the host
+}
 
 // atOnce is how many images are built at the same time.
 const atOnce = 8
@@ -69,10 +88,7 @@ func (s *session) connection(ctx context.Context) started {
 // failed is how a start ended that went wrong; show says that the user is to see
 // it here.
 func (s *session) failed(ctx context.Context, err error, show bool) started {
-	t, ok := errors.AsType[*trouble](err)
-	if !ok {
-		t = &trouble{kind: "ConnectionError", code: exit.Host, Problem: explain.Host(err, s.LogFile)}
-	}
+	t := TroubleOf(err, s.LogFile)
 	shown := ctx.Err() != nil
 	if show && !shown {
 		s.UI.Problem(t.Problem)
@@ -82,33 +98,49 @@ func (s *session) failed(ctx context.Context, err error, show bool) started {
 	if t.Detail != "" {
 		message += "\n" + t.Detail
 	}
-	return started{failure: &sdk.Failure{Kind: t.kind, Message: message, Shown: shown, Exit: t.code}}
+	return started{failure: &sdk.Failure{Kind: t.Kind, Message: message, Shown: shown, Exit: t.Code}}
+}
+
+// TroubleOf is any error as one: what is not the user's is the host's. logFile
+// is the host's.
+func TroubleOf(err error, logFile string) *Trouble {
+	if t, ok := errors.AsType[*Trouble](err); ok {
+		return t
+	}
+	return &Trouble{Kind: "ConnectionError", Code: exit.Host, Problem: explain.Host(err, logFile)}
+}
+
+// Prepare makes a manifest ready; output decides whether it shows how that goes.
+// What is said is returned with an error too.
+func (p Preparer) Prepare(ctx context.Context, m app.Manifest, output bool) (Ready, error) {
+	local := filesOf(&m)
+	if err := p.hash(ctx, local); err != nil {
+		return Ready{}, err
+	}
+	host, err := p.Connect(ctx)
+	if err != nil {
+		return Ready{}, err
+	}
+	progress := p.progress(output)
+	images, said, err := p.build(ctx, host, m, local, progress)
+	progress.Close()
+	return Ready{Host: host, Manifest: m, Images: images, Said: said}, err
 }
 
 func (s *session) startApp(ctx context.Context, st sdk.Start) (started, error) {
-	m := st.Manifest
-	local := filesOf(&m)
-	if err := s.hash(ctx, local); err != nil {
-		return started{}, err
-	}
-	host, err := s.Connect(ctx)
-	if err != nil {
-		return started{}, err
-	}
-	progress := s.progress(st.Output)
-	images, said, err := s.build(ctx, host, m, local, progress)
-	progress.Close()
+	ready, err := Preparer{UI: s.UI, Hashes: s.Hashes, Connect: s.Connect}.Prepare(ctx, st.Manifest, st.Output)
 	if st.Output {
-		for _, text := range said {
+		for _, text := range ready.Said {
 			s.UI.Warn(text)
 		}
 	}
 	if err != nil {
 		return started{}, err
 	}
-	running, err := host.StartSession(ctx, api.SessionRequest{Manifest: m, Images: images, Detach: s.Detach || st.Detach, Resume: s.Resume})
+	m := ready.Manifest
+	running, err := ready.Host.StartSession(ctx, api.SessionRequest{Manifest: m, Images: ready.Images, Detach: s.Detach || st.Detach, Resume: s.Resume})
 	if err != nil {
-		return started{}, refusal(err)
+		return started{}, Refusal(err)
 	}
 	frames, err := running.Attach(ctx)
 	if err != nil {
@@ -119,18 +151,18 @@ func (s *session) startApp(ctx context.Context, st sdk.Start) (started, error) {
 	return started{name: m.Name, app: running, frames: frames, output: st.Output, detach: st.Detach}, nil
 }
 
-// refusal is a host's no to a manifest: the user's mistake, not the host's.
-func refusal(err error) error {
+// Refusal is a host's no to a manifest: the user's mistake, not the host's.
+func Refusal(err error) error {
 	if e, ok := errors.AsType[*api.Error](err); ok && e.Code == "invalid" {
-		return &trouble{kind: "InvalidError", code: exit.Usage, Problem: ui.Problem{What: e.Message}}
+		return &Trouble{Kind: "InvalidError", Code: exit.Usage, Problem: ui.Problem{What: e.Message}}
 	}
 	return err
 }
 
 // build uploads what the host lacks and has every image built, several at once.
 // What it returns as said is what a user has to know of the host.
-func (s *session) build(ctx context.Context, host Host, m app.Manifest, local localFiles, progress *ui.Progress) (images, said []string, err error) {
-	if err := s.upload(ctx, host, local, progress); err != nil {
+func (p Preparer) build(ctx context.Context, host Host, m app.Manifest, local localFiles, progress *ui.Progress) (images, said []string, err error) {
+	if err := p.upload(ctx, host, local, progress); err != nil {
 		return nil, nil, err
 	}
 	images = make([]string, len(m.Images))
@@ -138,6 +170,9 @@ func (s *session) build(ctx context.Context, host Host, m app.Manifest, local lo
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(atOnce)
 	group.Go(func() error {
+		if p.Again {
+			return nil
+		}
 		status, err := host.Status(ctx)
 		if err == nil && len(status.Unisolated) > 0 {
 			mu.Lock()
@@ -155,7 +190,7 @@ func (s *session) build(ctx context.Context, host Host, m app.Manifest, local lo
 				if e, ok := errors.AsType[*api.Error](err); ctx.Err() != nil || !ok || (e.Step == nil && e.Code != "invalid") {
 					return fmt.Errorf("building the image of %s: %w", label, err)
 				}
-				return &trouble{kind: "ImageBuildError", code: exit.Build, Problem: explain.Build(label, err, view.FailedLog())}
+				return &Trouble{Kind: "ImageBuildError", Code: exit.Build, Problem: explain.Build(label, err, view.FailedLog())}
 			}
 			images[i] = id
 			mu.Lock()
@@ -189,9 +224,9 @@ func users(m app.Manifest, image int) string {
 }
 
 // progress shows builds, or nothing where the program did not ask for output.
-func (s *session) progress(output bool) *ui.Progress {
+func (p Preparer) progress(output bool) *ui.Progress {
 	if output {
-		return s.UI.Progress()
+		return p.UI.Progress()
 	}
 	return ui.New(ui.Options{Stdout: io.Discard, Stderr: io.Discard, Env: func(string) string { return "" }}).Progress()
 }

@@ -202,6 +202,11 @@ def _ignore_interrupts() -> None:
 
 def main(words: List[str]) -> int:
     """Runs the command line; returns the exit code."""
+    if words == ["serve"]:
+        from gx import _serve
+
+        _line_by_line()
+        return _serve.main()
     if len(words) < 2 or words[0] != "run":
         print("usage: python -m gx._cli run [-m] [--write-result FILE] [--env E] FILE[::NAME] [flags]", file=sys.stderr)
         return 2
@@ -210,11 +215,15 @@ def main(words: List[str]) -> int:
         print("gx run needs a file: gx run FILE[::NAME]", file=sys.stderr)
         return 2
     sys.argv = [options.reference, *options.flags]
+    _line_by_line()
+    return Program(options).main()
+
+
+def _line_by_line() -> None:
+    """What is printed here and what gx prints of functions keep their order."""
     for stream in (sys.stdout, sys.stderr):
-        # What is printed here and what gx prints of functions keep their order.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
-    return Program(options).main()
 
 
 if __name__ == "__main__":

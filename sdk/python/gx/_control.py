@@ -38,6 +38,11 @@ class Control:
             self._send(line)
             return self._answer(answers)
 
+    def receive(self) -> dict:
+        """Waits for a line that gx says of its own accord. Raises gx.exception.ConnectionError when it has ended."""
+        with self._lock:
+            return self._line()
+
     def sync(self, line: int) -> None:
         """Waits until gx has printed the log lines up to this one."""
         if line <= self.synced:

@@ -30,9 +30,30 @@ class Method:
 
 def find(reference: str, as_module: bool) -> Tuple[App, Target]:
     """The app and what of it is to be run. Raises Mistake; what SystemExit asks for goes through."""
+    target, name, apps = _found(reference, as_module, "run")
+    return _choose(target, name, apps)
+
+
+def served(reference: str, as_module: bool) -> List[Tuple[str, App]]:
+    """The apps of a file that have functions, by the name of their variable; with ``::NAME`` that one. Raises Mistake."""
+    target, name, apps = _found(reference, as_module, "serve")
+    if name:
+        chosen = [(variable, app) for variable, app in apps.items() if name in (variable, app.name)]
+        if not chosen:
+            raise Mistake("usage", f"{target} has no app {name!r}", f"it has {', '.join(apps)}")
+    else:
+        chosen = [(variable, app) for variable, app in apps.items() if app._declared()]
+    for variable, app in chosen or apps.items():
+        if not app._declared():
+            raise Mistake("usage", f"the app {variable!r} in {target} has no functions", "decorate functions by @app.function()")
+    return chosen
+
+
+def _found(reference: str, as_module: bool, command: str) -> Tuple[str, str, Dict[str, App]]:
+    """What a reference names, imported: (file or module, name behind the colons, the apps there)."""
     target, separator, name = reference.partition("::")
     if separator and not name:
-        raise Mistake("usage", f"{reference}: a name is missing behind the colons", f"gx run {target}::NAME")
+        raise Mistake("usage", f"{reference}: a name is missing behind the colons", f"gx {command} {target}::NAME")
     module = _import_module(target) if as_module else _import_file(target)
     apps = _apps(module)
     if not apps:
@@ -41,7 +62,7 @@ def find(reference: str, as_module: bool) -> Tuple[App, Target]:
             f"{target} has no app",
             "declare one at the top of the file:\n  app = gx.App()\nand decorate functions by @app.function()",
         )
-    return _choose(target, name, apps)
+    return target, name, apps
 
 
 # -- importing --

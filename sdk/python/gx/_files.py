@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from stat import S_ISDIR, S_ISREG
 
 TYPE_CHECKING = False
@@ -24,6 +25,7 @@ def entry(local: str, remote: str, info: Optional[os.stat_result] = None) -> Dic
 
 def one(local: str, remote: str, what: str) -> List[Dict[str, Any]]:
     """A single file that must be there; ``what`` says who wants it."""
+    sys.audit("gx.input", local)
     try:
         return [entry(local, remote)]
     except OSError as error:
@@ -34,6 +36,7 @@ def tree(local: str, remote: str, ignore: Callable[[Any], bool], what: str, recu
     """All files of a folder but those that ``ignore``, given a path relative to it, matches; sorted."""
     from pathlib import PurePosixPath
 
+    sys.audit("gx.tree", local)
     if not os.path.isdir(local):
         error = NotADirectoryError("it is no folder") if os.path.exists(local) else FileNotFoundError("there is no such folder")
         raise _missing(local, what, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from gx._planned import PlannedName
 
@@ -67,6 +68,7 @@ class Secret:
             folder = start
             while True:
                 file = os.path.join(folder, filename)
+                sys.audit("gx.input", file)  # `gx serve` watches for it
                 if os.path.isfile(file):
                     with open(file, encoding="utf-8") as f:
                         return parse_dotenv(f.read(), file)

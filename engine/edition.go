@@ -46,7 +46,7 @@ func (e *Engine) newEdition(ctx context.Context, number int, m *app.Manifest, im
 	for _, mount := range m.Mounts {
 		files := map[string]string{}
 		for _, f := range mount.Files {
-			if !strings.HasSuffix(f.Remote, ".py") { // Python counts by what a function uses of it
+			if !f.Dir && !strings.HasSuffix(f.Remote, ".py") { // Python counts by what a function uses of it
 				files[f.Remote] = f.SHA256
 			}
 		}
@@ -59,10 +59,18 @@ func (e *Engine) newEdition(ctx context.Context, number int, m *app.Manifest, im
 		}
 		d.images = append(d.images, image)
 	}
+	// Most functions of an app have the same files, which may be many.
+	trees := map[string]source.Tree{}
 	for i := range m.Functions {
 		f := &declared{edition: d, spec: m.Functions[i], image: d.images[m.Functions[i].Image]}
-		if f.tree, err = e.source(ctx, m, &f.spec, f.image); err != nil {
-			return nil, err
+		files := fmt.Sprint(f.spec.Image, f.spec.Mounts)
+		if made, ok := trees[files]; ok {
+			f.tree = made.Retain()
+		} else {
+			if f.tree, err = e.source(ctx, m, &f.spec, f.image); err != nil {
+				return nil, err
+			}
+			trees[files] = f.tree
 		}
 		image := f.image.Retain()
 		f.pins = function.NewPins(func() {
@@ -85,7 +93,7 @@ func (e *Engine) source(ctx context.Context, m *app.Manifest, f *app.Function, i
 	switch {
 	case errors.Is(err, blob.ErrNotFound):
 		return tree, at(f, "a file of it was not uploaded: %v", err)
-	case errors.Is(err, source.ErrPath):
+	case errors.Is(err, source.ErrPath), errors.Is(err, source.ErrTooMany):
 		return tree, at(f, "%v", err)
 	case err != nil:
 		return tree, fmt.Errorf("preparing the files of function %q: %w", f.Name, err)
@@ -108,7 +116,7 @@ func (d *declared) version(e *Engine, spec app.Function) *function.Version {
 	}
 	d.pins.Hold()
 	return &function.Version{
-		Number: d.edition.number, Spec: spec, Image: d.image, Source: d.tree.Dir(), Files: d.tree.Files(), Functions: d.edition.ids,
+		Number: d.edition.number, Spec: spec, Image: d.image, Sources: d.tree.Dirs(), Files: d.tree.Files(), Functions: d.edition.ids,
 		Need: need, Limits: limits, GPU: label, Meter: metering.New(rate), Pins: d.pins,
 	}
 }

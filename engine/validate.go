@@ -141,11 +141,17 @@ func checkFiles(files []app.File) error {
 		if err := source.CheckPath(f.Remote); err != nil {
 			return invalid("%v", err)
 		}
-		if !blob.Valid(f.SHA256) || f.Local != "" {
+		if !hashed(f) {
 			return invalid("the file %s comes without its hash", f.Remote)
 		}
 	}
 	return nil
+}
+
+// hashed tells whether a client has replaced a file's path by its hash; a
+// directory has neither.
+func hashed(f app.File) bool {
+	return f.Local == "" && (f.Dir && f.SHA256 == "" || !f.Dir && blob.Valid(f.SHA256))
 }
 
 // checkImage says what is wrong with a recipe. What its steps mean is the
@@ -159,7 +165,7 @@ func checkImage(image *app.Image) error {
 	}
 	for i, s := range image.Steps {
 		for _, f := range s.Files {
-			if !blob.Valid(f.SHA256) {
+			if !hashed(f) {
 				return invalid("step %d of the image: the file %q comes without its hash", i+1, f.Remote)
 			}
 		}

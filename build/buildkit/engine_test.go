@@ -257,6 +257,21 @@ func TestCopiedFiles(t *testing.T) {
 	require.Equal(t, "file /opt/x/a.sh changed", h.reasons[1])
 }
 
+func TestCopiedDirectories(t *testing.T) {
+	e := engine(t)
+	files := contents{}
+	step := app.Step{Op: app.OpCopy, Files: []app.File{{Remote: "/opt/empty/deep", Dir: true}, {Remote: "/tmp/mine", Dir: true},
+		files.file("/tmp/x", "", 0o644), files.file("/bin/tool", "#!/bin/sh\necho tool\n", 0o755), files.file("/top", "", 0o644)}}
+	for i := range 20_000 { // more than one command can have as arguments
+		step.Files = append(step.Files, files.file(fmt.Sprintf("/opt/%s/%d.py", strings.Repeat("long", 20), i), "x = 1\n", 0o644))
+	}
+	one := app.Step{Op: app.OpCopy, Files: []app.File{files.file("/tmp/one", "", 0o644)}}
+	empty := app.Step{Op: app.OpCopy, Files: []app.File{{Remote: "/tmp/empty/one", Dir: true}}}
+	image, _ := mustBuild(t, e, recipe(slim, step, one, empty, run("stat -c '%a' /opt/empty/deep /tmp/mine /tmp/one /tmp/empty/one /tmp > /said; /usr/bin/tool >> /said; ls /opt/long*/__pycache__ | wc -l >> /said")), files)
+	text, _ := read(t, image, "said")
+	require.Equal(t, "755\n755\n644\n755\n1777\ntool\n20000\n", text)
+}
+
 func TestPathsThatLeadOutAreFilesInside(t *testing.T) {
 	e := engine(t)
 	files := contents{}

@@ -201,13 +201,72 @@ func (s *solve) copy(i int, step app.Step) {
 	if s.forced(i) {
 		options = append(options, llb.IgnoreCache)
 	}
-	s.state = s.state.File(llb.Copy(local, "/", "/", &llb.CopyInfo{CopyDirContentsOnly: true, CreateDestPath: true}), options...)
+	var action *llb.FileAction
+	for _, place := range places(step.Files) {
+		info := &llb.CopyInfo{CopyDirContentsOnly: true, CreateDestPath: true}
+		if action == nil {
+			action = llb.Copy(local, place, place, info)
+		} else {
+			action = action.Copy(local, place, place, info)
+		}
+	}
+	if action == nil {
+		return
+	}
+	s.state = s.state.File(action, options...)
 	if len(python) == 0 {
 		return
 	}
-	// Files that are not Python of this version stay as they are.
-	s.exec(i, append([]string{s.python(), "-m", "compileall", "-q"}, python...), nil,
-		llb.ValidExitCodes(0, 1))
+	for len(python) > 0 {
+		var some []string
+		some, python = fitting(python)
+		// Files that are not Python of this version stay as they are.
+		s.exec(i, append([]string{s.python(), "-m", "compileall", "-q"}, some...), nil,
+			llb.ValidExitCodes(0, 1))
+	}
+}
+
+// places are the directories, or files, that are copied to the same place in the
+// image. What the image has there already, a /tmp that anybody may write to or a
+// /bin that is a link, stays what it is; what is copied below it does not.
+func places(files []app.File) []string {
+	if len(files) == 0 {
+		return nil
+	}
+	paths := make([]app.File, len(files))
+	for i, f := range files {
+		paths[i].Remote = path.Clean("/" + f.Remote)
+	}
+	if len(files) == 1 {
+		if files[0].Dir {
+			return []string{path.Dir(paths[0].Remote)}
+		}
+		return []string{paths[0].Remote}
+	}
+	if common := commonDir(paths); common != "/" {
+		return []string{common}
+	}
+	tops := map[string]bool{}
+	for _, f := range paths {
+		top, _, below := strings.Cut(f.Remote[1:], "/")
+		if below {
+			top += "/"
+		}
+		tops["/"+top] = true
+	}
+	return slices.Sorted(maps.Keys(tops))
+}
+
+// fitting divides arguments into those that one command can have, and the rest.
+func fitting(args []string) (some, rest []string) {
+	const most = 1 << 20 // the kernel allows 2 MiB with the environment
+	size := 0
+	for i, arg := range args {
+		if size += len(arg) + 9; size > most && i > 0 {
+			return args[:i], args[i:]
+		}
+	}
+	return args, nil
 }
 
 // context are a step's local files.

@@ -90,6 +90,12 @@ func layOut(dir string, files []app.File, open func(string) (io.ReadCloser, erro
 		if name == "" || strings.Contains(f.Remote, "\x00") {
 			return fmt.Errorf("%q is not the path of a file", f.Remote)
 		}
+		if f.Dir {
+			if err := root.MkdirAll(name, 0o755); err != nil {
+				return fmt.Errorf("%s: %w", f.Remote, err)
+			}
+			continue
+		}
 		if err := writeFile(root, name, f, open); err != nil {
 			return fmt.Errorf("%s: %w", f.Remote, err)
 		}

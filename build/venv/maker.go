@@ -159,6 +159,12 @@ func (m *maker) files(ctx context.Context, below string, files []app.File) error
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if f.Dir {
+			if err := root.MkdirAll(filepath.FromSlash(strings.TrimPrefix(f.Remote, "/")), 0o755); err != nil {
+				return fmt.Errorf("making %s: %w", f.Remote, err)
+			}
+			continue
+		}
 		if err := m.write(root, f); err != nil {
 			return fmt.Errorf("copying %s: %w", f.Remote, err)
 		}

@@ -165,7 +165,7 @@ func checkFile(f app.File) error {
 	if !path.IsAbs(f.Remote) || path.Clean(f.Remote) != f.Remote || f.Remote == "/" || strings.ContainsRune(f.Remote, 0) {
 		return fmt.Errorf("%.200q is not the absolute path of a file in an image", f.Remote)
 	}
-	if len(f.SHA256) != sha256.Size*2 {
+	if len(f.SHA256) != sha256.Size*2 && !f.Dir {
 		return fmt.Errorf("file %.200q comes without the digest of its content", f.Remote)
 	}
 	return nil

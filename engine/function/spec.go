@@ -52,10 +52,8 @@ func (f *Function) spec(v *Version, id, token string) (container.Spec, error) {
 		return container.Spec{}, fmt.Errorf("the SDK for the container: %w", err)
 	}
 	at := v.Image.Root()
-	where := container.Root{Lower: at.Lower, Venv: at.Venv}
-	if v.Source != "" {
-		where.Lower = append([]string{v.Source}, at.Lower...)
-	}
+	where := container.Root{Venv: at.Venv}
+	where.Lower = append(slices.Clone(v.Sources), at.Lower...)
 	dir := image.Workdir
 	if dir == "" {
 		dir = root

@@ -15,14 +15,14 @@ type Version struct {
 	Number    int // of the app, from 1
 	Spec      app.Function
 	Image     build.Image
-	Source    string              // directory of the user's files; "" = none
-	Files     map[string]app.File // what is in Source, by path in the container
+	Sources   []string            // directories of the user's files, topmost first
+	Files     map[string]app.File // what is in Sources, by path in the container
 	Functions map[string]string   // names to ids, of the whole app
 	Need      pool.Capacity       // what one container is set aside
 	Limits    Limits              // what one container is held to
 	GPU       string              // what a user is told of the cards; "" = none
 	Meter     *metering.Meter
-	Pins      *Pins // Image and Source are there as long as it is held
+	Pins      *Pins // Image and Sources are there as long as it is held
 }
 
 // Pins keep what a version's containers are made of. Whoever may still use it

@@ -3,18 +3,20 @@ package source
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/gx-dev/gx/app"
 )
 
-// ErrPath is in the chain of errors about where a file is to appear.
-var ErrPath = errors.New("a file cannot appear there")
+// Errors that callers tell apart.
+var (
+	ErrPath    = errors.New("a file cannot appear there")
+	ErrTooMany = errors.New("too many files")
+)
 
 // Limits of one tree.
 const (
@@ -43,97 +45,99 @@ func CheckPath(p string) error {
 	return nil
 }
 
-// entries maps each path at which a file appears to the file. Later mounts win.
-func entries(mounts []app.Mount, lower []string) (map[string]app.File, error) {
-	files := map[string]app.File{}
-	dirs := map[string]string{} // resolved directories
-	for _, m := range mounts {
-		for _, f := range m.Files {
-			if err := CheckPath(f.Remote); err != nil {
-				return nil, err
-			}
-			dir, ok := dirs[path.Dir(f.Remote)]
-			if !ok {
-				var err error
-				if dir, err = resolve(lower, path.Dir(f.Remote)); err != nil {
-					return nil, err
-				}
-				dirs[path.Dir(f.Remote)] = dir
-			}
-			at := path.Join(dir, path.Base(f.Remote))
-			if err := CheckPath(at); err != nil {
-				return nil, err
-			}
-			files[at] = f
-		}
-	}
-	if len(files) > MaxFiles {
-		return nil, fmt.Errorf("%d files are to be mounted, at most %d are allowed; leave out what the functions do not need", len(files), MaxFiles)
-	}
-	for at := range files {
-		for dir := path.Dir(at); dir != "/"; dir = path.Dir(dir) {
-			if _, is := files[dir]; is {
-				return nil, fmt.Errorf("%w: %s is a file, and also a directory that holds %s", ErrPath, dir, at)
-			}
-		}
-	}
-	return files, nil
+// resolved is where a directory of the container really is.
+type resolved struct {
+	path   string
+	exists bool // in the image
 }
 
-// resolve follows the symbolic links among an image's directories: a tree that
+// resolver follows the symbolic links among an image's directories: a layer that
 // lies over the image must not turn its /bin, a link to /usr/bin, into a
 // directory with one file.
-func resolve(lower []string, dir string) (string, error) {
-	todo := strings.Split(strings.Trim(dir, "/"), "/")
-	at, links := "/", 0
-	for len(todo) > 0 {
-		name := todo[0]
-		todo = todo[1:]
-		switch name {
-		case "", ".":
-			continue
-		case "..":
-			at = path.Dir(at)
-			continue
-		}
-		next := path.Join(at, name)
-		target, err := readlink(lower, next)
-		if err != nil {
-			return "", err
-		}
-		if target == "" {
-			at = next
-			continue
-		}
-		if links++; links > maxLinks {
-			return "", fmt.Errorf("%w: too many symbolic links on the way to %s", ErrPath, dir)
-		}
-		if path.IsAbs(target) {
-			at = "/"
-		}
-		todo = append(strings.Split(target, "/"), todo...)
-	}
-	return at, nil
+type resolver struct {
+	lower []string // topmost first
+	known map[string]resolved
+	modes map[string]fs.FileMode // of the image's directories that were met
 }
 
-// readlink is where a path of an image points to, "" if it is no link.
-func readlink(lower []string, p string) (string, error) {
-	for _, l := range lower {
-		full := filepath.Join(l, p)
+func newResolver(lower []string) *resolver {
+	return &resolver{lower: lower, known: map[string]resolved{"/": {"/", len(lower) > 0}}, modes: map[string]fs.FileMode{}}
+}
+
+// dir finds a directory; links is how many were followed on the way.
+func (r *resolver) dir(dir string, links int) (resolved, error) {
+	if found, ok := r.known[dir]; ok {
+		return found, nil
+	}
+	parent, err := r.dir(path.Dir(dir), links)
+	if err != nil {
+		return resolved{}, err
+	}
+	found := resolved{path: path.Join(parent.path, path.Base(dir))}
+	if parent.exists {
+		if found, err = r.look(parent, found.path, links); err != nil {
+			return resolved{}, err
+		}
+	}
+	r.known[dir] = found
+	return found, nil
+}
+
+// look looks into the image for a path whose parent is there and no link.
+func (r *resolver) look(parent resolved, at string, links int) (resolved, error) {
+	for _, l := range r.lower {
+		full := filepath.Join(l, at)
 		info, err := os.Lstat(full)
 		switch {
 		case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ENOTDIR):
 			continue
 		case err != nil:
-			return "", fmt.Errorf("looking into an image: %w", err)
+			return resolved{}, fmt.Errorf("looking into an image: %w", err)
+		case info.IsDir():
+			r.modes[at] = info.Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)
+			return resolved{at, true}, nil
 		case info.Mode()&os.ModeSymlink == 0:
-			return "", nil // also a whiteout: what is below does not count
+			return resolved{at, false}, nil // also a whiteout: what is below does not count
 		}
 		target, err := os.Readlink(full)
 		if err != nil {
-			return "", fmt.Errorf("looking into an image: %w", err)
+			return resolved{}, fmt.Errorf("looking into an image: %w", err)
 		}
-		return target, nil
+		return r.follow(parent, at, target, links+1)
 	}
-	return "", nil
+	return resolved{at, false}, nil
+}
+
+// follow goes where a link leads, from its parent.
+func (r *resolver) follow(from resolved, link, target string, links int) (resolved, error) {
+	if links > maxLinks {
+		return resolved{}, fmt.Errorf("%w: too many symbolic links on the way to %s", ErrPath, link)
+	}
+	if path.IsAbs(target) {
+		from = r.known["/"]
+	}
+	for name := range strings.SplitSeq(target, "/") {
+		next := path.Join(from.path, name) // what is above from.path is no link
+		if name == "" || name == "." {
+			continue
+		}
+		var err error
+		if from, err = r.dir(next, links); err != nil {
+			return resolved{}, err
+		}
+	}
+	return from, nil
+}
+
+// note adds the modes of the image's directories above the content's files.
+func (r *resolver) note(c content) {
+	seen := map[string]bool{}
+	for at := range c.files {
+		for dir := path.Dir(at); dir != "/" && !seen[dir]; dir = path.Dir(dir) {
+			seen[dir] = true
+			if mode, ok := r.modes[dir]; ok && mode != dirMode {
+				c.dirs[dir] = mode
+			}
+		}
+	}
 }

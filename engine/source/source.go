@@ -1,13 +1,12 @@
 // Package source makes directory trees of the user's local files, which become
-// the topmost read-only layer of a container's file system. Trees are named by
-// what they contain, made once, and shared. The package does not know what
+// the topmost read-only layers of a container's file system. Layers are named by
+// what they contain, made once, and shared: the files of a function that has
+// 50,000 of them cost its next container nothing. The package does not know what
 // runs on them.
 package source
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -24,18 +22,18 @@ import (
 	"github.com/gx-dev/gx/engine/clock"
 )
 
-// Store is a directory of trees. It is safe for concurrent use.
+// Store is a directory of layers. It is safe for concurrent use.
 type Store struct {
 	dir   string
 	blobs *blob.Store
 	clock clock.Clock
 
-	mu    sync.Mutex
-	trees map[string]*tree
+	mu     sync.Mutex
+	layers map[string]*layer
 }
 
-// tree is one directory, or the intention to make it.
-type tree struct {
+// layer is one directory, or the intention to make it.
+type layer struct {
 	making sync.Mutex
 	made   bool // making guards it
 
@@ -43,18 +41,18 @@ type tree struct {
 	used time.Time // since when refs is 0
 }
 
-// Tree is a pinned tree. The zero Tree has no files and no directory.
+// Tree is the pinned files of one function. The zero Tree has none.
 type Tree struct {
 	store *Store
-	name  string
+	names []string // of layers, topmost first
 	files map[string]app.File
 	once  *sync.Once
 }
 
-// Open makes or opens a store in dir. Trees that were finished before are
+// Open makes or opens a store in dir. Layers that were finished before are
 // found again; unfinished ones are removed.
 func Open(dir string, blobs *blob.Store, c clock.Clock) (*Store, error) {
-	s := &Store{dir: dir, blobs: blobs, clock: c, trees: map[string]*tree{}}
+	s := &Store{dir: dir, blobs: blobs, clock: c, layers: map[string]*layer{}}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the store of source trees: %w", err)
 	}
@@ -69,119 +67,88 @@ func Open(dir string, blobs *blob.Store, c clock.Clock) (*Store, error) {
 			}
 			continue
 		}
-		s.trees[d.Name()] = &tree{made: true, used: c.Now()}
+		s.layers[d.Name()] = &layer{made: true, used: c.Now()}
 	}
 	return s, nil
 }
 
 // Make returns the tree of some mounts' files; later mounts win. lower are the
 // directories, topmost first, of the image that the tree will lie over: its
-// symbolic links to directories are followed. If copied is set the files are
-// copies, for runtimes in which a function could write to them; otherwise they
-// are hard links to the blob store.
-func (s *Store) Make(ctx context.Context, mounts []app.Mount, lower []string, copied bool) (Tree, error) {
-	files, err := entries(mounts, lower)
-	if err != nil || len(files) == 0 {
+// symbolic links to directories are followed, and its directories keep their
+// modes. If copied is set the files are copies, for runtimes in which a function
+// could write to them; otherwise they are hard links to the blob store.
+func (s *Store) Make(ctx context.Context, mounts []app.Mount, lower []string, copied bool) (_ Tree, err error) {
+	contents, err := plan(mounts, lower)
+	if err != nil || len(contents) == 0 {
 		return Tree{}, err
 	}
-	paths := slices.Sorted(maps.Keys(files))
-	name := nameOf(paths, files, copied)
-
-	s.mu.Lock()
-	t := s.trees[name]
-	if t == nil {
-		t = &tree{}
-		s.trees[name] = t
-	}
-	t.refs++
-	s.mu.Unlock()
-
-	result := Tree{store: s, name: name, files: files, once: new(sync.Once)}
-	t.making.Lock()
-	defer t.making.Unlock()
-	if !t.made {
-		if err := s.make(ctx, name, paths, files, copied); err != nil {
-			result.Release()
-			return Tree{}, err
+	t := Tree{store: s, files: contents[0].files, once: new(sync.Once)}
+	if len(contents) > 1 {
+		t.files = map[string]app.File{}
+		for _, c := range contents {
+			maps.Copy(t.files, c.files)
 		}
-		t.made = true
-	}
-	return result, nil
-}
-
-func nameOf(paths []string, files map[string]app.File, copied bool) string {
-	h := sha256.New()
-	fmt.Fprintf(h, "copied %v\n", copied)
-	for _, p := range paths {
-		fmt.Fprintf(h, "%s\x00%s\x00%v\n", p, files[p].SHA256, executable(files[p]))
-	}
-	return hex.EncodeToString(h.Sum(nil))
-}
-
-func executable(f app.File) bool { return f.Mode&0o111 != 0 }
-
-// make makes a tree's directory: beside its place first, so that a kill in the
-// middle leaves nothing that looks finished.
-func (s *Store) make(ctx context.Context, name string, paths []string, files map[string]app.File, copied bool) (err error) {
-	tmp, err := os.MkdirTemp(s.dir, "making-")
-	if err != nil {
-		return fmt.Errorf("making a source tree: %w", err)
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.RemoveAll(tmp))
+			t.Release()
 		}
 	}()
-	put := s.blobs.Link
-	if copied {
-		put = s.blobs.Copy
-	}
-	made := map[string]bool{".": true}
-	for i, p := range paths {
-		if i%100 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		rel := strings.TrimPrefix(p, "/")
-		if err := mkdirs(tmp, filepath.Dir(rel), made); err != nil {
-			return fmt.Errorf("making a source tree: %w", err)
-		}
-		f := files[p]
-		if err := put(f.SHA256, executable(f), filepath.Join(tmp, rel)); err != nil {
-			return fmt.Errorf("placing %s into a source tree: %w", p, err)
+	for _, c := range slices.Backward(contents) {
+		name := c.name(copied)
+		l := s.hold(name)
+		t.names = append(t.names, name)
+		if err := l.make(func() error { return s.make(ctx, name, c, copied) }); err != nil {
+			return Tree{}, err
 		}
 	}
-	if err := os.Chmod(tmp, 0o755); err != nil { //nolint:gosec // it becomes a container's root directory
-		return fmt.Errorf("making a source tree: %w", err)
-	}
-	if err := os.Rename(tmp, filepath.Join(s.dir, name)); err != nil {
-		return fmt.Errorf("making a source tree: %w", err)
-	}
-	return nil
+	return t, nil
 }
 
-// mkdirs makes a directory below root and those above it, with a mode that
-// does not depend on the umask.
-func mkdirs(root, dir string, made map[string]bool) error {
-	if made[dir] {
+// hold finds a layer, or intends to make it.
+func (s *Store) hold(name string) *layer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.layers[name]
+	if l == nil {
+		l = &layer{}
+		s.layers[name] = l
+	}
+	l.refs++
+	return l
+}
+
+// make makes the layer if nobody has; whoever comes meanwhile waits.
+func (l *layer) make(files func() error) error {
+	l.making.Lock()
+	defer l.making.Unlock()
+	if l.made {
 		return nil
 	}
-	if err := mkdirs(root, filepath.Dir(dir), made); err != nil {
-		return err
-	}
-	made[dir] = true
-	full := filepath.Join(root, dir)
-	if err := os.Mkdir(full, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // a container's
-		return err
-	}
-	return os.Chmod(full, 0o755) //nolint:gosec // as above
+	err := files()
+	l.made = err == nil
+	return err
 }
 
-// Dir is the tree's directory, "" for a tree without files.
-func (t Tree) Dir() string {
-	if t.store == nil {
-		return ""
+// Dirs are the directories of the tree's layers, topmost first.
+func (t Tree) Dirs() []string {
+	dirs := make([]string, len(t.names))
+	for i, name := range t.names {
+		dirs[i] = filepath.Join(t.store.dir, name)
 	}
-	return filepath.Join(t.store.dir, t.name)
+	return dirs
+}
+
+// Retain pins the tree once more.
+func (t Tree) Retain() Tree {
+	if t.store == nil {
+		return t
+	}
+	t.once = new(sync.Once)
+	for _, name := range t.names {
+		t.store.hold(name)
+	}
+	return t
 }
 
 // Files is what the tree has, by path in the container. It must not be changed.
@@ -196,39 +163,43 @@ func (t Tree) Release() {
 	t.once.Do(func() {
 		t.store.mu.Lock()
 		defer t.store.mu.Unlock()
-		known := t.store.trees[t.name]
-		known.refs--
-		known.used = t.store.clock.Now()
+		for _, name := range t.names {
+			l := t.store.layers[name]
+			l.refs--
+			l.used = t.store.clock.Now()
+		}
 	})
 }
 
-// Collect removes trees that nobody has held for the given time.
+// Collect removes layers that nobody has held for the given time.
 func (s *Store) Collect(unused time.Duration) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var failed error
-	for name, t := range s.trees {
-		if t.refs > 0 || s.clock.Now().Sub(t.used) < unused {
-			continue
+	gone, failed := s.forget(unused)
+	for _, dir := range gone {
+		if err := os.RemoveAll(dir); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("removing a source tree: %w", err))
 		}
-		delete(s.trees, name)
-		failed = errors.Join(failed, s.remove(name))
 	}
 	return failed
 }
 
-// remove removes a tree, unfindable first. mu is held, so nobody makes the
-// same tree meanwhile.
-func (s *Store) remove(name string) error {
-	gone := filepath.Join(s.dir, "removing-"+name)
-	if err := os.Rename(filepath.Join(s.dir, name), gone); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // it was never finished
+// forget makes layers unfindable, and says where they are now: to remove one
+// with many files takes longer than others may wait for the store.
+func (s *Store) forget(unused time.Duration) (gone []string, failed error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, l := range s.layers {
+		if l.refs > 0 || s.clock.Now().Sub(l.used) < unused {
+			continue
 		}
-		return fmt.Errorf("removing a source tree: %w", err)
+		delete(s.layers, name)
+		dir, err := os.MkdirTemp(s.dir, "removing-")
+		if err == nil {
+			gone = append(gone, dir)
+			err = os.Rename(filepath.Join(s.dir, name), filepath.Join(dir, name))
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may never have been finished
+			failed = errors.Join(failed, fmt.Errorf("removing a source tree: %w", err))
+		}
 	}
-	if err := os.RemoveAll(gone); err != nil {
-		return fmt.Errorf("removing a source tree: %w", err)
-	}
-	return nil
+	return gone, failed
 }

@@ -55,7 +55,7 @@ func (f *fixture) file(remote, content string, mode uint32) app.File {
 
 func read(t *testing.T, tree Tree, path string) string {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(tree.Dir(), path))
+	data, err := os.ReadFile(filepath.Join(tree.Dirs()[0], path))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,23 +82,23 @@ func TestMake(t *testing.T) {
 	if read(t, tree, "root/app.py") != "new" || read(t, tree, "root/pkg/__init__.py") != "" {
 		t.Error("wrong contents")
 	}
-	if _, err := os.Lstat(filepath.Join(tree.Dir(), "bin")); err == nil {
+	if _, err := os.Lstat(filepath.Join(tree.Dirs()[0], "bin")); err == nil {
 		t.Error("the image's link /bin is hidden by a directory")
 	}
-	info, err := os.Stat(filepath.Join(tree.Dir(), "usr/bin/tool"))
+	info, err := os.Stat(filepath.Join(tree.Dirs()[0], "usr/bin/tool"))
 	if err != nil || info.Mode() != 0o755 {
 		t.Errorf("%v, %v", info, err)
 	}
 
 	same, err := f.trees.Make(t.Context(), mounts, []string{image}, false)
-	if err != nil || same.Dir() != tree.Dir() {
+	if err != nil || same.Dirs()[0] != tree.Dirs()[0] {
 		t.Errorf("the same files made another tree: %v", err)
 	}
 	copied, err := f.trees.Make(t.Context(), mounts, []string{image}, true)
-	if err != nil || copied.Dir() == tree.Dir() {
+	if err != nil || copied.Dirs()[0] == tree.Dirs()[0] {
 		t.Errorf("copies and links must not share a tree: %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(copied.Dir(), "root/app.py"), []byte("spoilt"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(copied.Dirs()[0], "root/app.py"), []byte("spoilt"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if read(t, tree, "root/app.py") != "new" {
@@ -125,7 +125,7 @@ func TestMakeAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := f.trees.trees; len(n) != 1 {
+	if n := f.trees.layers; len(n) != 1 {
 		t.Errorf("%d trees", len(n))
 	}
 }

@@ -248,12 +248,13 @@ type Usage struct {
 
 // App is an app on a host.
 type App struct {
-	ID         string    `json:"id"`
-	Name       string    `json:"name"`
-	State      string    `json:"state"` // "running", "stopping", "stopped"
-	Created    time.Time `json:"created"`
-	Functions  []string  `json:"functions"`
-	Containers int       `json:"containers"`
+	ID          string    `json:"id"`
+	Name        string    `json:"name"`
+	Environment string    `json:"environment"`
+	State       string    `json:"state"` // "running", "stopping", "stopped"
+	Created     time.Time `json:"created"`
+	Functions   []string  `json:"functions"`
+	Containers  int       `json:"containers"`
 }
 
 // Container is a container on a host.

@@ -12,14 +12,17 @@ const ManifestVersion = 1
 
 // Manifest is everything that one app declares.
 type Manifest struct {
-	Version   int        `json:"version"`
-	Name      string     `json:"name"`             // the app's name; "" for an app without one
-	SDK       string     `json:"sdk"`              // version of the SDK that wrote it
-	Python    string     `json:"python"`           // "3.11": the Python that imported the file
-	File      string     `json:"file,omitempty"`   // the file that declares it, as the user named it
-	Functions []Function `json:"functions"`        //
-	Images    []Image    `json:"images"`           // referred to by index from Functions
-	Mounts    []Mount    `json:"mounts,omitempty"` // referred to by index from Functions
+	Version int    `json:"version"`
+	Name    string `json:"name"` // the app's name; "" for an app without one
+	// Environment is the set of names that the app's belongs to, and those that
+	// its functions use; "" = the host's main one.
+	Environment string     `json:"environment,omitempty"`
+	SDK         string     `json:"sdk"`              // version of the SDK that wrote it
+	Python      string     `json:"python"`           // "3.11": the Python that imported the file
+	File        string     `json:"file,omitempty"`   // the file that declares it, as the user named it
+	Functions   []Function `json:"functions"`        //
+	Images      []Image    `json:"images"`           // referred to by index from Functions
+	Mounts      []Mount    `json:"mounts,omitempty"` // referred to by index from Functions
 }
 
 // Function is one function, or one class whose methods share containers.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,22 +11,24 @@ import (
 
 	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/engine/call"
+	"github.com/gx-dev/gx/engine/environment"
 	"github.com/gx-dev/gx/engine/function"
 	"github.com/gx-dev/gx/engine/logs"
 )
 
 // App is a running app.
 type App struct {
-	engine    *Engine
-	id, name  string
-	created   time.Time
-	log       *logs.Log
-	memory    memory
-	started   api.Started
-	events    *events
-	done      chan struct{}
-	lettingGo sync.Once
-	updating  sync.Mutex // one update at a time
+	engine      *Engine
+	id, name    string
+	environment string // its name
+	created     time.Time
+	log         *logs.Log
+	memory      memory
+	started     api.Started
+	events      *events
+	done        chan struct{}
+	lettingGo   sync.Once
+	updating    sync.Mutex // one update at a time
 
 	mu        sync.Mutex
 	edition   *edition      // that runs
@@ -51,8 +54,11 @@ func (e *Engine) StartApp(ctx context.Context, req api.SessionRequest) (_ *App, 
 	if err := check(m, req.Images); err != nil {
 		return nil, err
 	}
+	if _, err := e.environments.ID(ctx, m.Environment); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
 	a := &App{
-		engine: e, id: call.NewID("ap"), name: m.Name, created: e.cfg.Clock.Now(),
+		engine: e, id: call.NewID("ap"), name: m.Name, environment: cmp.Or(m.Environment, environment.Main), created: e.cfg.Clock.Now(),
 		done: make(chan struct{}), clients: map[closer]struct{}{}, events: newEvents(),
 	}
 	a.started = api.Started{App: a.id, Functions: map[string]string{}}
@@ -65,7 +71,7 @@ func (e *Engine) StartApp(ctx context.Context, req api.SessionRequest) (_ *App, 
 	if a.edition, err = e.newEdition(ctx, 1, m, req.Images); err != nil {
 		return nil, err
 	}
-	if a.log, err = e.logs.Create(logs.Info{ID: a.id, Name: a.name, Created: a.created}); err != nil {
+	if a.log, err = e.logs.Create(logs.Info{ID: a.id, Name: a.name, Environment: a.environment, Created: a.created}); err != nil {
 		return nil, err
 	}
 	for i := range m.Functions {
@@ -146,7 +152,7 @@ func (a *App) describe() api.App {
 	if a.stopping {
 		state = "stopping"
 	}
-	d := api.App{ID: a.id, Name: a.name, State: state, Created: a.created}
+	d := api.App{ID: a.id, Name: a.name, Environment: a.environment, State: state, Created: a.created}
 	for _, f := range a.functions {
 		d.Functions = append(d.Functions, f.name)
 	}

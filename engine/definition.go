@@ -66,7 +66,7 @@ func (d *definition) start(v *function.Version, params []byte, options json.RawM
 	d.made++
 	a := d.app
 	f := function.New(a.engine.host, function.Config{
-		ID: d.id, Pool: d.id + "." + strconv.Itoa(d.made), App: function.App{ID: a.id, Name: a.name, Log: a.log, Event: a.events.add},
+		ID: d.id, Pool: d.id + "." + strconv.Itoa(d.made), App: function.App{ID: a.id, Name: a.name, Environment: a.environment, Log: a.log, Event: a.events.add},
 		Version: v, Params: params, Options: options,
 	})
 	d.meters[f] = []*metering.Meter{v.Meter}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,13 +11,14 @@ import (
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/engine/ask"
 	"github.com/gx-dev/gx/engine/call"
+	"github.com/gx-dev/gx/engine/environment"
 	"github.com/gx-dev/gx/engine/function"
 	"github.com/gx-dev/gx/wire"
 )
 
 // Operations of a Request that are about functions, and their parameters.
 //
-//	function.find   app, name                  Found: a function of an app that runs, by name
+//	function.find   environment, app, name     Found: a function of an app that runs, by name
 //	function.stats  function, params, options  function.Stats
 //	function.scale  function, params, options, and what function.Scale has   {}
 //
@@ -55,11 +57,12 @@ func (e directory) Resolve(open wire.OpenBody) (call.Target, error) {
 // Ask implements call.Host.
 func (e directory) Ask(op string, params json.RawMessage) (any, *wire.FailBody, bool) {
 	var p struct {
-		App      string          `json:"app"`
-		Name     string          `json:"name"`
-		Function string          `json:"function"`
-		Params   []byte          `json:"params"`
-		Options  json.RawMessage `json:"options"`
+		Environment string          `json:"environment"`
+		App         string          `json:"app"`
+		Name        string          `json:"name"`
+		Function    string          `json:"function"`
+		Params      []byte          `json:"params"`
+		Options     json.RawMessage `json:"options"`
 		function.Scale
 	}
 	switch op {
@@ -71,7 +74,7 @@ func (e directory) Ask(op string, params json.RawMessage) (any, *wire.FailBody, 
 		return nil, refused("the parameters of %q cannot be read: %v", op, err), true
 	}
 	if op == opFind {
-		found, fail := e.find(p.App, p.Name)
+		found, fail := e.find(p.Environment, p.App, p.Name)
 		return found, fail, true
 	}
 	e.mu.Lock()
@@ -104,10 +107,15 @@ func (e directory) Answer(ctx context.Context, q ask.Query) (ask.Answer, error) 
 }
 
 // find looks a function up by the names of its app and its own.
-func (e directory) find(appName, name string) (*Found, *wire.FailBody) {
-	a, err := e.App(appName)
+func (e directory) find(in, appName, name string) (*Found, *wire.FailBody) {
+	in = cmp.Or(in, environment.Main)
+	a, err := e.App(in + "/" + appName)
 	if err != nil {
-		return nil, &wire.FailBody{Kind: wire.FailNotFound, Message: fmt.Sprintf("no app %q is running on this host", appName)}
+		where := "on this host"
+		if in != environment.Main {
+			where = fmt.Sprintf("in environment %q of this host", in)
+		}
+		return nil, &wire.FailBody{Kind: wire.FailNotFound, Message: fmt.Sprintf("no app %q is running %s", appName, where)}
 	}
 	var names []string
 	a.mu.Lock()

@@ -262,20 +262,26 @@ func (e *Engine) Apps() []api.App {
 	return list
 }
 
-// App finds a running app by its id, or the newest by its name.
-func (e *Engine) App(idOrName string) (*App, error) {
+// App finds a running app by its id, or the newest by its name; the name of an
+// app outside of the main environment has that of its own before it: "dev/app".
+func (e *Engine) App(ref string) (*App, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if a := e.apps[idOrName]; a != nil {
+	in, name := environment.Split(ref)
+	if a := e.apps[name]; a != nil {
 		return a, nil
 	}
 	apps := e.list()
 	for i := len(apps) - 1; i >= 0; i-- {
-		if apps[i].name == idOrName && idOrName != "" {
+		if apps[i].name == name && apps[i].environment == in && name != "" {
 			return apps[i], nil
 		}
 	}
-	return nil, fmt.Errorf("no app %q is running: %w", idOrName, ErrNotFound)
+	where := ""
+	if in != environment.Main {
+		where = fmt.Sprintf(" in environment %q", in)
+	}
+	return nil, fmt.Errorf("no app %q is running%s: %w", name, where, ErrNotFound)
 }
 
 // StopApp ends an app and waits for it.

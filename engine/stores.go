@@ -25,7 +25,18 @@ func (e *Engine) openStores(ctx context.Context) (err error) {
 	if e.environments, err = environment.Open(ctx, e.db, e.cfg.Clock); err != nil {
 		return err
 	}
+	e.environments.Guard(e.quiet)
 	e.desk = ask.NewDesk(e.environments)
+	return nil
+}
+
+// quiet refuses changes to an environment in which apps run.
+func (e *Engine) quiet(environment string) error {
+	for _, a := range e.Apps() {
+		if a.Environment == environment {
+			return ask.Refused("app %s (%s) is running in environment %q: stop it first", a.Name, a.ID, environment)
+		}
+	}
 	return nil
 }
 

@@ -26,7 +26,7 @@ const (
 	maxBlob  = 64 << 30 // bytes of one uploaded content
 	maxSums  = 100_000  // hashes in one question
 	maxTail  = 1_000_000
-	maxIdent = 128 // bytes of an app's name or id in a path
+	maxIdent = 256 // bytes of an app's name or id in a path
 	maxRef   = 512 // bytes of what is asked about: an app's name and a function's
 )
 

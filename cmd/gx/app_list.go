@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/cmd/gx/ui"
 )
 
@@ -34,6 +37,8 @@ func runAppList(ctx context.Context, d deps, asJSON bool) error {
 	if err != nil {
 		return answer(err)
 	}
+	in := cmp.Or(d.environment(), "main")
+	apps = slices.DeleteFunc(apps, func(a api.App) bool { return a.Environment != in })
 	if asJSON {
 		return d.ui.JSON(apps)
 	}

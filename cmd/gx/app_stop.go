@@ -27,7 +27,7 @@ func runAppStop(ctx context.Context, d deps, app string, now bool) error {
 		return err
 	}
 	defer c.Close()
-	if err := c.StopApp(ctx, app, now); err != nil {
+	if err := c.StopApp(ctx, d.inEnvironment(app), now); err != nil {
 		return answer(err)
 	}
 	d.ui.Done("stopped "+app, "")

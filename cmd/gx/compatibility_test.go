@@ -47,9 +47,9 @@ func hasCommand(t *testing.T, words []string) bool {
 	if isFlag {
 		words = words[:len(words)-1]
 	}
-	cmd, rest, err := newRootCmd(newDeps("test")).Find(words)
+	cmd, rest, err := newRootCmd(newDeps("test")).Find(words) // Flag knows those of the root, too
 	if err != nil || len(rest) > 0 || !cmd.HasParent() {
 		return false
 	}
-	return !isFlag || cmd.Flags().Lookup(flag) != nil
+	return !isFlag || cmd.Flag(flag) != nil
 }

@@ -39,8 +39,8 @@ func FuzzParseBytes(f *testing.F) {
 
 func TestPythonArgs(t *testing.T) {
 	require.Equal(t, []string{"-m", "gx._cli", "run", "app.py", "--x", "1"}, pythonArgs(runOptions{ref: []string{"app.py", "--x", "1"}}))
-	require.Equal(t, []string{"-m", "gx._cli", "run", "-m", "--write-result", "out", "--env", "dev", "pkg.app"},
-		pythonArgs(runOptions{ref: []string{"pkg.app"}, module: true, writeResult: "out", environment: "dev"}))
+	require.Equal(t, []string{"-m", "gx._cli", "run", "-m", "--write-result", "out", "pkg.app"},
+		pythonArgs(runOptions{ref: []string{"pkg.app"}, module: true, writeResult: "out"}))
 }
 
 func TestVerdict(t *testing.T) {

@@ -53,7 +53,7 @@ func runLogs(ctx context.Context, d deps, app string, o logsOptions) error {
 		return err
 	}
 	defer c.Close()
-	err = c.Logs(ctx, app, o.follow, o.tail, func(line api.LogLine) error {
+	err = c.Logs(ctx, d.inEnvironment(app), o.follow, o.tail, func(line api.LogLine) error {
 		if o.asJSON {
 			return d.ui.JSONLine(line)
 		}

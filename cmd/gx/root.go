@@ -24,6 +24,8 @@ resources they ask for, on this machine. A file written for Modal runs as it is.
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.PersistentFlags().StringP("env", "e", "", "environment whose apps, volumes, secrets, dicts and queues are meant (default $"+environmentVariable+", else main)")
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return enterEnvironment(cmd) }
 	root.SetVersionTemplate("gx {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.With(exit.Usage, err) })
 	root.AddGroup(
@@ -38,7 +40,7 @@ resources they ask for, on this machine. A file written for Modal runs as it is.
 		}
 	}
 	add("apps", newRunCmd(d), newAppCmd(d), newLogsCmd(d), newContainerCmd(d), newWhyCmd(d))
-	add("host", newHostCmd(d), newImageCmd(d), newDoctorCmd(d), newSDKCmd(d))
+	add("host", newHostCmd(d), newEnvironmentCmd(d), newImageCmd(d), newDoctorCmd(d), newSDKCmd(d))
 	add("help", newVersionCmd(d))
 	root.AddCommand(newSessionCmd(d), newExitCodesTopic())
 	root.SetHelpCommandGroupID("help")

@@ -28,7 +28,6 @@ type runOptions struct {
 	resume      bool
 	timestamps  bool
 	writeResult string
-	environment string
 	runtime     string
 }
 
@@ -70,7 +69,6 @@ The exit codes are in ` + "`gx help exit-codes`" + `.`,
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print only what the app prints, warnings and errors")
 	flags.BoolVar(&o.timestamps, "timestamps", false, "begin each line of the functions' output with its time")
 	flags.StringVarP(&o.writeResult, "write-result", "w", "", "write what the function returns (str or bytes) to this file")
-	flags.StringVarP(&o.environment, "env", "e", "", "environment to run in")
 	flags.StringVar(&o.runtime, "runtime", "", "how containers are made, runc or process; restarts an idle host that uses another")
 	return cmd
 }
@@ -131,9 +129,6 @@ func pythonArgs(o runOptions) []string {
 	}
 	if o.writeResult != "" {
 		args = append(args, "--write-result", o.writeResult)
-	}
-	if o.environment != "" {
-		args = append(args, "--env", o.environment)
 	}
 	return append(args, o.ref...)
 }

@@ -11,6 +11,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/gx-dev/gx/app"
@@ -37,6 +38,15 @@ CREATE TABLE environments (
 INSERT INTO environments (id, name, created) VALUES (1, 'main', 0);
 `
 
+// Split takes the reference of a named thing apart: "dev/data" is "data" of
+// environment "dev", and "data" is one of Main.
+func Split(ref string) (environment, name string) {
+	if environment, name, ok := strings.Cut(ref, "/"); ok {
+		return environment, name
+	}
+	return Main, ref
+}
+
 // Environment is one environment.
 type Environment struct {
 	Name    string  `json:"name"`
@@ -49,9 +59,9 @@ type Store struct {
 	db    *store.DB
 	clock clock.Clock
 
-	mu    sync.Mutex
-	gone  []func(id int64)
-	inUse []func(id int64) error
+	mu     sync.Mutex
+	gone   []func(id int64)
+	guards []func(name string) error
 }
 
 // Open opens the store of environments in the host's database.
@@ -62,17 +72,20 @@ func Open(ctx context.Context, db *store.DB, clock clock.Clock) (*Store, error) 
 	return &Store{db: db, clock: clock}, nil
 }
 
-// OnDelete has gone called after an environment was deleted, for parts that
-// keep more than rows of it. inUse may be nil; its error refuses the deletion.
-func (s *Store) OnDelete(inUse func(id int64) error, gone func(id int64)) {
+// OnDelete has fn called after an environment was deleted, for parts that keep
+// more than rows of it.
+func (s *Store) OnDelete(fn func(id int64)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if inUse != nil {
-		s.inUse = append(s.inUse, inUse)
-	}
-	if gone != nil {
-		s.gone = append(s.gone, gone)
-	}
+	s.gone = append(s.gone, fn)
+}
+
+// Guard has fn called before an environment is renamed or deleted; its error
+// forbids that.
+func (s *Store) Guard(fn func(name string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.guards = append(s.guards, fn)
 }
 
 // ID finds an environment by its name; "" is Main. The error is of package ask.
@@ -159,14 +172,6 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	inUse, gone := s.inUse, s.gone
-	s.mu.Unlock()
-	for _, check := range inUse {
-		if err := check(id); err != nil {
-			return err
-		}
-	}
 	err = s.db.Update(ctx, func(tx *sql.Tx) error {
 		_, err := tx.Exec(`DELETE FROM environments WHERE id = ?`, id)
 		return err
@@ -174,8 +179,11 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("deleting environment %q: %w", name, err)
 	}
-	for _, tell := range gone {
-		tell(id)
+	s.mu.Lock()
+	gone := s.gone
+	s.mu.Unlock()
+	for _, fn := range gone {
+		fn(id)
 	}
 	return nil
 }
@@ -184,6 +192,14 @@ func (s *Store) changeable(ctx context.Context, name, what string) (int64, error
 	id, err := s.ID(ctx, name)
 	if err == nil && id == mainID {
 		err = ask.Refused("environment %q cannot be %s: it is the one of those who name none", Main, what)
+	}
+	s.mu.Lock()
+	guards := s.guards
+	s.mu.Unlock()
+	for _, fn := range guards {
+		if err == nil {
+			err = fn(name)
+		}
 	}
 	return id, err
 }

@@ -62,9 +62,10 @@ type Host struct {
 
 // App is the app that a function is part of.
 type App struct {
-	ID, Name string
-	Log      *logs.Log
-	Event    func(api.SessionMessage) // told of containers and waiting; never blocks
+	ID, Name    string
+	Environment string // its name
+	Log         *logs.Log
+	Event       func(api.SessionMessage) // told of containers and waiting; never blocks
 }
 
 // Config is one function, or a variant of one: with other options, or for one

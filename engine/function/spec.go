@@ -95,6 +95,7 @@ func (f *Function) env(v *Version, id string, image []string) []string {
 	maps.Copy(env, map[string]string{
 		"GX_APP_ID":        f.cfg.App.ID,
 		"GX_APP_NAME":      f.cfg.App.Name,
+		"GX_ENVIRONMENT":   f.cfg.App.Environment,
 		"GX_FUNCTION":      f.Name(),
 		"GX_FUNCTION_ID":   f.cfg.ID,
 		"GX_CONTAINER_ID":  id,
@@ -105,7 +106,7 @@ func (f *Function) env(v *Version, id string, image []string) []string {
 		// The names that programs written for Modal look at.
 		"MODAL_TASK_ID":        id,
 		"MODAL_IMAGE_ID":       v.Image.ID(),
-		"MODAL_ENVIRONMENT":    "main",
+		"MODAL_ENVIRONMENT":    f.cfg.App.Environment,
 		"MODAL_CLOUD_PROVIDER": "gx",
 		"MODAL_REGION":         "local",
 		"MODAL_IS_REMOTE":      "1",

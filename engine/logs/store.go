@@ -5,6 +5,7 @@
 package logs
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/engine/clock"
+	"github.com/gx-dev/gx/engine/environment"
 )
 
 // ErrNotFound is in the chain of errors about an app without a log.
@@ -35,9 +37,10 @@ type Options struct {
 
 // Info tells whose log it is.
 type Info struct {
-	ID      string    `json:"id"`
-	Name    string    `json:"name"`
-	Created time.Time `json:"created"`
+	ID          string    `json:"id"`
+	Name        string    `json:"name"`
+	Environment string    `json:"environment,omitempty"` // "" = the main one
+	Created     time.Time `json:"created"`
 }
 
 // Store is a directory of logs. It is safe for concurrent use.
@@ -116,8 +119,10 @@ func (s *Store) ended(l *Log) {
 	delete(s.live, l.info.ID)
 }
 
-// Find returns the log of an app by its id, or the newest by its name.
+// Find returns the log of an app by its id, or the newest by its name, before
+// which is that of its environment if that is not the main one: "dev/app".
 func (s *Store) Find(idOrName string) (*Log, error) {
+	in, name := environment.Split(idOrName)
 	s.mu.Lock()
 	if l, ok := s.live[idOrName]; ok {
 		s.mu.Unlock()
@@ -129,7 +134,7 @@ func (s *Store) Find(idOrName string) (*Log, error) {
 		return nil, err
 	}
 	for _, info := range all { // the newest first
-		if info.ID != idOrName && info.Name != idOrName {
+		if info.ID != idOrName && (info.Name != name || cmp.Or(info.Environment, environment.Main) != in) {
 			continue
 		}
 		s.mu.Lock()

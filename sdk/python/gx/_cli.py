@@ -27,10 +27,8 @@ class Options:
             word = todo.pop()
             if word == "-m":
                 self.module = True
-            elif word in ("--write-result", "--env") and todo:
-                value = todo.pop()
-                if word == "--write-result":
-                    self.write_result = value
+            elif word == "--write-result" and todo:
+                self.write_result = todo.pop()
             else:
                 self.reference, self.flags = word, todo[::-1]
                 return

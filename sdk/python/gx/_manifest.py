@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 VERSION = 1
 
 
-def manifest(app: App, name: Optional[str] = None) -> Dict[str, Any]:
+def manifest(app: App, name: Optional[str] = None, environment: Optional[str] = None) -> Dict[str, Any]:
     """Everything that the app declares. Raises InvalidError, also for local files that are missing."""
+    from gx._environment import current
     from gx._version import __version__
 
     made = _Making(app)
@@ -26,6 +27,7 @@ def manifest(app: App, name: Optional[str] = None) -> Dict[str, Any]:
     return {
         "version": VERSION,
         "name": name or app.name or "",
+        "environment": current(environment),
         "sdk": __version__,
         "python": "%d.%d" % sys.version_info[:2],
         "file": _near(made.file),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, List
+    from typing import Any, Callable, Dict, List, Optional
 
     from gx._client import Client
 
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 class Named:
     """Where a function or class of another app is: looked up when it is first used, on each connection anew."""
 
-    def __init__(self, app_name: str, name: str) -> None:
+    def __init__(self, app_name: str, name: str, environment: Optional[str] = None) -> None:
         self.app_name = app_name
         self.name = name
+        self.environment = environment
         self._client: Any = None  # that self._found came over
         self._found: Dict[str, Any] = {}
 
@@ -33,8 +34,10 @@ class Named:
         client = client or self.connect(self.name)
         if client is not self._client:
             from gx._client import reply
+            from gx._environment import current
 
-            self._found = reply(client.request("function.find", app=self.app_name, name=self.name))
+            asked = {"environment": current(self.environment), "app": self.app_name, "name": self.name}
+            self._found = reply(client.request("function.find", **asked))
             self._client = client
         return self._found
 

@@ -90,7 +90,13 @@ def use_inherited() -> Optional[Control]:
 
 
 def start(
-    app: App, *, name: Optional[str] = None, detach: bool = False, output: Optional[bool] = None, raw: bool = False
+    app: App,
+    *,
+    name: Optional[str] = None,
+    environment: Optional[str] = None,
+    detach: bool = False,
+    output: Optional[bool] = None,
+    raw: bool = False,
 ) -> Session:
     """Starts an app and connects with it. ``raw`` raises StartError instead of what the user is to see."""
     from gx import _client
@@ -107,7 +113,7 @@ def start(
     control, process = use_inherited(), None
     if any([session.control is control for session in _running]):
         control = None  # it is for one app at a time
-    made = manifest(app, name)
+    made = manifest(app, name, environment)
     asked = {"start": {"manifest": made, "output": show, "detach": detach}}
     _name_main(app)
     if control is None:

@@ -303,7 +303,7 @@ class App:
 
             older("app.run(show_progress=...)", "with gx.enable_output():")
         _check_name(name)
-        return Running(self, name, detach, show_progress)
+        return Running(self, name, environment_name, detach, show_progress)
 
     run = Dual(_run, _run)
 
@@ -380,16 +380,17 @@ class App:
 class Running:
     """The block of ``app.run()``."""
 
-    def __init__(self, app: App, name: Optional[str], detach: bool, output: Optional[bool]) -> None:
+    def __init__(self, app: App, name: Optional[str], environment: Optional[str], detach: bool, output: Optional[bool]) -> None:
         self._app = app
         self._name = name
+        self._environment = environment
         self._detach = detach
         self._output = output
 
     def __enter__(self) -> App:
         from gx._session import start
 
-        start(self._app, name=self._name, detach=self._detach, output=self._output)
+        start(self._app, name=self._name, environment=self._environment, detach=self._detach, output=self._output)
         return self._app
 
     def __exit__(

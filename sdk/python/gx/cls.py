@@ -170,15 +170,15 @@ class Cls:
         from gx._named_cls import NamedCls
 
         check(app_name, name, "gx.Cls.from_name")
-        return NamedCls(app_name, name)
+        return NamedCls(app_name, name, environment_name)
 
     @staticmethod
-    def lookup(app_name: str, name: str, **_: Any) -> Cls:
+    def lookup(app_name: str, name: str, *, environment_name: Optional[str] = None, **_: Any) -> Cls:
         """The older name of ``from_name``; looks the class up at once."""
         from gx._notices import older
 
         older("gx.Cls.lookup", "gx.Cls.from_name")
-        return Cls.from_name(app_name, name)._hydrate()
+        return Cls.from_name(app_name, name, environment_name=environment_name)._hydrate()
 
     def _hydrate(self, client: Any = None) -> Cls:
         """Finds the class on the host now, which otherwise its first use does."""

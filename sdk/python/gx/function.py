@@ -299,15 +299,15 @@ class Function:
         from gx._named_function import NamedFunction
 
         check(app_name, name, "gx.Function.from_name")
-        return NamedFunction(app_name, name)
+        return NamedFunction(app_name, name, environment_name)
 
     @staticmethod
-    def lookup(app_name: str, name: str, **_: Any) -> Function:
+    def lookup(app_name: str, name: str, *, environment_name: Optional[str] = None, **_: Any) -> Function:
         """The older name of ``from_name``; looks the function up at once."""
         from gx._notices import older
 
         older("gx.Function.lookup", "gx.Function.from_name")
-        found = Function.from_name(app_name, name)
+        found = Function.from_name(app_name, name, environment_name=environment_name)
         found._hydrate()
         return found
 

@@ -158,7 +158,7 @@ def test_function(run: Runner) -> None:
 def test_write_result(run: Runner) -> None:
     assert run("--write-result", "out/r.txt", "hello.py::shout", "--text", "é").exit == {"code": 0, "result": ""}
     assert (run.folder / "out" / "r.txt").read_text("utf-8") == "É"
-    assert run("--write-result", "t.txt", "--env", "dev", "hello.py::text").code == 0
+    assert run("--write-result", "t.txt", "hello.py::text").code == 0
     assert (run.folder / "t.txt").read_text() == "whole text"
     assert "returned int" in run("--write-result", "r", "hello.py::square", "--x", "1").exception["message"]
 

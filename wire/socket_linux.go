@@ -107,10 +107,12 @@ func (s *socket) ended(err error) error {
 	if s.expired {
 		return os.ErrDeadlineExceeded
 	}
-	if errors.Is(err, os.ErrClosed) {
+	if err != nil {
+		// A RawConn has no other, and its "use of closed file" is an error of
+		// an internal package.
 		return net.ErrClosed
 	}
-	return err
+	return nil
 }
 
 func (s *socket) Read(p []byte) (int, error) {

@@ -20,7 +20,10 @@ const referenceFile = "../../docs/cli.md"
 func TestReferenceIsTrue(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("# Commands\n\nWritten by the commands themselves: `go test ./cmd/gx -run Reference -update-reference`.\n")
-	writeReference(&b, newRootCmd(newDeps("reference")))
+	root := newRootCmd(newDeps("reference"))
+	b.WriteString("\n## Flags of every command\n")
+	writeFlags(&b, root.PersistentFlags())
+	writeReference(&b, root)
 	fmt.Fprintf(&b, "\n## Exit codes\n\n```\n%s```\n", exit.Doc())
 	if *updateReference {
 		if err := os.WriteFile(referenceFile, []byte(b.String()), 0o644); err != nil {
@@ -51,13 +54,17 @@ func writeReference(b *strings.Builder, cmd *cobra.Command) {
 		if cmd.Example != "" {
 			fmt.Fprintf(b, "\n```console\n%s\n```\n", strings.TrimRight(cmd.Example, "\n"))
 		}
-		if cmd.LocalFlags().HasAvailableFlags() {
-			b.WriteString("\n| flag | what | default |\n| --- | --- | --- |\n")
-			cmd.LocalFlags().VisitAll(func(f *pflag.Flag) { writeFlag(b, f) })
-		}
+		writeFlags(b, cmd.LocalFlags())
 	}
 	for _, sub := range cmd.Commands() {
 		writeReference(b, sub)
+	}
+}
+
+func writeFlags(b *strings.Builder, flags *pflag.FlagSet) {
+	if flags.HasAvailableFlags() {
+		b.WriteString("\n| flag | what | default |\n| --- | --- | --- |\n")
+		flags.VisitAll(func(f *pflag.Flag) { writeFlag(b, f) })
 	}
 }
 

@@ -15,6 +15,7 @@
 //	GET    /v1/apps                       []App
 //	DELETE /v1/apps/{id}                  stop
 //	POST   /v1/apps/{id}/update           UpdateRequest -> Updated: the app goes on with newer code
+//	GET    /v1/apps/{id}/usage            []Usage: the bill of a running app until now
 //	GET    /v1/apps/{id}/attach           frames of package wire: "Upgrade: gx-frames" for the bare
 //	                                      stream (unix socket: passes descriptors), or WebSocket (binary
 //	                                      messages, a stream cut anywhere)

@@ -130,6 +130,9 @@ func (a *App) bill(now time.Time) []api.Usage {
 	return usage
 }
 
+// Usage is the bill until now.
+func (a *App) Usage() []api.Usage { return a.bill(a.engine.cfg.Clock.Now()) }
+
 // ID is the app's id.
 func (a *App) ID() string { return a.id }
 

@@ -65,6 +65,8 @@ type App interface {
 	// code. If it fails, the app goes on as it was. Updates happen one after the
 	// other.
 	Update(ctx context.Context, req api.UpdateRequest) (api.Updated, error)
+	// Usage is the bill until now.
+	Usage() []api.Usage
 	// Stop ends the app and waits for it. It may be called again, to end it now.
 	Stop(ctx context.Context, now bool) error
 }

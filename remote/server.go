@@ -69,6 +69,7 @@ func NewServer(ctx context.Context, backend Backend, log *slog.Logger) *Server {
 		"GET /v1/apps":              func(w http.ResponseWriter, _ *http.Request) { reply(w, backend.Apps()) },
 		"DELETE /v1/apps/{id}":      s.stopApp,
 		"POST /v1/apps/{id}/update": s.updateApp,
+		"GET /v1/apps/{id}/usage":   s.usageOfApp,
 		"GET /v1/apps/{id}/logs":    s.appLogs,
 		"GET /v1/containers":        func(w http.ResponseWriter, _ *http.Request) { reply(w, backend.Containers()) },
 		"GET /v1/why/{ref}":         s.why,
@@ -233,6 +234,19 @@ func (s *Server) updateApp(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w)(app.Update(r.Context(), req))
+}
+
+func (s *Server) usageOfApp(w http.ResponseWriter, r *http.Request) {
+	id, ok := appID(w, r)
+	if !ok {
+		return
+	}
+	app, err := s.backend.App(id)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	reply(w, app.Usage())
 }
 
 // appID is the path's app, which may be an id or a name.

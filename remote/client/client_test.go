@@ -113,6 +113,7 @@ func (a *fakeApp) Started() api.Started {
 }
 func (a *fakeApp) Events(context.Context) <-chan api.SessionMessage { return a.events }
 func (a *fakeApp) Stopped() api.Stopped                             { return api.Stopped{Reason: "the host is ending"} }
+func (a *fakeApp) Usage() []api.Usage                               { return []api.Usage{{Function: "f", Inputs: 7}} }
 func (a *fakeApp) Update(_ context.Context, req api.UpdateRequest) (api.Updated, error) {
 	if req.Manifest.Name == "bad" {
 		return api.Updated{}, &api.Error{Code: "invalid", Message: "the manifest is bad"}
@@ -320,6 +321,9 @@ func TestARunningAppIsUpdated(t *testing.T) {
 	updated, err := s.Update(t.Context(), api.UpdateRequest{Manifest: app.Manifest{Name: "f"}, Images: []string{"im-1"}})
 	require.NoError(t, err)
 	require.Equal(t, api.Updated{Version: 2, Kind: api.UpdateCode, Took: 0.02, Functions: map[string]string{"f": "im-1"}}, updated)
+	usage, err := s.Usage(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 7, usage[0].Inputs)
 	var refused *api.Error
 	_, err = s.Update(t.Context(), api.UpdateRequest{Manifest: app.Manifest{Name: "bad"}})
 	require.ErrorAs(t, err, &refused)

@@ -106,6 +106,11 @@ func (s *Session) Update(ctx context.Context, req api.UpdateRequest) (updated ap
 	return updated, s.client.call(ctx, http.MethodPost, path, req, &updated)
 }
 
+// Usage asks for the app's bill until now.
+func (s *Session) Usage(ctx context.Context) (usage []api.Usage, err error) {
+	return usage, s.client.call(ctx, http.MethodGet, "/v1/apps/"+url.PathEscape(s.started.App)+"/usage", nil, &usage)
+}
+
 // Close closes the session, which ends the app unless it was detached, and
 // every bridge that Attach made.
 func (s *Session) Close() error {

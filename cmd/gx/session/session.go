@@ -129,7 +129,7 @@ type session struct {
 	abandon    context.CancelFunc
 	app        App
 	events     <-chan api.SessionMessage
-	show       *shown
+	show       *Shown
 	detached   bool   // the app goes on without the session
 	stopping   bool   // the host was asked to end the app
 	pythonEnds bool   // Python closed its socket or said its last line
@@ -259,10 +259,10 @@ func (s *session) started(ctx context.Context, st started) {
 		return
 	}
 	s.app, s.events, s.stopping, s.lost = st.app, st.app.Events(), false, false
-	s.show = newShown(s.UI, st.output, s.Timestamps)
+	s.show = NewShown(s.UI, st.output, s.Timestamps)
 	s.detached = s.Detach || st.detach
 	ids := st.app.Started()
-	s.show.began(ids.App, st.name)
+	s.show.Began(ids.App, st.name)
 	err := s.Control.Send(sdk.ToPython{Started: &sdk.Started{App: ids.App, Functions: ids.Functions}}, st.frames)
 	_ = st.frames.Close()
 	if err != nil || s.pythonEnds || s.signals > 0 {
@@ -306,7 +306,7 @@ func (s *session) happened(m api.SessionMessage, ok bool) {
 			s.ended()
 			return
 		}
-		s.show.message(m)
+		s.show.Message(m)
 		select {
 		case m, ok = <-s.events:
 			continue
@@ -349,7 +349,7 @@ func (s *session) answerStopped() {
 
 // answerSync lets Python go on once the lines that it waits for are printed.
 func (s *session) answerSync() {
-	if s.sync != 0 && (s.app == nil || s.show.covers(s.sync)) {
+	if s.sync != 0 && (s.app == nil || s.show.Covers(s.sync)) {
 		s.send(sdk.ToPython{Synced: s.sync})
 		s.sync = 0
 	}
@@ -407,7 +407,7 @@ func (s *session) send(m sdk.ToPython, fds ...*os.File) { _ = s.Control.Send(m, 
 
 func (s *session) showBill() {
 	if s.bill != nil && s.show != nil {
-		s.show.bill(*s.bill, s.stopping)
+		s.show.Bill(*s.bill, s.stopping)
 		if s.bill.Kept > 0 && (s.signals > 0 || s.outcome.Exception != 0 || s.outcome.Exit == nil) {
 			s.UI.Notice(fmt.Sprintf("`gx run --resume` goes on from here: %s of maps are kept, for as long as the code stays the same", ui.Count(s.bill.Kept, "result")))
 		}

@@ -9,8 +9,8 @@ import (
 	"github.com/gx-dev/gx/cmd/gx/ui"
 )
 
-// shown prints what a host tells of one app, and remembers how far it got.
-type shown struct {
+// Shown prints what a host tells of one app, and remembers how far it got.
+type Shown struct {
 	ui      *ui.UI
 	output  bool // false: the program asked for no output
 	style   ui.LogStyle
@@ -20,22 +20,25 @@ type shown struct {
 	waiting map[string]string
 }
 
-func newShown(u *ui.UI, output, timestamps bool) *shown {
-	return &shown{ui: u, output: output, style: ui.LogStyle{Timestamps: timestamps},
+// NewShown begins to show an app. Without output it only remembers.
+func NewShown(u *ui.UI, output, timestamps bool) *Shown {
+	return &Shown{ui: u, output: output, style: ui.LogStyle{Timestamps: timestamps},
 		ready: map[string]int{}, waiting: map[string]string{}}
 }
 
-func (s *shown) began(id, name string) {
+// Began tells the app's id and name.
+func (s *Shown) Began(id, name string) {
 	s.name = name
 	if name == "" {
 		s.name = id
 	}
 }
 
-// covers tells whether log lines up to seq were printed.
-func (s *shown) covers(seq uint64) bool { return !s.output || s.printed >= seq }
+// Covers tells whether log lines up to seq were printed.
+func (s *Shown) Covers(seq uint64) bool { return !s.output || s.printed >= seq }
 
-func (s *shown) message(m api.SessionMessage) {
+// Message shows what the host told.
+func (s *Shown) Message(m api.SessionMessage) {
 	if m.Log != nil {
 		s.printed = max(s.printed, m.Log.Seq)
 	}
@@ -56,7 +59,7 @@ func (s *shown) message(m api.SessionMessage) {
 
 // container tells of the first container of a function, then each time their
 // number has doubled: a thousand containers make ten lines.
-func (s *shown) container(e api.ContainerEvent) {
+func (s *Shown) container(e api.ContainerEvent) {
 	switch e.State {
 	case "starting":
 		if e.GPU != "" && s.ready[e.Function] == 0 {
@@ -79,7 +82,7 @@ func (s *shown) container(e api.ContainerEvent) {
 	}
 }
 
-func (s *shown) wait(w api.Waiting) {
+func (s *Shown) wait(w api.Waiting) {
 	text := w.For
 	if s.waiting[w.Function] == text {
 		return
@@ -88,8 +91,8 @@ func (s *shown) wait(w api.Waiting) {
 	s.ui.Notice(fmt.Sprintf("%s: %s waiting for %s (gx why %s)", w.Function, ui.Count(int64(w.Inputs), "input"), text, w.Function))
 }
 
-// bill prints what the app used, and why it ended if that was not asked for.
-func (s *shown) bill(b api.Stopped, asked bool) {
+// Bill prints what the app used, and why it ended if that was not asked for.
+func (s *Shown) Bill(b api.Stopped, asked bool) {
 	if !s.output {
 		return
 	}

@@ -30,7 +30,7 @@ type Progress struct {
 	// Guarded by u.mu.
 	builds []*Build
 	upload transfer
-	screen []int // widths of the lines that are drawn at the moment
+	screen drawn
 }
 
 type transfer struct {
@@ -43,6 +43,7 @@ func (u *UI) Progress() *Progress {
 	p := &Progress{u: u, begun: u.now(), stop: make(chan struct{})}
 	if u.live && !u.quiet {
 		u.mu.Lock()
+		u.status.erase()
 		u.progress = p
 		u.mu.Unlock()
 		p.ended.Add(1)
@@ -124,25 +125,9 @@ func (p *Progress) width() int {
 
 // erase removes the drawn lines. The caller holds u.mu.
 func (p *Progress) erase() {
-	if p == nil || len(p.screen) == 0 {
-		return
+	if p != nil {
+		_, _ = io.WriteString(p.u.sinks[stderr].w, p.screen.eraser(p.width()))
 	}
-	_, _ = io.WriteString(p.u.sinks[stderr].w, p.eraser())
-}
-
-// eraser is what removes the drawn lines. After a resize the terminal may have
-// wrapped them, so it counts how many rows they occupy now.
-func (p *Progress) eraser() string {
-	if len(p.screen) == 0 {
-		return ""
-	}
-	width := p.width()
-	rows := 0
-	for _, w := range p.screen {
-		rows += max(1, (w+width-1)/width)
-	}
-	p.screen = p.screen[:0]
-	return "\r" + ansi.CursorUp(rows) + ansi.EraseScreenBelow
 }
 
 // draw draws the present state in one write, unless a line of somebody's
@@ -157,11 +142,8 @@ func (p *Progress) draw() {
 	width, height := p.u.size()
 	lines := p.frame(max(width, 20), height, p.u.now())
 	var b strings.Builder
-	b.WriteString(p.eraser())
-	for _, line := range lines {
-		b.WriteString(line + "\n")
-		p.screen = append(p.screen, lipgloss.Width(line))
-	}
+	b.WriteString(p.screen.eraser(p.width()))
+	b.WriteString(p.screen.lines(lines))
 	_, _ = io.WriteString(p.u.sinks[stderr].w, b.String())
 }
 

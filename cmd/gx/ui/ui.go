@@ -42,6 +42,7 @@ type UI struct {
 	quiet    bool
 	sinks    [2]sink
 	progress *Progress // drawn at the bottom of stderr at the moment
+	status   *Status   // drawn there otherwise
 }
 
 // sink is one output with what is not yet written to it.
@@ -217,6 +218,7 @@ func (u *UI) write(s *sink) {
 		return
 	}
 	u.progress.erase()
+	u.status.erase()
 	_, _ = s.w.Write(s.buf.Bytes())
 	s.buf.Reset()
 	if s.buf.Cap() > 4*flushAt {
@@ -230,6 +232,7 @@ func (u *UI) flush() {
 		u.write(&u.sinks[i])
 	}
 	u.progress.draw()
+	u.status.draw()
 }
 
 // Flush writes everything that is held back.

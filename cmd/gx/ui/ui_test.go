@@ -114,7 +114,53 @@ func TestLiveRegionKeepsClearOfOutput(t *testing.T) {
 	s.size = func() (int, int) { return 20, 12 }
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	require.NotContains(t, p.eraser(), "[5A", "a narrower terminal has wrapped the lines")
+	require.NotContains(t, p.screen.eraser(p.width()), "[5A", "a narrower terminal has wrapped the lines")
+}
+
+// The status line stays below everything, gives way to progress, and never
+// takes more than its row.
+func TestStatusLine(t *testing.T) {
+	s := newScreen(map[string]string{"NO_COLOR": "1"}, 30)
+	st := s.Status()
+	st.Set("version 3", "2 containers", "0.5 requests/s")
+	require.Equal(t, "version 3 · 2 containers\n", s.err.String())
+	s.err.Reset()
+	s.Warn("careful")
+	const up = "\r\x1b[A\x1b[J"
+	require.Equal(t, up+"warning: careful\nversion 3 · 2 containers\n", s.err.String())
+	s.err.Reset()
+	p := s.Progress()
+	require.Equal(t, up, s.err.String())
+	st.Set("version 4")
+	require.Equal(t, up, s.err.String())
+	p.Close()
+	require.Equal(t, up+"version 4\n", s.err.String())
+	s.err.Reset()
+	st.Close()
+	s.Warn("on its own")
+	require.Equal(t, up+"warning: on its own\n", s.err.String())
+
+	plain := newScreen(nil, 0)
+	none := plain.Status()
+	none.Set("version 1")
+	none.Close()
+	require.Empty(t, plain.err.String())
+}
+
+func TestWriterPassesLinesOn(t *testing.T) {
+	s := newScreen(nil, 0)
+	w := s.Writer(false)
+	_, err := w.Write([]byte("one\ntw"))
+	require.NoError(t, err)
+	require.Equal(t, "one\n", s.out.String())
+	_, err = w.Write([]byte("o\nthree"))
+	require.NoError(t, err)
+	w.Flush()
+	w.Flush()
+	require.Equal(t, "one\ntwo\nthree\n", s.out.String())
+	_, err = s.Writer(true).Write([]byte("no\n"))
+	require.NoError(t, err)
+	require.Equal(t, "no\n", s.err.String())
 }
 
 func TestFailedLogIsWhole(t *testing.T) {

@@ -24,12 +24,14 @@ import (
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/clock"
 	"github.com/gx-dev/gx/engine/container"
+	"github.com/gx-dev/gx/engine/dict"
 	"github.com/gx-dev/gx/engine/environment"
 	"github.com/gx-dev/gx/engine/function"
 	"github.com/gx-dev/gx/engine/journal"
 	"github.com/gx-dev/gx/engine/load"
 	"github.com/gx-dev/gx/engine/logs"
 	"github.com/gx-dev/gx/engine/pool"
+	"github.com/gx-dev/gx/engine/queue"
 	"github.com/gx-dev/gx/engine/runner"
 	"github.com/gx-dev/gx/engine/source"
 	"github.com/gx-dev/gx/engine/store"
@@ -60,6 +62,7 @@ type Config struct {
 	Clock    clock.Clock   // nil = the machine's
 	Capacity pool.Capacity // what all containers together are given; zero values = what the machine has
 	Budget   int64         // bytes of disk for images, blobs and logs together; 0 = 64 GiB
+	DictTTL  time.Duration // how long an entry of a dict is kept after its last use; 0 = 7 days, negative = for ever
 	NoFork   bool          // each container is started by itself, none is forked from a template
 	Version  string
 	Log      *slog.Logger // nil = none
@@ -83,6 +86,8 @@ type Engine struct {
 	history      *trace.History // of functions that have ended
 	db           *store.DB
 	environments *environment.Store
+	dicts        *dict.Service
+	queues       *queue.Service
 	desk         *ask.Desk // what is stored here, for who asks
 
 	mu        sync.Mutex

@@ -7,7 +7,9 @@ import (
 
 	"github.com/gx-dev/gx/engine/ask"
 	"github.com/gx-dev/gx/engine/call"
+	"github.com/gx-dev/gx/engine/dict"
 	"github.com/gx-dev/gx/engine/environment"
+	"github.com/gx-dev/gx/engine/queue"
 	"github.com/gx-dev/gx/engine/store"
 )
 
@@ -25,8 +27,15 @@ func (e *Engine) openStores(ctx context.Context) (err error) {
 	if e.environments, err = environment.Open(ctx, e.db, e.cfg.Clock); err != nil {
 		return err
 	}
+	if e.dicts, err = dict.Open(ctx, dict.Config{DB: e.db, Clock: e.cfg.Clock, Environments: e.environments, NewID: call.NewID, TTL: e.cfg.DictTTL, Log: e.cfg.Log}); err != nil {
+		return err
+	}
+	if e.queues, err = queue.Open(ctx, queue.Config{DB: e.db, Clock: e.cfg.Clock, Environments: e.environments, NewID: call.NewID, Log: e.cfg.Log}); err != nil {
+		return err
+	}
 	e.environments.Guard(e.quiet)
-	e.desk = ask.NewDesk(e.environments)
+	e.environments.OnDelete(func(int64) { e.environmentGone(ctx) })
+	e.desk = ask.NewDesk(e.environments, e.dicts, e.queues)
 	return nil
 }
 
@@ -40,8 +49,24 @@ func (e *Engine) quiet(environment string) error {
 	return nil
 }
 
+// environmentGone ends the use of dicts and queues of an environment that was deleted.
+func (e *Engine) environmentGone(ctx context.Context) {
+	err := errors.Join(e.dicts.EnvironmentGone(ctx), e.queues.EnvironmentGone(ctx))
+	if err != nil {
+		e.cfg.Log.Warn("after an environment's end", "error", err)
+	}
+}
+
 // closeStores closes them. Nobody may be asking any more.
-func (e *Engine) closeStores() error { return e.db.Close() }
+func (e *Engine) closeStores() error {
+	if e.dicts != nil {
+		e.dicts.Close()
+	}
+	if e.queues != nil {
+		e.queues.Close()
+	}
+	return e.db.Close()
+}
 
 // Ask answers a question of somebody who is no program of the user: the
 // command line.

@@ -159,6 +159,7 @@ func assemble(ctx context.Context, cfg Config, log *slog.Logger, file *logFile) 
 		SDK:     func(string) (string, error) { return sdk.Extract(sdkDir(cfg)) },
 		Budget:  h.budget,
 		NoFork:  cfg.Settings.ForkServer == "off",
+		DictTTL: time.Duration(cfg.Settings.DictTTL),
 		Version: cfg.Version, Log: log,
 	})
 	if err != nil {

@@ -26,8 +26,11 @@ type Config struct {
 	ForkServer string `toml:"fork_server"`
 	// DiskBudget is what images, uploads and logs may occupy together, as
 	// "50 GiB"; default: a fifth of the file system, at most 50 GiB.
-	DiskBudget Size   `toml:"disk_budget"`
-	Images     Images `toml:"images"`
+	DiskBudget Size `toml:"disk_budget"`
+	// DictTTL is how long an entry of a dict is kept after its last use, as
+	// "24h"; default: 7 days; "never" = entries stay.
+	DictTTL Expiry `toml:"dict_ttl"`
+	Images  Images `toml:"images"`
 }
 
 // Images are the settings of building.
@@ -44,7 +47,7 @@ type Images struct {
 
 // Load reads a file; one that does not exist is one without settings. The
 // environment goes before the file: GX_RUNTIME, GX_IDLE_TIMEOUT,
-// GX_DISK_BUDGET, GX_FORK_SERVER, GX_REGISTRY.
+// GX_DISK_BUDGET, GX_FORK_SERVER, GX_DICT_TTL, GX_REGISTRY.
 func Load(path string, getenv func(string) string) (Config, error) {
 	var c Config
 	data, err := os.ReadFile(path)
@@ -63,6 +66,7 @@ func Load(path string, getenv func(string) string) (Config, error) {
 		{"GX_IDLE_TIMEOUT", func(v string) error { return c.IdleTimeout.UnmarshalText([]byte(v)) }},
 		{"GX_DISK_BUDGET", func(v string) error { return c.DiskBudget.UnmarshalText([]byte(v)) }},
 		{"GX_FORK_SERVER", func(v string) error { c.ForkServer = v; return nil }},
+		{"GX_DICT_TTL", func(v string) error { return c.DictTTL.UnmarshalText([]byte(v)) }},
 		{"GX_REGISTRY", func(v string) error { c.Images.Registry = v; return nil }},
 	} {
 		if value := getenv(setting.name); value != "" {
@@ -123,6 +127,18 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	}
 	*d = Duration(v)
 	return nil
+}
+
+// Expiry is a Duration that may be "never", which is -1.
+type Expiry time.Duration
+
+// UnmarshalText reads a duration or "never".
+func (e *Expiry) UnmarshalText(text []byte) error {
+	if string(text) == "never" {
+		*e = -1
+		return nil
+	}
+	return (*Duration)(e).UnmarshalText(text)
 }
 
 // Size is a number of bytes written as "50 GiB".

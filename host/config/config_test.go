@@ -34,6 +34,12 @@ debian_tarball = "/srv/base.tar"
 	require.Equal(t, "process", c.Runtime, "the environment goes before the file")
 	require.Equal(t, Size(2<<30), c.DiskBudget)
 
+	for text, want := range map[string]Expiry{`dict_ttl = "36h"`: Expiry(36 * time.Hour), `dict_ttl = "never"`: -1} {
+		c, err = load(t, text, nil)
+		require.NoError(t, err)
+		require.Equal(t, want, c.DictTTL)
+	}
+
 	c, err = Load(filepath.Join(t.TempDir(), "none"), func(string) string { return "" })
 	require.NoError(t, err)
 	require.Zero(t, c)
@@ -46,6 +52,7 @@ func TestMistakes(t *testing.T) {
 		"[images]\nregistri = \"off\"":  "images.registri",
 		"idle_timeout = \"soon\"":       "not a duration",
 		"idle_timeout = \"-1s\"":        "not a duration",
+		"dict_ttl = \"0s\"":             "not a duration",
 		"disk_budget = \"lots\"":        "not a size",
 		"disk_budget = \"10 MiB\"":      "1 GiB at least",
 		"runtime = ":                    "line 1",

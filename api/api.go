@@ -58,6 +58,18 @@ type Error struct {
 	Message string `json:"message"`
 	// Step is set when an image's step failed.
 	Step *StepFailure `json:"step,omitempty"`
+	// Raised is set when the user's code could not be loaded.
+	Raised *Raised `json:"raised,omitempty"`
+}
+
+// Raised is what the user's code raised when it was loaded in a container.
+type Raised struct {
+	Function  string `json:"function"`
+	Type      string `json:"type"` // "SyntaxError"
+	Message   string `json:"message"`
+	Traceback string `json:"traceback,omitempty"`
+	File      string `json:"file,omitempty"` // in the container: "/root/app.py"
+	Line      int    `json:"line,omitempty"`
 }
 
 func (e *Error) Error() string { return e.Message }

@@ -79,7 +79,7 @@ func (e *Engine) StartApp(ctx context.Context, req api.SessionRequest) (_ *App, 
 	}
 	a.edition.ids = a.started.Functions
 	for _, declared := range a.edition.functions {
-		a.functions = append(a.functions, newDefinition(a, declared))
+		a.functions = append(a.functions, newDefinition(a, declared, 0))
 	}
 	e.mu.Lock()
 	closed := e.closed

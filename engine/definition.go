@@ -45,14 +45,16 @@ type definition struct {
 // are, by hash.
 type poolKey [sha256.Size]byte
 
-func newDefinition(a *App, now *declared) *definition {
+// newDefinition starts a function. made is how many pools an earlier one of the
+// same name had.
+func newDefinition(a *App, now *declared, made int) *definition {
 	spec := now.spec
 	d := &definition{
-		app: a, id: now.edition.ids[spec.Name], name: spec.Name, now: now,
+		app: a, id: now.edition.ids[spec.Name], name: spec.Name, now: now, made: made,
 		pools: map[poolKey]*function.Function{}, meters: map[*function.Function][]*metering.Meter{},
 	}
 	if !spec.Parametrized {
-		d.pools[poolKey{}] = d.start(now.version(a.engine, spec), nil, nil)
+		d.pools[poolKey{}] = d.start(now.version(a.engine, spec, nil), nil, nil)
 	}
 	need, _ := function.Resources(spec, a.engine.ledger)
 	if spec.CPU.Request > need.CPU || spec.Memory.Request > float64(need.Memory>>20)+1 {
@@ -104,7 +106,7 @@ func (d *definition) pool(params []byte, options json.RawMessage) (*function.Fun
 		if err != nil {
 			return nil, err
 		}
-		f = d.start(d.now.version(d.app.engine, spec), params, options)
+		f = d.start(d.now.version(d.app.engine, spec, nil), params, options)
 		d.pools[key] = f
 	}
 	f.Hold()
@@ -187,7 +189,7 @@ func (d *definition) tidy(now time.Time) {
 	var old []*function.Function
 	d.mu.Lock()
 	for key, f := range d.pools {
-		if key != (poolKey{}) && f.Unused(now.Add(-keepVariant)) {
+		if (key != (poolKey{}) || d.closed != "") && f.Unused(now.Add(-keepVariant)) {
 			delete(d.pools, key)
 			old = append(old, f)
 		}

@@ -101,8 +101,9 @@ func (e *Engine) source(ctx context.Context, m *app.Manifest, f *app.Function, i
 	return tree, nil
 }
 
-// version is the function, or a variant of it, for a pool.
-func (d *declared) version(e *Engine, spec app.Function) *function.Version {
+// version is the function, or a variant of it, for a pool, which goes on from an
+// older one (nil = it is new).
+func (d *declared) version(e *Engine, spec app.Function, older *function.Version) *function.Version {
 	need, limits := function.Resources(spec, e.ledger)
 	rate := metering.Rate{Function: spec.Name, Cores: need.CPU, Memory: need.Memory, Emulated: true}
 	label := ""
@@ -114,10 +115,16 @@ func (d *declared) version(e *Engine, spec app.Function) *function.Version {
 		}
 		label += " (emulated)"
 	}
+	var meter *metering.Meter
+	if older != nil && older.Meter.Rate() == rate {
+		meter = older.Meter
+	} else {
+		meter = metering.New(rate)
+	}
 	d.pins.Hold()
 	return &function.Version{
 		Number: d.edition.number, Spec: spec, Image: d.image, Sources: d.tree.Dirs(), Files: d.tree.Files(), Functions: d.edition.ids,
-		Need: need, Limits: limits, GPU: label, Meter: metering.New(rate), Pins: d.pins,
+		Need: need, Limits: limits, GPU: label, Meter: meter, Pins: d.pins,
 	}
 }
 

@@ -347,10 +347,6 @@ type running struct {
 // start starts an app of functions of a module of testdata.
 func (h *host) start(module string, functions ...app.Function) *running {
 	h.t.Helper()
-	id, _, err := h.Build(context.Background(), api.BuildRequest{Image: app.Image{Steps: []app.Step{{Op: app.OpDebianSlim}}, Force: -1}}, nil)
-	if err != nil {
-		h.t.Fatal(err)
-	}
 	m := app.Manifest{Version: app.ManifestVersion, Name: "test", Images: []app.Image{{Steps: []app.Step{{Op: app.OpDebianSlim}}, Force: -1}},
 		Mounts: []app.Mount{{Files: []app.File{h.put(module + ".py")}}}}
 	for _, f := range functions {
@@ -360,7 +356,22 @@ func (h *host) start(module string, functions ...app.Function) *running {
 		f.Module, f.Mounts = module, []int{0}
 		m.Functions = append(m.Functions, f)
 	}
-	a, err := h.StartApp(context.Background(), api.SessionRequest{Manifest: m, Images: []string{id}})
+	return h.startManifest(m)
+}
+
+// image is the one that there is, built.
+func (h *host) image() string {
+	h.t.Helper()
+	id, _, err := h.Build(context.Background(), api.BuildRequest{Image: app.Image{Steps: []app.Step{{Op: app.OpDebianSlim}}, Force: -1}}, nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return id
+}
+
+func (h *host) startManifest(m app.Manifest) *running {
+	h.t.Helper()
+	a, err := h.StartApp(context.Background(), api.SessionRequest{Manifest: m, Images: []string{h.image()}})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -485,8 +496,14 @@ func (c *client) close() {
 // open opens a call with inputs and ends it; it returns the call's number.
 func (c *client) open(kind, function, method string, inputs ...[]byte) uint32 {
 	c.t.Helper()
+	return c.openID(c.app.Started().Functions[function], kind, method, inputs...)
+}
+
+// openID is open for a function's id.
+func (c *client) openID(id, kind, method string, inputs ...[]byte) uint32 {
+	c.t.Helper()
 	c.next++
-	open, err := wire.JSON(wire.Open, c.next, 0, wire.OpenBody{Function: c.app.Started().Functions[function], Kind: kind, Method: method})
+	open, err := wire.JSON(wire.Open, c.next, 0, wire.OpenBody{Function: id, Kind: kind, Method: method})
 	if err != nil {
 		c.t.Fatal(err)
 	}

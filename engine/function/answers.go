@@ -168,7 +168,7 @@ func (m *member) answered(frames []wire.Frame) {
 	// back to others.
 	idles := len(m.inputs) == 0 && f.timer == nil && (len(f.members) > f.scaling.Min || f.closing)
 	look := idles || returned
-	yields := m.yields && len(m.inputs) == 0
+	yields, outdated := m.yields && len(m.inputs) == 0, m.outdated && len(m.inputs) == 0
 	f.mu.Unlock()
 
 	m.conn.Flush()
@@ -195,6 +195,9 @@ func (m *member) answered(frames []wire.Frame) {
 	}
 	if yields {
 		m.stop(yielded, f.grace())
+	}
+	if outdated {
+		m.stop(replaced, f.grace())
 	}
 	if look || spent {
 		f.kick()

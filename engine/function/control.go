@@ -116,6 +116,9 @@ func (f *Function) snapshot(now time.Time) pool.Snapshot {
 		s.Duration, s.Oldest = 0, s.Duration
 	}
 	for _, m := range f.members {
+		if m.leaves() {
+			continue
+		}
 		switch m.state {
 		case starting:
 			s.Starting++
@@ -137,7 +140,7 @@ func (f *Function) snapshot(now time.Time) pool.Snapshot {
 func (f *Function) longestIdle() *member {
 	var best *member
 	for _, m := range f.members {
-		if m.state == ready && m.load() == 0 && (best == nil || !m.idle.After(best.idle)) {
+		if m.state == ready && m.load() == 0 && !m.leaves() && (best == nil || !m.idle.After(best.idle)) {
 			best = m
 		}
 	}
@@ -166,7 +169,7 @@ func (f *Function) Yield() <-chan struct{} {
 	var best *member
 	staying := 0
 	for _, m := range f.members {
-		if m.state != stopping && !m.yields {
+		if m.state != stopping && !m.yields && !m.leaves() {
 			staying++
 			if m.state == ready && (best == nil || m.load() <= best.load()) {
 				best = m

@@ -67,7 +67,7 @@ type failure struct {
 func (f *Function) startFailed(m *member, why failure, now time.Time) []call.Answer {
 	f.health.fail(m.began, now)
 	for _, other := range f.members {
-		if other != m && other.state == ready {
+		if other != m && other.state == ready && !other.leaves() {
 			return nil // it can do the work
 		}
 	}

@@ -187,8 +187,10 @@ func (m *member) isReady(took time.Duration) {
 	f.mu.Lock()
 	now := f.host.Clock.Now()
 	m.trace.Ready(seconds(m.took.Import, 0), seconds(m.took.Enter, 0), now)
-	f.startup.Add(1, took)
-	f.health.hold, f.health.broken = time.Time{}, nil
+	if !m.tried(nil) {
+		f.startup.Add(1, took)
+		f.health.hold, f.health.broken = time.Time{}, nil
+	}
 	if !m.asked {
 		m.state = ready
 	}
@@ -355,6 +357,10 @@ func (m *member) end(why *failure) {
 	wanted := m.asked
 	reason := ""
 	switch {
+	case m.tried(why):
+		if m.trial.err != nil {
+			reason = m.trial.err.Error()
+		}
 	case why != nil && !why.stopped && !wanted:
 		out = f.startFailed(m, *why, now)
 		reason = why.message

@@ -58,29 +58,31 @@ type member struct {
 	took    wire.ReadyBody // how long the user's code took to get ready
 
 	// Under f.mu.
-	conn    *runner.Conn // nil before it has connected
-	state   state
-	asked   bool   // it was asked to end
-	killed  bool   // by the host
-	reason  string // why it was asked to end, or killed
-	inputs  map[key]*call.Input
-	running call.List // those of inputs that it is at, by the time they began
-	waiting call.List // those that it has ahead
-	calls   map[uint32]*call.Call
-	taken   int       // inputs that it was given, ever
-	served  bool      // it has answered
-	stuck   bool      // it is at an input that takes longer than others: it gets none ahead
-	alone   bool      // it is at an input that is run by itself
-	late    int       // inputs that it was told to end and has not: nobody knows what else it can do
-	batched int       // batches that it is at
-	yields  bool      // it ends when it has nothing to do: its room is somebody else's
-	idle    time.Time // since when it has nothing to do
-	busy    time.Time // since when its answers are being measured
-	limit   clock.Timer
-	stall   clock.Timer
-	killer  clock.Timer
-	tail    []string // the last lines that it printed
-	trace   *trace.Container
+	conn     *runner.Conn // nil before it has connected
+	state    state
+	asked    bool   // it was asked to end
+	killed   bool   // by the host
+	reason   string // why it was asked to end, or killed
+	inputs   map[key]*call.Input
+	running  call.List // those of inputs that it is at, by the time they began
+	waiting  call.List // those that it has ahead
+	calls    map[uint32]*call.Call
+	taken    int       // inputs that it was given, ever
+	served   bool      // it has answered
+	stuck    bool      // it is at an input that takes longer than others: it gets none ahead
+	alone    bool      // it is at an input that is run by itself
+	late     int       // inputs that it was told to end and has not: nobody knows what else it can do
+	batched  int       // batches that it is at
+	yields   bool      // it ends when it has nothing to do: its room is somebody else's
+	outdated bool      // it ends when it has nothing to do: a newer version has taken over
+	trial    *trial    // it is of a version that is not the function's yet; nil = it is
+	idle     time.Time // since when it has nothing to do
+	busy     time.Time // since when its answers are being measured
+	limit    clock.Timer
+	stall    clock.Timer
+	killer   clock.Timer
+	tail     []string // the last lines that it printed
+	trace    *trace.Container
 }
 
 // What a container keeps in mind.
@@ -105,7 +107,7 @@ func (m *member) load() int { return len(m.inputs) }
 // room reports whether the container can be given an input. f.mu is held.
 func (m *member) room() bool {
 	most, window := m.version().Spec.MaxInputs, m.f.window
-	if m.yields || m.alone || m.late > 0 {
+	if m.yields || m.leaves() || m.alone || m.late > 0 {
 		return false
 	}
 	if m.version().Spec.Batch != nil {

@@ -63,6 +63,10 @@ func (f *Function) forkable(m *member) container.Template {
 	for _, other := range f.members {
 		others = others || other != m && other.state != stopping
 	}
+	if m.leaves() || m.version() != f.version() {
+		f.mu.Unlock()
+		return nil
+	}
 	quick := f.startup.Sure() && f.startup.Duration() < worthwhile
 	switch {
 	case t.from != nil:
@@ -75,9 +79,11 @@ func (f *Function) forkable(m *member) container.Template {
 		loaded := make(chan struct{})
 		ctx, cancel := context.WithTimeout(context.Background(), seconds(f.version().Spec.StartupTimeout, DefaultStartupTimeout))
 		t.loaded, t.cancel = loaded, cancel
+		v := f.version()
+		v.Pins.Hold()
 		t.life.Go(func() {
 			defer cancel()
-			f.load(ctx, forker, loaded)
+			f.load(ctx, forker, v, loaded)
 		})
 	}
 	loaded := t.loaded
@@ -89,18 +95,24 @@ func (f *Function) forkable(m *member) container.Template {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if m.version() != f.version() {
+		return nil // it is of another version now
+	}
 	return t.from
 }
 
 // load loads the template, and sees to it until it has ended.
-func (f *Function) load(ctx context.Context, forker container.Forker, loaded chan struct{}) {
+func (f *Function) load(ctx context.Context, forker container.Forker, v *Version, loaded chan struct{}) {
+	defer v.Pins.Release()
 	began := f.host.Clock.Now()
 	id := call.NewID("te")
-	from, capture, err := f.loadTemplate(ctx, forker, id)
+	from, capture, err := f.loadTemplate(ctx, forker, v, id)
 	t := &f.template
 	f.mu.Lock()
 	refused, isRefusal := errors.AsType[*container.RefusedError](err)
+	dropped := t.loaded != loaded
 	switch {
+	case dropped: // it is of a version that nothing is forked of any more
 	case err == nil:
 		t.from = from
 	case isRefusal, errors.Is(err, container.ErrNoTemplates):
@@ -109,15 +121,18 @@ func (f *Function) load(ctx context.Context, forker container.Forker, loaded cha
 		t.off = f.host.Clock.Now().Add(templateAgain)
 	}
 	closing := f.closing
-	if err != nil {
+	if err != nil && !dropped {
 		t.loaded = nil
 	}
 	f.mu.Unlock()
 	close(loaded)
+	if dropped && err == nil {
+		_ = from.Close() // told by Done
+	}
 	switch {
 	case isRefusal:
 		f.log.Info("each container is started by itself", "reason", refused.Reason)
-	case err != nil && !closing:
+	case err != nil && !closing && !dropped:
 		f.log.Info("each container is started by itself", "error", err)
 	}
 	if err != nil {
@@ -134,10 +149,9 @@ func (f *Function) load(ctx context.Context, forker container.Forker, loaded cha
 }
 
 // loadTemplate starts a template, and tells its runner what to load.
-func (f *Function) loadTemplate(ctx context.Context, forker container.Forker, id string) (_ container.Template, _ *output.Capture, err error) {
+func (f *Function) loadTemplate(ctx context.Context, forker container.Forker, v *Version, id string) (_ container.Template, _ *output.Capture, err error) {
 	token, arrival, forget := f.host.Hub.Expect()
 	defer forget()
-	v := f.version()
 	spec, err := f.spec(v, id, token)
 	if err != nil {
 		return nil, nil, err

@@ -1,6 +1,7 @@
 package function
 
 import (
+	"encoding/json"
 	"sync/atomic"
 
 	"github.com/gx-dev/gx/app"
@@ -53,6 +54,15 @@ func (p *Pins) Release() {
 		p.release()
 	}
 }
+
+// Version is what the function is now.
+func (f *Function) Version() *Version { return f.version() }
+
+// Params are those of the class's constructor, pickled; nil = none.
+func (f *Function) Params() []byte { return f.cfg.Params }
+
+// Options are what the variant has otherwise; nil = it is the function itself.
+func (f *Function) Options() json.RawMessage { return f.cfg.Options }
 
 // version is what the function is now: what containers that are started run,
 // and inputs get.

@@ -35,6 +35,9 @@ func New(r Rate) *Meter {
 	}}
 }
 
+// Rate is what it was made with.
+func (m *Meter) Rate() Rate { return m.rate }
+
 // Started counts a container from now on.
 func (m *Meter) Started(container string, at time.Time) {
 	m.mu.Lock()

@@ -233,6 +233,7 @@ type StartBody struct {
 	Class       bool              `json:"class"`             //
 	Params      []byte            `json:"params,omitempty"`  // pickled class parameters
 	Options     json.RawMessage   `json:"options,omitempty"` // of the variant, for calls of its own methods
+	Generators  []string          `json:"generators"`        // methods that yield items; "" is a function's own name
 	Concurrency int               `json:"concurrency"`       // inputs, or batches, at once
 	Batch       int               `json:"batch,omitempty"`   // inputs in a batch at most; 0 = the function takes single inputs
 	Marker      string            `json:"marker"`            // 16 hex digits, see package logs: how output is tagged

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/engine/ask"
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/clock"
@@ -289,9 +290,23 @@ func (f *Function) startFrame(v *Version, id string, mark [8]byte) (wire.Frame, 
 	return wire.JSON(wire.Start, 0, 0, wire.StartBody{
 		App: f.cfg.App.ID, AppName: f.cfg.App.Name, Container: id, Function: f.cfg.ID, Name: spec.Name,
 		Module: spec.Module, Qualname: spec.Qualname, Payload: spec.Payload, Class: spec.Class,
-		Params: f.cfg.Params, Options: f.cfg.Options, Batch: v.batch(), Concurrency: spec.Concurrency,
+		Params: f.cfg.Params, Options: f.cfg.Options, Batch: v.batch(), Concurrency: spec.Concurrency, Generators: generators(spec),
 		Marker: hex.EncodeToString(mark[:]), Functions: v.Functions,
 	})
+}
+
+// generators are the targets of a function or class that yield items, in the runner's names for them.
+func generators(spec *app.Function) []string {
+	names := []string{}
+	if spec.Generator {
+		names = append(names, "")
+	}
+	for _, m := range spec.Methods {
+		if m.Generator {
+			names = append(names, m.Name)
+		}
+	}
+	return names
 }
 
 // pipes are those that a container's output comes through.

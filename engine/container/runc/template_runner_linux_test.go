@@ -208,10 +208,12 @@ loaded, pid = time.monotonic(), os.getpid()
 atexit.register(lambda: print("at exit", os.environ["GX_CONTAINER_ID"]))
 name = tempfile.mktemp()
 err = sys.stderr
+os.environ["SET_BY_IMPORT"] = "yes"
+os.environ["PATH"] += ":/mine"
 def f():
     print("hello", file=err)
     return "|".join(map(str, [os.getpid(), pid, os.environ["GX_CONTAINER_ID"], os.environ.get("OMP_NUM_THREADS"),
-        loaded, random.random(), tempfile.mktemp(), "GX_TOKEN" in os.environ, gx.is_local()])) + "|"
+        loaded, random.random(), tempfile.mktemp(), "GX_TOKEN" in os.environ, gx.is_local(), os.environ.get("SET_BY_IMPORT"), os.environ["PATH"].endswith(":/mine")])) + "|"
 `)
 	base, out, err := s.template()
 	require.NoError(t, err, out)
@@ -234,6 +236,7 @@ def f():
 		assert.Equal(t, fmt.Sprintf("c%d", k+2), r[2])
 		assert.Equal(t, []string{"None", results[0][4]}, r[3:5], "threads are not limited, and what was loaded is the same")
 		assert.Equal(t, []string{"False", "False"}, r[7:9])
+		assert.Equal(t, []string{"yes", "True"}, r[9:11], "what the import did to the environment")
 	}
 	assert.NotEqual(t, results[0][5], results[1][5], "random numbers")
 	assert.NotEqual(t, results[0][6], results[1][6], "names of temporary files")

@@ -151,6 +151,7 @@ class Host:
             "module": "app",
             "qualname": "f",
             "concurrency": 1,
+            "generators": [""],
             "marker": MARKER,
             "functions": {},
             **start,

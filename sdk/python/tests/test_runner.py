@@ -158,6 +158,18 @@ class Functions(Case):
         self.assertEqual(host.error(1)[0]["type"], "KeyError")
         self.assertEqual(len([f for f in host.frames if f[0] == _wire.ITEM and f[2] == 1]), 3)
 
+    def test_a_generator_that_nobody_knows_of(self) -> None:
+        """Its caller waits for one value, and has no use for items."""
+        for concurrency in (1, 2):
+            host = self.host(
+                "def f(n): return (i for i in range(n))", concurrency=concurrency, generators=[]
+            ).ready()
+            host.input(3)
+            head = host.error()[0]
+            self.assertEqual(head["type"], "gx.exception.InvalidError")
+            self.assertIn("is_generator=True", head["message"])
+            self.assertFalse([f for f in host.frames if f[0] == _wire.ITEM])
+
     def test_items_come_as_they_are_made(self) -> None:
         host = self.host("import time\ndef f():\n    yield 1\n    time.sleep(30)\n    yield 2").ready()
         host.input()
@@ -729,6 +741,17 @@ async def g(x):
             self.cancel(host, i)
             host.answer(i)
         self.assertEqual(host.call(0), 0)
+
+    def test_generators_that_never_wait(self) -> None:
+        """Nearly all of their time is spent in sending, where no signal may interrupt."""
+        for kind in ("def", "async def"):
+            host = self.host(f"{kind} f(n):\n    for i in range(n): yield i").ready()
+            host.input(10**9)
+            self.assertTrue(host.connection.wait(lambda: any(f[0] == _wire.ITEM for f in host.frames), 5))
+            self.cancel(host, 0)
+            self.cancelled(host)
+            host.input(2, index=1)
+            self.assertIsNone(host.value(1))
 
     def test_in_a_call(self) -> None:
         host = self.host(

@@ -7,6 +7,7 @@ import os
 import _signal  # type: ignore[import-not-found]
 from contextvars import copy_context
 from functools import partial
+from time import perf_counter
 
 from gx import _wire
 from gx._runner import errors, state
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from gx._runner.runner import Runner
     from gx._runner.service import Service
     from gx._wire import Frame
+
+# An async generator that does not wait for anything lets others run after this time (seconds).
+_TURN = 0.01
 
 
 class Aio:
@@ -139,11 +143,17 @@ class Aio:
         kind = type(value)
         if kind is COROUTINE or hasattr(kind, "__await__"):
             return await value
+        if kind is ASYNC_GENERATOR or kind is GENERATOR:
+            self.runner.may_stream(frame, function)
         if kind is ASYNC_GENERATOR:
+            began = perf_counter()
             try:
                 async for item in value:
                     if not self.runner.answers.item(frame, item, function):
                         return self
+                    if perf_counter() - began > _TURN:  # it may be one that never waits
+                        await asyncio.sleep(0)
+                        began = perf_counter()
             finally:
                 await value.aclose()
             return None

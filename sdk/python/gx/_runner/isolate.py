@@ -33,13 +33,15 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _libc: Any = None
 _ctypes: Any = None
 _pivot = 0
+_given: Dict[str, str] = {}  # the fork server's environment, before any code of a user changed it
 
 
 def prepare() -> None:
     """Makes ready what is needed after a fork. Raises ImportError, OSError."""
-    global _libc, _ctypes, _pivot
+    global _libc, _ctypes, _pivot, _given
     import ctypes
 
+    _given = dict(os.environ)
     _ctypes = ctypes
     _libc = ctypes.CDLL(None, use_errno=True)
     text, number = ctypes.c_char_p, ctypes.c_ulong
@@ -156,12 +158,13 @@ def _root(tree: int, rules: Rules) -> None:
 
 
 def _environment(env: List[str]) -> None:
+    """Gives this process its environment; what imports have changed in theirs stays changed."""
     fresh = dict([entry.split("=", 1) for entry in env if "=" in entry])
-    for name in list(os.environ):
+    for name in _given:
         if name not in fresh:
-            del os.environ[name]
+            os.environ.pop(name, None)
     for name, value in fresh.items():
-        if os.environ.get(name) != value:  # most are the template's
+        if _given.get(name) != value:
             os.environ[name] = value
 
 

@@ -123,6 +123,17 @@ class Runner:
         """The name of the method that an input is for; "" for a function."""
         return self._methods.get(frame[1], "")
 
+    def may_stream(self, frame: Frame, function: Callable) -> None:
+        """Raises InvalidError for the items of a function that its caller does not know to be a generator."""
+        assert self.start is not None
+        if type(frame) is tuple and self.method(frame) not in self.start["generators"]:
+            name = getattr(function, "__qualname__", "the function")
+            raise errors.make(
+                "InvalidError",
+                f"{name} returned a generator, but is not a generator function: return a list, or declare it with "
+                f"is_generator=True and call it with remote_gen()",
+            )
+
     def call_id(self, frame: Frame) -> str:
         """The id of an input's call: the host's if it told it, else one that is unique in the host."""
         assert self.start is not None

@@ -138,6 +138,7 @@ class Serial:
         """A value that may be a generator, whose items are sent, or a coroutine, which is run."""
         kind = type(value)
         if kind is GENERATOR:
+            self.runner.may_stream(frame, function)
             for item in value:
                 self.in_user = False
                 ok = self.runner.answers.item(frame, item, function)
@@ -145,6 +146,10 @@ class Serial:
                 if not ok:
                     value.close()
                     return _ANSWERED
+                if self.cancelled is frame:  # a signal hardly ever meets the generator's own, short time
+                    self.cancelled = None
+                    value.close()
+                    raise errors.make("InputCancellation", "the input was cancelled")
             return None
         if kind is COROUTINE:
             if self._loop is None:

@@ -152,6 +152,7 @@ class Threads:
     def _resolve(self, worker: Worker, value: Any, frame: Frame, function: Any) -> Any:
         """As Serial does; ``self`` says that an error was sent already."""
         if type(value) is GENERATOR:
+            self.runner.may_stream(frame, function)
             for item in value:
                 if worker.cancelled:
                     value.close()

@@ -81,6 +81,8 @@ class _Digest:
                 self.value("property", part)
         elif type(value).__module__.partition(".")[0] == "gx":
             self.add(type(value).__qualname__)  # an app or an image says nothing of what the function does
+            if type(value).__qualname__ == "Parameter" and value.default is not ...:
+                self.plain(value.default)
         elif type(own).__module__ == "functools":  # lru_cache, partial, cached_property
             self.add(type(own).__qualname__)
             self.value("wrapped", getattr(own, "__wrapped__", None) or getattr(own, "func", None))

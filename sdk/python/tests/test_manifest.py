@@ -562,3 +562,17 @@ def test_code_of_what_is_imported_late(tmp_path: Any, monkeypatch: Any) -> None:
         seen.add(now)
     (tmp_path / "late_unrelated.py").write_text("x = 2\n")
     assert digest(late_main.f) in seen
+
+
+def test_defaults_of_parameters_are_code() -> None:
+    """Where a parameter is left out, only the class says what it is."""
+    from gx._code import digest
+
+    def model(default: Any) -> type:
+        class Model:
+            size: str = gx.parameter(default=default) if default else gx.parameter()
+
+        return Model
+
+    assert digest(model("small")) == digest(model("small"))
+    assert len({digest(model(default)) for default in ("small", "large", None)}) == 3

@@ -151,6 +151,10 @@ func (r *Runtime) template(ctx context.Context, spec container.Spec) (_ *templat
 	if err != nil {
 		return nil, err
 	}
+	before, err := t.written(spec.Root.Lower) // it loads nothing before it has its policy
+	if err != nil {
+		return nil, err
+	}
 	if err := t.send(request{Policy: &rules}); err != nil {
 		return nil, err
 	}
@@ -158,6 +162,13 @@ func (r *Runtime) template(ctx context.Context, spec container.Spec) (_ *templat
 	case a := <-t.ready:
 		if !a.Ready {
 			return nil, &container.RefusedError{Reason: a.Refused}
+		}
+		now, err := t.written(spec.Root.Lower)
+		if err != nil {
+			return nil, err
+		}
+		if name := now.since(before); name != "" { // each container has a file system of its own
+			return nil, &container.RefusedError{Reason: fmt.Sprintf("%s was written, which a forked container would not have", name)}
 		}
 		return t, nil
 	case <-t.done:

@@ -210,10 +210,12 @@ name = tempfile.mktemp()
 err = sys.stderr
 os.environ["SET_BY_IMPORT"] = "yes"
 os.environ["PATH"] += ":/mine"
+os.umask(0o077)
+os.chdir("/usr")
 def f():
     print("hello", file=err)
     return "|".join(map(str, [os.getpid(), pid, os.environ["GX_CONTAINER_ID"], os.environ.get("OMP_NUM_THREADS"),
-        loaded, random.random(), tempfile.mktemp(), "GX_TOKEN" in os.environ, gx.is_local(), os.environ.get("SET_BY_IMPORT"), os.environ["PATH"].endswith(":/mine")])) + "|"
+        loaded, random.random(), tempfile.mktemp(), "GX_TOKEN" in os.environ, gx.is_local(), os.environ.get("SET_BY_IMPORT"), os.environ["PATH"].endswith(":/mine"), os.getcwd(), os.umask(0)])) + "|"
 `)
 	base, out, err := s.template()
 	require.NoError(t, err, out)
@@ -236,7 +238,7 @@ def f():
 		assert.Equal(t, fmt.Sprintf("c%d", k+2), r[2])
 		assert.Equal(t, []string{"None", results[0][4]}, r[3:5], "threads are not limited, and what was loaded is the same")
 		assert.Equal(t, []string{"False", "False"}, r[7:9])
-		assert.Equal(t, []string{"yes", "True"}, r[9:11], "what the import did to the environment")
+		assert.Equal(t, []string{"yes", "True", "/usr", "63"}, r[9:13], "what the import did to the process")
 	}
 	assert.NotEqual(t, results[0][5], results[1][5], "random numbers")
 	assert.NotEqual(t, results[0][6], results[1][6], "names of temporary files")
@@ -248,6 +250,32 @@ def f():
 	assert.ErrorContains(t, err, "closed")
 	require.NoError(t, s.r.Close())
 	assert.Empty(t, left(t, s.r))
+}
+
+// TestTemplateThatWrites refuses to fork where containers would miss files.
+func TestTemplateThatWrites(t *testing.T) {
+	for name, c := range map[string]struct{ code, reason string }{
+		"a file":      {`open("/model", "w").write("weights")`, "/model"},
+		"a directory": {`import os; os.mkdir("/cache-of-mine")`, "/cache-of-mine"},
+		"a change":    {`open("/etc/hosts", "a").write("127.0.0.1 me\n")`, "/etc/hosts"},
+		"nothing that lasts": {`
+import os, tempfile
+with tempfile.TemporaryDirectory() as d: open(d + "/x", "w").close()
+os.makedirs("/__pycache__"); open("/__pycache__/m.pyc", "w").close()
+`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, c.code+"\ndef f(): pass\n")
+			_, _, err := s.template()
+			if c.reason == "" {
+				require.NoError(t, err)
+				return
+			}
+			var refused *container.RefusedError
+			require.ErrorAs(t, err, &refused)
+			assert.Contains(t, refused.Reason, c.reason)
+		})
+	}
 }
 
 // TestForkedClass runs hooks of enter(snap=True) once, in the template, and

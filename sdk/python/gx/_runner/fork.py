@@ -128,6 +128,7 @@ class Server:
     def refuse(self, reason: str) -> None:
         """Says that this process must not be forked, and why, in a user's words."""
         self._send({"refused": reason})
+        self._sock.close()  # the program goes on to its end, and would be told of a socket that is left
 
     def serve(self, policy: Dict[str, Any], placed: Callable[[], None] = lambda: None) -> Instance:
         """Waits for requests; returns in each process that it forks, isolated as asked.

@@ -33,15 +33,18 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _libc: Any = None
 _ctypes: Any = None
 _pivot = 0
-_given: Dict[str, str] = {}  # the fork server's environment, before any code of a user changed it
+# The fork server's environment and folder, before any code of a user changed them.
+_given: Dict[str, str] = {}
+_folder = ""
+_chosen = ""  # the folder that was changed to; "": none
 
 
 def prepare() -> None:
     """Makes ready what is needed after a fork. Raises ImportError, OSError."""
-    global _libc, _ctypes, _pivot, _given
+    global _libc, _ctypes, _pivot, _given, _folder
     import ctypes
 
-    _given = dict(os.environ)
+    _given, _folder = dict(os.environ), os.getcwd()
     _ctypes = ctypes
     _libc = ctypes.CDLL(None, use_errno=True)
     text, number = ctypes.c_char_p, ctypes.c_ulong
@@ -104,7 +107,10 @@ def enter(network: bool, files: List[int], rules: Rules) -> None:
     ``files`` are the mount tree, the network namespace if ``network``, and the
     control groups' entrances. Raises OSError.
     """
+    global _chosen
     tree, groups = files[0], files[1:]
+    if os.getcwd() != _folder:
+        _chosen = os.getcwd()
     os.setsid()
     if network:
         namespace = groups.pop(0)
@@ -116,7 +122,6 @@ def enter(network: bool, files: List[int], rules: Rules) -> None:
     unshare(rules.namespaces)
     _root(tree, rules)
     os.close(tree)
-    os.umask(0o022)
     for number, soft, hard in rules.rlimits:
         _check(_libc.setrlimit(number, (_ctypes.c_uint64 * 2)(soft, hard)), "set a resource limit")
 
@@ -129,7 +134,7 @@ def complete(order: Order, rules: Rules) -> None:
     os.close(order.err)
     host = order.hostname.encode()
     _check(_libc.sethostname(host, len(host)), "set the host name")
-    os.chdir(order.dir)
+    os.chdir(_chosen or order.dir)
     _environment(order.env)
     _drop(rules)
 

@@ -201,6 +201,8 @@ type SessionCommand struct {
 type Started struct {
 	App       string            `json:"app"`       // "ap-..."
 	Functions map[string]string `json:"functions"` // name to "fu-..."
+	// Web are the addresses of web endpoints: function, or "Class.method", to URL.
+	Web map[string]string `json:"web,omitempty"`
 }
 
 // LogLine is one line of output of a container, without its newline.

@@ -43,6 +43,7 @@ type Function struct {
 	// but the bodies of plain functions and methods. As long as it stays, code can
 	// be exchanged in containers that run; "" = not known.
 	Shape string `json:"shape,omitempty"`
+	Web   *Web   `json:"web,omitempty"` // a plain function that answers web requests, and no calls
 
 	Image   int               `json:"image"`             // index into Manifest.Images
 	Mounts  []int             `json:"mounts,omitempty"`  // indexes into Manifest.Mounts
@@ -67,6 +68,27 @@ type Function struct {
 type Method struct {
 	Name      string `json:"name"`
 	Generator bool   `json:"generator,omitempty"`
+	Web       *Web   `json:"web,omitempty"` // it answers web requests, and no calls
+}
+
+// Kinds of web endpoints: what the user's function is, or makes.
+const (
+	WebFastAPI = "fastapi" // a function that FastAPI calls for each request
+	WebASGI    = "asgi"    // makes an ASGI application, once in each container
+	WebWSGI    = "wsgi"    // makes a WSGI application, once in each container
+	WebServer  = "server"  // starts a server that listens on a port, once in each container
+)
+
+// Web is a function or method as a web endpoint.
+type Web struct {
+	Kind      string `json:"kind"`
+	Label     string `json:"label,omitempty"`      // its name in URLs; "" = made of the app's and the function's
+	Method    string `json:"method,omitempty"`     // of WebFastAPI: "GET", ...
+	Docs      bool   `json:"docs,omitempty"`       // of WebFastAPI: it has pages that describe it
+	ProxyAuth bool   `json:"proxy_auth,omitempty"` // requests need a token, see package engine/gateway
+	Port      int    `json:"port,omitempty"`       // of WebServer
+	// StartupTimeout is how many seconds a WebServer has to listen.
+	StartupTimeout float64 `json:"startup_timeout,omitempty"`
 }
 
 // Limit is a request (what is set aside) and a limit (what is enforced). Zero

@@ -38,6 +38,7 @@ type App struct {
 	reason    string
 	clients   map[closer]struct{}
 	stopped   api.Stopped
+	labels    map[string]string // of web endpoints, by function or Class.method
 }
 
 // closer ends a client's connection.
@@ -64,6 +65,7 @@ func (e *Engine) StartApp(ctx context.Context, req api.SessionRequest) (_ *App, 
 	a.started = api.Started{App: a.id, Functions: map[string]string{}}
 	defer func() {
 		if err != nil {
+			e.gateway.Unregister(a.id)
 			a.letGo()
 		}
 	}()
@@ -78,6 +80,9 @@ func (e *Engine) StartApp(ctx context.Context, req api.SessionRequest) (_ *App, 
 		a.started.Functions[m.Functions[i].Name] = call.NewID("fu")
 	}
 	a.edition.ids = a.started.Functions
+	if err := a.expose(ctx, m); err != nil {
+		return nil, err
+	}
 	for _, declared := range a.edition.functions {
 		a.functions = append(a.functions, newDefinition(a, declared, 0))
 	}
@@ -208,6 +213,7 @@ func (a *App) finish() {
 	for _, f := range a.pools() {
 		f.Wait()
 	}
+	a.engine.gateway.Unregister(a.id)
 	now := a.engine.cfg.Clock.Now()
 	usage := a.bill(now)
 	a.mu.Lock()

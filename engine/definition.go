@@ -146,10 +146,16 @@ func (d *definition) accepts(method string) error {
 		if method != "" {
 			return fmt.Errorf("%s is a function, it has no method %q", d.name, method)
 		}
+		if spec.Web != nil {
+			return notCalled(d.name)
+		}
 		return nil
 	}
 	for _, m := range spec.Methods {
 		if m.Name == method {
+			if m.Web != nil {
+				return notCalled(d.name + "." + method)
+			}
 			return nil
 		}
 	}

@@ -20,6 +20,7 @@ import (
 //
 //	function.find   environment, app, name     Found: a function of an app that runs, by name
 //	function.stats  function, params, options  function.Stats
+//	function.web    function, method           {url, path_url}: of a web endpoint
 //	function.scale  function, params, options, and what function.Scale has   {}
 //
 // An app or a function that is not there is answered with kind "not_found".
@@ -27,6 +28,7 @@ const (
 	opFind  = "function.find"
 	opStats = "function.stats"
 	opScale = "function.scale"
+	opWeb   = "function.web"
 )
 
 // Found is the result of function.find.
@@ -63,10 +65,11 @@ func (e directory) Ask(op string, params json.RawMessage) (any, *wire.FailBody, 
 		Function    string          `json:"function"`
 		Params      []byte          `json:"params"`
 		Options     json.RawMessage `json:"options"`
+		Method      string          `json:"method"`
 		function.Scale
 	}
 	switch op {
-	case opFind, opStats, opScale:
+	case opFind, opStats, opScale, opWeb:
 	default:
 		return nil, nil, false
 	}
@@ -82,6 +85,10 @@ func (e directory) Ask(op string, params json.RawMessage) (any, *wire.FailBody, 
 	e.mu.Unlock()
 	if d == nil {
 		return nil, &wire.FailBody{Kind: wire.FailNotFound, Message: fmt.Sprintf("this host has no function %q: its app has ended", p.Function)}, true
+	}
+	if op == opWeb {
+		urls, fail := d.webURLs(p.Method)
+		return urls, fail, true
 	}
 	f, err := d.pool(p.Params, p.Options)
 	if err != nil {

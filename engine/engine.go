@@ -27,6 +27,7 @@ import (
 	"github.com/gx-dev/gx/engine/dict"
 	"github.com/gx-dev/gx/engine/environment"
 	"github.com/gx-dev/gx/engine/function"
+	"github.com/gx-dev/gx/engine/gateway"
 	"github.com/gx-dev/gx/engine/journal"
 	"github.com/gx-dev/gx/engine/load"
 	"github.com/gx-dev/gx/engine/logs"
@@ -64,6 +65,7 @@ type Config struct {
 	Budget   int64         // bytes of disk for images, blobs and logs together; 0 = 64 GiB
 	DictTTL  time.Duration // how long an entry of a dict is kept after its last use; 0 = 7 days, negative = for ever
 	NoFork   bool          // each container is started by itself, none is forked from a template
+	Web      string        // address for web requests; "" = gateway.DefaultAddr, or near it
 	Version  string
 	Log      *slog.Logger // nil = none
 }
@@ -80,6 +82,7 @@ type Engine struct {
 	ledger   *pool.Ledger
 	images   *imageCache
 	host     *function.Host
+	gateway  *gateway.Gateway
 
 	tending      sync.WaitGroup // the housekeeper, apps' endings, event feeds
 	closing      chan struct{}
@@ -160,6 +163,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		e.host.Env, e.host.Mounts = cfg.Network.Env(), cfg.Network.Mounts()
 		compiler.Mounts = e.host.Mounts
 	}
+	e.gateway = e.newGateway()
 	e.tending.Go(e.housekeep)
 	return e, nil
 }
@@ -190,6 +194,7 @@ func (e *Engine) Close(ctx context.Context) error {
 		}
 	}
 	close(e.closing)
+	e.gateway.Close()
 	err := e.hub.Close()
 	e.tending.Wait()
 	e.images.close()

@@ -117,6 +117,14 @@ func checkFunction(f *app.Function, images, mounts int) error {
 	case f.Class && len(f.Methods) == 0:
 		return at(f, "the class has no method; put @method() on one")
 	}
+	if err := checkWeb(f, f.Web); err != nil {
+		return err
+	}
+	for _, m := range f.Methods {
+		if err := checkWeb(f, m.Web); err != nil {
+			return err
+		}
+	}
 	for _, i := range f.Mounts {
 		if i < 0 || i >= mounts {
 			return at(f, "it names a set of files that the app does not have")

@@ -160,6 +160,7 @@ func assemble(ctx context.Context, cfg Config, log *slog.Logger, file *logFile) 
 		Budget:  h.budget,
 		NoFork:  cfg.Settings.ForkServer == "off",
 		DictTTL: time.Duration(cfg.Settings.DictTTL),
+		Web:     cfg.Settings.Web.Addr,
 		Version: cfg.Version, Log: log,
 	})
 	if err != nil {

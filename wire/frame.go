@@ -40,6 +40,8 @@ var names = [...]string{
 	Result: "result", Error: "error", Item: "item", Fail: "fail", Cancel: "cancel", Request: "request",
 	Reply: "reply", Start: "start", Stop: "stop", Bye: "bye", Failed: "failed", Opened: "opened", Batch: "batch", Within: "within",
 	Ask: "ask", Answer: "answer",
+	WebRequest: "web request", WebResponse: "web response", WebData: "web data", WebEnd: "web end", WebMessage: "web message",
+	WebCredit: "web credit", WebGone: "web gone", WebConn: "web connection",
 }
 
 // known reports whether this version of the protocol has the type.
@@ -100,7 +102,7 @@ func (h Header) check() error {
 		return fmt.Errorf("%w: %w: a %v frame announces a body of %d bytes, at most %d are allowed", ErrProtocol, ErrTooLarge, h.Type, h.Size, MaxBody)
 	case h.Flags&^(FlagFD|FlagMore|FlagLogged) != 0:
 		return fmt.Errorf("%w: %v frame with unknown flags %#x", ErrProtocol, h.Type, h.Flags)
-	case h.Flags != 0 && !h.Type.Payload() && (h.Type != Fail || h.Flags != FlagLogged):
+	case h.Flags != 0 && !h.Type.Payload() && (h.Type != Fail || h.Flags != FlagLogged) && (h.Type != WebConn || h.Flags != FlagFD):
 		return fmt.Errorf("%w: %v frame with flags %#x, but it carries no payload", ErrProtocol, h.Type, h.Flags)
 	case h.Flags&FlagFD != 0 && h.Flags&FlagMore != 0:
 		return fmt.Errorf("%w: %v frame is both a descriptor and a piece", ErrProtocol, h.Type)

@@ -218,6 +218,12 @@ func (r *Reader) claim(f *Frame) error {
 	if err != nil {
 		return fmt.Errorf("looking at a payload's descriptor: %w", err)
 	}
+	if f.Type == WebConn {
+		if info.Mode()&os.ModeSocket == 0 {
+			return fmt.Errorf("%w: %v frame comes with a descriptor that is %v, not a socket", ErrProtocol, f.Type, info.Mode())
+		}
+		return nil
+	}
 	if !info.Mode().IsRegular() || info.Size() < f.FileSize {
 		return fmt.Errorf("%w: %v frame announces a payload of %d bytes, its descriptor is %v of %d bytes",
 			ErrProtocol, f.Type, f.FileSize, info.Mode(), info.Size())

@@ -99,6 +99,18 @@ const (
 	Within  Type = 19 // runner to host: the next Open is made by this input (call, index) that the runner is at; no body
 	Ask     Type = 20 // asks with bytes; call = number of the question; body: AskBody and the bytes, see EncodeMessage
 	Answer  Type = 21 // answers the Ask of that number; body: ReplyBody and bytes, see EncodeMessage
+
+	// Web requests are inputs (call, index, attempt) whose bodies travel in
+	// pieces, see web.go.
+
+	WebRequest  Type = 30 // host to runner: an input that is a web request; body: head and first bytes of the body
+	WebResponse Type = 31 // runner to host: head and first bytes of the response
+	WebData     Type = 32 // both: the next piece of a body
+	WebEnd      Type = 33 // both: the last piece of a body; it may be empty
+	WebMessage  Type = 34 // both: a WebSocket's message, its kind in the first byte
+	WebCredit   Type = 35 // both: so many bytes more may be sent (4 bytes)
+	WebGone     Type = 36 // host to runner: nobody waits for the response any more; no body
+	WebConn     Type = 37 // runner to host: a connection to the server in the container, as a descriptor
 )
 
 // AllInputs as a frame's index means the whole call.
@@ -238,6 +250,8 @@ type StartBody struct {
 	Batch       int               `json:"batch,omitempty"`   // inputs in a batch at most; 0 = the function takes single inputs
 	Marker      string            `json:"marker"`            // 16 hex digits, see package logs: how output is tagged
 	Functions   map[string]string `json:"functions"`         // name to id, of the whole app, for calls from the container
+	// Web says of the function (""), or of methods, that they are web endpoints (app.Web).
+	Web json.RawMessage `json:"web,omitempty"`
 }
 
 // StopBody is the body of Stop.

@@ -75,6 +75,8 @@ type Call struct {
 	refused  *wire.FailBody // why it was not accepted; nil = it was
 	gone     atomic.Bool    // nobody waits for its answers
 
+	receive func(wire.Frame) // gets the answers of a web request, in place of a caller
+
 	mu       sync.Mutex
 	caller   *Caller // nil once a spawned call's caller has gone
 	number   uint32  // by which the caller names it
@@ -142,6 +144,10 @@ func deliver(answers []Answer, then func(*Caller)) {
 // deliver gives answers to the call's caller, keeps them if the call was
 // spawned, and says when all inputs are answered.
 func (c *Call) deliver(answers []Answer) *Caller {
+	if c.receive != nil {
+		c.receiveAll(answers)
+		return nil
+	}
 	var last, failed, held int64
 	for i := range answers {
 		if answers[i].Frame.Type == wire.Item {

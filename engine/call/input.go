@@ -22,6 +22,7 @@ type Input struct {
 	Lost     int       // containers that died while they ran it and nothing else
 	Since    time.Time // when the attempt began to run; zero while it waits
 	Logged   uint64    // sequence number of the last line that the attempt printed
+	Once     bool      // it cannot be tried again: nobody knows what an attempt has done
 	Items    bool      // items of it went to the caller: it cannot be tried again
 	Done     bool      // it was answered, or forgotten; a container may still be at it
 	Recalled bool      // its container was asked to give it back unstarted
@@ -55,8 +56,12 @@ func (in *Input) Again() *Input {
 
 // Frame is the input as it goes to a runner.
 func (in *Input) Frame() wire.Frame {
+	kind := wire.Input
+	if in.Call.Kind == KindWeb {
+		kind = wire.WebRequest
+	}
 	return wire.Frame{
-		Header: wire.Header{Type: wire.Input, Call: in.Call.Number, Index: in.Index, Attempt: in.Attempt},
+		Header: wire.Header{Type: kind, Call: in.Call.Number, Index: in.Index, Attempt: in.Attempt},
 		Body:   in.Body, File: in.File, FileSize: in.Size,
 	}
 }

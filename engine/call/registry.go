@@ -62,7 +62,7 @@ func (r *Registry) opened(c *Call) {
 	// 31 bits: the highest bit marks calls that runners open. A number comes
 	// again after two thousand million calls.
 	c.Number = r.numbers.Add(1) &^ wire.RunnerCall
-	if c.Kind != KindCall {
+	if c.Kind != KindCall && c.Kind != KindWeb {
 		c.ID = NewID("fc")
 	}
 	c.join()

@@ -64,6 +64,8 @@ func (m *member) handle(frames []wire.Frame) {
 			} else if ok {
 				m.answers = append(m.answers, whole)
 			}
+		case wire.WebResponse, wire.WebData, wire.WebEnd, wire.WebMessage, wire.WebCredit, wire.WebConn:
+			m.answers = append(m.answers, f)
 		case wire.Bye:
 			m.bye = true
 		default:
@@ -93,7 +95,8 @@ func (m *member) answered(frames []wire.Frame) {
 	var kept []keeping
 	for _, fr := range frames {
 		in := m.inputs[key{fr.Call, fr.Index}]
-		if in == nil || in.Attempt != fr.Attempt || fr.Type == wire.Item && in.Done {
+		part := fr.Type == wire.Item || fr.Type.Web()
+		if in == nil || in.Attempt != fr.Attempt || part && in.Done || fr.Type.Web() && in.Call.Kind != call.KindWeb {
 			closeFile(fr)
 			continue
 		}
@@ -101,7 +104,7 @@ func (m *member) answered(frames []wire.Frame) {
 			fr.Flags |= wire.FlagLogged
 			fr.Logged = in.Logged
 		}
-		if fr.Type == wire.Item {
+		if part {
 			in.Items = true
 			out = append(out, call.Answer{Input: in, Frame: fr})
 			continue
@@ -343,7 +346,7 @@ type retry struct {
 // doing is tried again; false = it is not. f.mu is held.
 func (f *Function) retryDelay(in *call.Input) (time.Duration, bool) {
 	r := f.version().Spec.Retries
-	if in.Failures >= r.Max || in.Items || f.closing {
+	if in.Failures >= r.Max || in.Items || in.Call.Kind == call.KindWeb || f.closing {
 		return 0, false
 	}
 	delay := r.Initial

@@ -214,7 +214,7 @@ func (m *member) orphans(why cause, wanted bool) (out []call.Answer, retries []r
 		switch {
 		case in.Done:
 			in.Drop()
-		case in.Items: // the caller has a part of it already
+		case in.Items || in.Once: // the caller has a part of it already
 			out = append(out, f.give(in, wire.FailBody{Kind: why.kind, Message: why.message}))
 		case wanted: // it ended because the host wanted it, for no fault of the input
 			f.again(in, wire.FailLost, why.message, 0)

@@ -18,7 +18,7 @@ func (f *Function) came(in *call.Input, now time.Time) {
 	c := in.Call
 	if c.Trace == nil {
 		id := ""
-		if c.Kind != call.KindCall { // that of others does not change any more
+		if c.Kind != call.KindCall && c.Kind != call.KindWeb { // that of others does not change any more
 			id = c.ID
 		}
 		c.Trace = f.trace.Open(id, c.Kind, c.Method, c.Created)

@@ -291,7 +291,7 @@ func (f *Function) startFrame(v *Version, id string, mark [8]byte) (wire.Frame, 
 		App: f.cfg.App.ID, AppName: f.cfg.App.Name, Container: id, Function: f.cfg.ID, Name: spec.Name,
 		Module: spec.Module, Qualname: spec.Qualname, Payload: spec.Payload, Class: spec.Class,
 		Params: f.cfg.Params, Options: f.cfg.Options, Batch: v.batch(), Concurrency: spec.Concurrency, Generators: generators(spec),
-		Marker: hex.EncodeToString(mark[:]), Functions: v.Functions,
+		Marker: hex.EncodeToString(mark[:]), Functions: v.Functions, Web: webOf(spec),
 	})
 }
 

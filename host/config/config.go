@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -31,6 +32,14 @@ type Config struct {
 	// "24h"; default: 7 days; "never" = entries stay.
 	DictTTL Expiry `toml:"dict_ttl"`
 	Images  Images `toml:"images"`
+	Web     Web    `toml:"web"`
+}
+
+// Web are the settings of web endpoints.
+type Web struct {
+	// Addr is where requests come in, as "127.0.0.1:7272"; default: that, or
+	// another port if it is in use.
+	Addr string `toml:"addr"`
 }
 
 // Images are the settings of building.
@@ -47,7 +56,7 @@ type Images struct {
 
 // Load reads a file; one that does not exist is one without settings. The
 // environment goes before the file: GX_RUNTIME, GX_IDLE_TIMEOUT,
-// GX_DISK_BUDGET, GX_FORK_SERVER, GX_DICT_TTL, GX_REGISTRY.
+// GX_DISK_BUDGET, GX_FORK_SERVER, GX_DICT_TTL, GX_REGISTRY, GX_WEB_ADDR.
 func Load(path string, getenv func(string) string) (Config, error) {
 	var c Config
 	data, err := os.ReadFile(path)
@@ -67,6 +76,7 @@ func Load(path string, getenv func(string) string) (Config, error) {
 		{"GX_DISK_BUDGET", func(v string) error { return c.DiskBudget.UnmarshalText([]byte(v)) }},
 		{"GX_FORK_SERVER", func(v string) error { c.ForkServer = v; return nil }},
 		{"GX_DICT_TTL", func(v string) error { return c.DictTTL.UnmarshalText([]byte(v)) }},
+		{"GX_WEB_ADDR", func(v string) error { c.Web.Addr = v; return nil }},
 		{"GX_REGISTRY", func(v string) error { c.Images.Registry = v; return nil }},
 	} {
 		if value := getenv(setting.name); value != "" {
@@ -88,6 +98,15 @@ func (c Config) validate() error {
 	case "", "auto", "off":
 	default:
 		return fmt.Errorf("fork_server %q: it can be auto or off", c.ForkServer)
+	}
+	if c.Web.Addr != "" {
+		host, _, err := net.SplitHostPort(c.Web.Addr)
+		if err != nil {
+			return fmt.Errorf("web.addr %q: it is an address and a port, as 127.0.0.1:7272: %w", c.Web.Addr, err)
+		}
+		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			return fmt.Errorf("web.addr %q: only addresses of this machine's loopback are possible", c.Web.Addr)
+		}
 	}
 	switch c.Images.Registry {
 	case "", "auto", "off":

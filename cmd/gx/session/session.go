@@ -263,6 +263,7 @@ func (s *session) started(ctx context.Context, st started) {
 	s.detached = s.Detach || st.detach
 	ids := st.app.Started()
 	s.show.Began(ids.App, st.name)
+	s.show.Endpoints(ids.Web)
 	err := s.Control.Send(sdk.ToPython{Started: &sdk.Started{App: ids.App, Functions: ids.Functions}}, st.frames)
 	_ = st.frames.Close()
 	if err != nil || s.pythonEnds || s.signals > 0 {

@@ -2,6 +2,8 @@ package session
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/gx-dev/gx/api"
@@ -31,6 +33,16 @@ func (s *Shown) Began(id, name string) {
 	s.name = name
 	if name == "" {
 		s.name = id
+	}
+}
+
+// Endpoints tells where the app's web endpoints are.
+func (s *Shown) Endpoints(web map[string]string) {
+	if !s.output {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(web)) {
+		s.ui.Done(name, web[name])
 	}
 }
 

@@ -37,6 +37,7 @@ def check(kind: type, settings: Settings) -> None:
         if "concurrent" in getattr(found[name], "_marks", ()):
             raise TypeError(f"@gx.concurrent is on its method {name}, and goes on the class, below @app.cls()")
     _check_batched(found, methods, settings)
+    _check_web(kind, [name for name in methods if "web" in getattr(found[name], "_marks", ())])
 
 
 def _check_constructor(kind: type) -> None:
@@ -68,6 +69,13 @@ def _check_hooks(found: Dict[str, Any]) -> None:
             raise TypeError(f"{name} is decorated by @gx.{hook[0].partition('_')[0]}(), and takes no argument but self; it has {', '.join(needed)}")
         if raw.__code__.co_flags & (_GENERATOR | _ASYNC_GENERATOR):
             raise TypeError(f"{name} is decorated by @gx.{hook[0].partition('_')[0]}(), and can't be a generator")
+
+
+def _check_web(kind: type, endpoints: Any) -> None:
+    from gx._parameters import Constructor
+
+    if endpoints and Constructor(kind).needed():
+        raise TypeError(f"its method {endpoints[0]} is a web endpoint, and nobody could give the class its parameters then: give all of them defaults")
 
 
 def _check_batched(found: Dict[str, Any], methods: Any, settings: Settings) -> None:

@@ -27,7 +27,7 @@ def declare(app: App, decorated: Any, given: Dict[str, Any]) -> Function:
     marks: Dict[str, Any] = {}
     if isinstance(decorated, Marked):
         marks, decorated = decorated._marks, decorated._raw
-    wrong = [mark for mark in marks if mark not in ("concurrent", "batched")]
+    wrong = [mark for mark in marks if mark not in ("concurrent", "batched", "web")]
     if wrong:
         raise _invalid(
             f"@app.function() goes on a function, and {decorated.__qualname__} has @gx.{wrong[0].partition('_')[0]}(): "
@@ -50,6 +50,8 @@ def declare(app: App, decorated: Any, given: Dict[str, Any]) -> Function:
     if "batched" in marks:
         settings.batched(*marks["batched"])
         _check_batched(decorated, name)
+    if "web" in marks:
+        settings.web_endpoint(*marks["web"])
     if not by_value and "<lambda>" in decorated.__qualname__:
         raise _invalid(f"function {name} is a lambda, which a container can't import: declare it with serialized=True", place(decorated))
     owner = decorated.__qualname__.rpartition(".")[0]

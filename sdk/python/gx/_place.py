@@ -36,3 +36,14 @@ def at(place: Tuple[str, int]) -> str:
     except (OSError, ValueError):
         near = file
     return f"({file if near.startswith('..') else near}, line {line})"
+
+
+def resolves(url: str) -> bool:
+    """Whether this machine finds the address of a URL's host name."""
+    import _socket
+
+    host, _, port = url.partition("://")[2].partition("/")[0].rpartition(":")
+    try:
+        return bool(_socket.getaddrinfo(host, int(port)))
+    except OSError:
+        return False

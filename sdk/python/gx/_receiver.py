@@ -74,7 +74,7 @@ class Receiver:
             size, type, flags, attempt, call, index = unpack(data, at)
             start = at + 16
             at = start + size
-            if flags or size > MAX_BODY or not 0 < type < 20:
+            if flags or size > MAX_BODY or not 0 < type < 38:
                 check_header(size, type, flags)
             if at > end:
                 # The body goes into a buffer of its size, so that a large one

@@ -41,6 +41,7 @@ class Settings:
         self.concurrency = 1
         self.target_inputs = 0
         self.batch: Dict[str, int] = {}
+        self.web: Dict[str, Any] = {}
         self._check_objects(given)
         self.fields = self._fields(given)
         for name, nothing in _WITHOUT_EFFECT.items():
@@ -65,6 +66,14 @@ class Settings:
         wait = self._whole("wait_ms", wait_ms, 0, 600_000)
         self.batch = {"size": size or 1, "wait": wait or 0}
 
+    def web_endpoint(self, decorator: str, settings: Dict[str, Any]) -> None:
+        """Sets what kind of web endpoint the function is."""
+        if self.fields["retries"]:
+            raise self._invalid(f"retries= has no meaning with @gx.{decorator}: who asks a web endpoint decides whether to ask again")
+        if self.batch:
+            raise self._invalid(f"@gx.batched can't be combined with @gx.{decorator}")
+        self.web = settings
+
     def manifest(self) -> Dict[str, Any]:
         """The fields of app.Function that come from here; images, mounts and environment are added elsewhere."""
         fields = {name: value for name, value in self.fields.items() if value}
@@ -77,6 +86,8 @@ class Settings:
             fields["target_inputs"] = self.target_inputs
         if self.batch:
             fields["batch"] = self.batch
+        if self.web:
+            fields["web"] = self.web
         return fields
 
     # -- checks --

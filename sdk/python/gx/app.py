@@ -121,8 +121,10 @@ class App:
 
     @property
     def registered_web_endpoints(self) -> List[str]:
-        """The names of the app's web endpoints: none, until gx has them."""
-        return []
+        """The names of the app's web endpoints: functions, and methods as "Class.method"."""
+        functions = [name for name, function in self._functions.items() if function._settings.web]
+        methods = [f"{name}.{m['name']}" for name, cls in self._classes.items() for m in cls._methods() if "web" in m]
+        return functions + methods
 
     # -- declaring --
 

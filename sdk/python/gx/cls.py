@@ -98,7 +98,12 @@ class Cls:
         made = []
         for name, member in self._members.items():
             if "method" in member._gx_roles:
-                made.append({"name": name, "generator": True} if _generates(member) else {"name": name})
+                method: Dict[str, Any] = {"name": name}
+                if "web" in member._marks:
+                    method["web"] = member._marks["web"][1]
+                elif _generates(member):
+                    method["generator"] = True
+                made.append(method)
         return made
 
     def _method_of(self, object: Obj, name: str) -> Optional[Function]:

@@ -406,16 +406,30 @@ class Function:
 
     get_current_stats = Dual(_get_current_stats)
 
-    # -- what later parts of gx bring --
+    def _get_web_url(self) -> str:
+        """The address of a web endpoint, while its app runs. Raises InvalidError if it is none.
 
-    def get_web_url(self) -> NoReturn:
-        """Planned: the address of a web endpoint."""
-        _planned("Function.get_web_url: web endpoints")
+        It is http://LABEL.localhost:PORT, or http://localhost:PORT/LABEL where
+        this machine does not resolve names below localhost.
+        """
+        self._connect()
+        assert self._callee is not None
+        urls = self._ask("function.web", method=self._callee.method)
+        from gx._place import resolves
+
+        return str(urls["url"] if resolves(urls["url"]) else urls["path_url"])
+
+    get_web_url = Dual(_get_web_url)
 
     @property
-    def web_url(self) -> NoReturn:
+    def web_url(self) -> str:
         """The older name of ``get_web_url()``."""
-        _planned("Function.web_url (now get_web_url()): web endpoints")
+        from gx._notices import older
+
+        older("Function.web_url", "Function.get_web_url()")
+        return self._get_web_url()
+
+    # -- what later parts of gx bring --
 
     @property
     def logs(self) -> NoReturn:

@@ -26,7 +26,7 @@ class Marked:
             if found is not None:
                 self.__dict__[attribute] = found
         self.__wrapped__ = raw
-        self._gx_roles: Tuple[str, ...] = tuple([role for role in ROLES if role in marks or role == "method" and "batched" in marks])
+        self._gx_roles: Tuple[str, ...] = tuple([role for role in ROLES if role in marks or role == "method" and ("batched" in marks or "web" in marks)])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._raw(*args, **kwargs)
@@ -71,6 +71,8 @@ def _mark(decorator: str, marked: Any, name: str, mark: Any) -> Marked:
         kind = type(marked).__name__
         if isinstance(marked, (staticmethod, classmethod)) or not callable(marked):
             raise _invalid(f"@gx.{decorator} goes on a plain function or method, not on a {kind}")
+    if name == "web" and "web" in marks:
+        raise _invalid(f"{marked.__qualname__} has two decorators of web endpoints: @gx.{marks['web'][0]} and @gx.{mark[0]}")
     marks[name] = mark
     hooks = [role for role in ("enter", "enter_snap", "exit") if role in marks]
     if hooks and ("method" in marks or "batched" in marks):
@@ -78,6 +80,10 @@ def _mark(decorator: str, marked: Any, name: str, mark: Any) -> Marked:
             f"{marked.__qualname__} has @gx.{hooks[0].partition('_')[0]}() and @gx.{'batched' if 'batched' in marks else 'method'}(): "
             "what runs when a container starts or ends can't be called as well"
         )
+    if "web" in marks:
+        others = [other for other in ("enter", "enter_snap", "exit", "batched") if other in marks]
+        if others:
+            raise _invalid(f"{marked.__qualname__} has @gx.{marks['web'][0]}() and @gx.{others[0].partition('_')[0]}(): a web endpoint can't be that as well")
     return Marked(marked, marks)
 
 
@@ -160,29 +166,101 @@ def clustered(*_: Any, **__: Any) -> NoReturn:
     _planned("@gx.clustered: clusters")
 
 
-def fastapi_endpoint(*_: Any, **__: Any) -> NoReturn:
-    """Planned: a function as a web endpoint."""
-    _planned("@gx.fastapi_endpoint: web endpoints")
+def fastapi_endpoint(
+    _warn_parentheses_missing: Any = None,
+    *,
+    method: str = "GET",
+    label: Optional[str] = None,
+    custom_domains: Any = None,
+    docs: bool = False,
+    requires_proxy_auth: bool = False,
+) -> Callable[[Any], Any]:
+    """Makes a function or method answer web requests, as a route of FastAPI does: parameters from the query, or from a JSON body.
+
+    ``method``: GET, POST, ... ``label``: its name in the URL, default
+    APP-FUNCTION. ``docs``: with a page /docs. ``requires_proxy_auth``: requests
+    need a token in the headers Modal-Key and Modal-Secret. The image needs
+    FastAPI.
+    """
+    _parentheses("fastapi_endpoint", _warn_parentheses_missing)
+    verbs = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+    if not isinstance(method, str) or method.upper() not in verbs:
+        raise _invalid(f"@gx.fastapi_endpoint(method={method!r}): it is one of {', '.join(verbs)}")
+    settings = {"kind": "fastapi", "method": method.upper(), "docs": bool(docs)}
+    return _web("fastapi_endpoint", settings, label, custom_domains, requires_proxy_auth)
 
 
-def web_endpoint(*_: Any, **__: Any) -> NoReturn:
+def web_endpoint(_warn_parentheses_missing: Any = None, **settings: Any) -> Callable[[Any], Any]:
     """The older name of ``fastapi_endpoint``."""
-    _planned("@gx.web_endpoint (now @gx.fastapi_endpoint): web endpoints")
+    from gx._notices import older
+
+    _parentheses("web_endpoint", _warn_parentheses_missing)
+    older("@gx.web_endpoint", "@gx.fastapi_endpoint")
+    settings.pop("wait_for_response", None)
+    return fastapi_endpoint(**settings)
 
 
-def asgi_app(*_: Any, **__: Any) -> NoReturn:
-    """Planned: an ASGI application as a web endpoint."""
-    _planned("@gx.asgi_app: web endpoints")
+def asgi_app(
+    _warn_parentheses_missing: Any = None,
+    *,
+    label: Optional[str] = None,
+    custom_domains: Any = None,
+    requires_proxy_auth: bool = False,
+) -> Callable[[Any], Any]:
+    """Serves the ASGI application (FastAPI, Starlette, ...) that the function returns; each container makes one at its start."""
+    _parentheses("asgi_app", _warn_parentheses_missing)
+    return _web("asgi_app", {"kind": "asgi"}, label, custom_domains, requires_proxy_auth)
 
 
-def wsgi_app(*_: Any, **__: Any) -> NoReturn:
-    """Planned: a WSGI application as a web endpoint."""
-    _planned("@gx.wsgi_app: web endpoints")
+def wsgi_app(
+    _warn_parentheses_missing: Any = None,
+    *,
+    label: Optional[str] = None,
+    custom_domains: Any = None,
+    requires_proxy_auth: bool = False,
+) -> Callable[[Any], Any]:
+    """Serves the WSGI application (Flask, Django, ...) that the function returns; requests run on threads."""
+    _parentheses("wsgi_app", _warn_parentheses_missing)
+    return _web("wsgi_app", {"kind": "wsgi"}, label, custom_domains, requires_proxy_auth)
 
 
-def web_server(*_: Any, **__: Any) -> NoReturn:
-    """Planned: a server in a container as a web endpoint."""
-    _planned("@gx.web_server: web endpoints")
+def web_server(
+    port: Any = None,
+    *,
+    startup_timeout: float = 5.0,
+    label: Optional[str] = None,
+    custom_domains: Any = None,
+    requires_proxy_auth: bool = False,
+) -> Callable[[Any], Any]:
+    """Serves what the function starts, and leaves running: any server that listens on ``port`` of its container.
+
+    The function is called once in each container and returns at once. The
+    server has ``startup_timeout`` seconds to listen.
+    """
+    if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
+        raise _invalid("@gx.web_server needs the port that the server listens on, from 1 to 65535: @gx.web_server(8000)")
+    if not isinstance(startup_timeout, (int, float)) or not 0 < startup_timeout <= 86400:
+        raise _invalid(f"@gx.web_server(startup_timeout={startup_timeout!r}): it is a number of seconds above 0")
+    settings = {"kind": "server", "port": port, "startup_timeout": float(startup_timeout)}
+    return _web("web_server", settings, label, custom_domains, requires_proxy_auth)
+
+
+def _web(decorator: str, settings: Dict[str, Any], label: Optional[str], domains: Any, auth: bool) -> Callable[[Any], Any]:
+    """Marks a web endpoint; ``settings`` are those of app.Web."""
+    if label is not None:
+        plain = isinstance(label, str) and label.isascii() and label.replace("-", "").isalnum() and label == label.lower()
+        if not plain or len(label) > 63 or label[0] == "-" or label[-1] == "-":
+            raise _invalid(
+                f"@gx.{decorator}(label={label!r}): a label is a part of a host name, of 1 to 63 small letters, digits and dashes, with no dash at either end"
+            )
+        settings["label"] = label
+    if domains:
+        from gx._notices import notice
+
+        notice(f"@gx.{decorator}(custom_domains=...) has no effect on a machine of your own")
+    if auth:
+        settings["proxy_auth"] = True
+    return lambda marked: _mark(decorator, marked, "web", (decorator, settings))
 
 
 def _invalid(message: str) -> Exception:

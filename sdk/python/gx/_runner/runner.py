@@ -44,6 +44,7 @@ class Runner:
         self.client: Optional[Callable[[Frame], None]] = None  # gets answers to calls made from here
         self.arrived: Callable[[], None] = lambda: None  # the executor's: inputs or stopping have changed
         self.cancel: Callable[[Callable[[Frame], bool]], None] = lambda matches: None  # the executor's
+        self.web: Callable[[Frame], None] = lambda frame: None  # the executor's: a frame about a web request has come
         self.executing: Any = None  # the executor, once there is one
         self._masks: Dict[int, Any] = {}  # of signals, by thread that is forking
         self._batches: Any = None  # a Collector, where the function takes batches
@@ -61,6 +62,12 @@ class Runner:
                 frame = whole
             self.inputs.append(frame)
             self.arrived()
+        elif type >= _wire.WEB_REQUEST:
+            if type == _wire.WEB_REQUEST:
+                self.inputs.append(frame)
+                self.arrived()
+            else:
+                self.web(frame)
         elif call & _wire.RUNNER_CALL and type != _wire.CANCEL:
             if self.client is not None:
                 self.client(frame)
@@ -195,6 +202,8 @@ class Runner:
             executor = self.executing = self.executor(service)()
             for hook in enter:
                 executor.hook(hook)
+            if self.start is not None and self.start.get("web"):
+                executor.prepare()
             entered = perf_counter() - began
         except BaseException as error:
             return self.failed(error)
@@ -233,6 +242,10 @@ class Runner:
         """What makes the executor that suits the service; its code is loaded."""
         assert self.start is not None
         concurrency = max(1, int(self.start.get("concurrency") or 1))
+        if self.start.get("web"):
+            from gx._runner.web import Web
+
+            return lambda: Web(self, service, concurrency)
         if service.asynchronous:
             from gx._runner.aio import Aio
 

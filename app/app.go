@@ -47,6 +47,7 @@ type Function struct {
 
 	Image   int               `json:"image"`             // index into Manifest.Images
 	Mounts  []int             `json:"mounts,omitempty"`  // indexes into Manifest.Mounts
+	Volumes []VolumeMount     `json:"volumes,omitempty"` //
 	Env     map[string]string `json:"env,omitempty"`     //
 	GPU     []string          `json:"gpu,omitempty"`     // in order of preference: "A10G", "A100-80GB:2"
 	CPU     Limit             `json:"cpu"`               // cores
@@ -179,6 +180,16 @@ func (f Function) With(o Options) Function {
 type Batch struct {
 	Size int `json:"size"`
 	Wait int `json:"wait"` // milliseconds
+}
+
+// VolumeMount is a volume in a function's containers.
+type VolumeMount struct {
+	Volume   string `json:"volume"`              // its name, or its id where it has none: "vo-..."
+	ID       bool   `json:"id,omitempty"`        // Volume is an id
+	Path     string `json:"path"`                // absolute, slash-separated path in the container
+	ReadOnly bool   `json:"read_only,omitempty"` //
+	SubPath  string `json:"sub_path,omitempty"`  // the folder of the volume that is shown; "" = all of it
+	Create   bool   `json:"create,omitempty"`    // make a volume of that name if there is none
 }
 
 // Mount is a set of local files that appear read-only in a container.

@@ -10,7 +10,7 @@ from gx import _wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, Tuple
+    from typing import Any, Callable, List, Tuple
 
     from gx._client import Client
 
@@ -62,6 +62,16 @@ async def ask_aio(op: str, data: _wire.Buffer = b"", **params: Any) -> Tuple[Any
     finally:
         del client.takers[number]
     return _answer(answers[0])
+
+
+def hold(op: str, **params: Any) -> Callable[[], None]:
+    """Asks what has no answer: what is asked for lasts until the connection ends, or the returned function is called."""
+    from gx._session import any_client
+
+    client = any_client()
+    number = client.number()
+    _send(client, number, op, b"", params)
+    return lambda: client.abandon(number)
 
 
 def _send(client: Client, number: int, op: str, data: _wire.Buffer, params: dict) -> None:

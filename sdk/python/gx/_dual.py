@@ -17,7 +17,7 @@ class Bound:
         self._async = asynchronous
         self._object = object
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         return self._blocking(self._object, *args, **kwargs)
 
     @property

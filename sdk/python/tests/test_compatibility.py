@@ -84,6 +84,8 @@ def samples(package: Any) -> Dict[str, Any]:
         "Cls": Sample,
         "Image": package.Image.debian_slim(),
         "Secret": package.Secret.from_dict({}),
+        "Dict": package.Dict.from_name("x"),
+        "Queue": package.Queue.from_name("x"),
         "Mount": package.Mount(),
         "FilePatternMatcher": package.FilePatternMatcher("*"),
         "Decorators": package,
@@ -92,6 +94,12 @@ def samples(package: Any) -> Dict[str, Any]:
         "The process of Sandbox.exec": package.Sandbox,
         "The file of Sandbox.open": package.Sandbox,
     }
+
+
+@pytest.fixture(autouse=True)
+def no_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is called here reaches no host, whatever is on PATH."""
+    monkeypatch.setenv("GX_BIN", "/nonexistent/gx")
 
 
 @pytest.fixture(params=[gx, modal], ids=["gx", "modal"])
@@ -152,7 +160,7 @@ def same_default(node: Optional[ast.expr], parameter: inspect.Parameter) -> bool
 def difference(signature: str, target: Any) -> str:
     """How what something takes differs from what the document says; "" if it does not."""
     args, have = written(signature), actual(target).parameters
-    positional = [p for p in have.values() if p.kind == p.POSITIONAL_OR_KEYWORD and not p.name.startswith("_")]
+    positional = [p for p in have.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and not p.name.startswith("_")]
     defaults: List[Optional[ast.expr]] = [None] * (len(args.args) - len(args.defaults)) + list(args.defaults)
     for i, (arg, default) in enumerate(zip(args.args, defaults)):
         if i >= len(positional) or positional[i].name != arg.arg:

@@ -47,7 +47,8 @@ type Preparer struct {
 	UI      *ui.UI
 	Hashes  *filehash.Cache
 	Connect func(ctx context.Context) (Host, error)
-	// Again says that what a user has to know of the host was said before.
+	// Again says that an earlier version of it was made ready: only what is new
+	// is shown.
 	Again bool
 }
 
@@ -122,6 +123,9 @@ func (p Preparer) Prepare(ctx context.Context, m app.Manifest, output bool) (Rea
 		return Ready{}, err
 	}
 	progress := p.progress(output)
+	if p.Again {
+		progress.Terse()
+	}
 	images, said, err := p.build(ctx, host, m, local, progress)
 	progress.Close()
 	return Ready{Host: host, Manifest: m, Images: images, Said: said}, err

@@ -259,7 +259,7 @@ func (s *session) started(ctx context.Context, st started) {
 		return
 	}
 	s.app, s.events, s.stopping, s.lost = st.app, st.app.Events(), false, false
-	s.show = NewShown(s.UI, st.output, s.Timestamps)
+	s.show = NewShown(s.UI, st.output, ui.LogStyle{Timestamps: s.Timestamps})
 	s.detached = s.Detach || st.detach
 	ids := st.app.Started()
 	s.show.Began(ids.App, st.name)

@@ -23,8 +23,8 @@ type Shown struct {
 }
 
 // NewShown begins to show an app. Without output it only remembers.
-func NewShown(u *ui.UI, output, timestamps bool) *Shown {
-	return &Shown{ui: u, output: output, style: ui.LogStyle{Timestamps: timestamps},
+func NewShown(u *ui.UI, output bool, style ui.LogStyle) *Shown {
+	return &Shown{ui: u, output: output, style: style,
 		ready: map[string]int{}, waiting: map[string]string{}}
 }
 

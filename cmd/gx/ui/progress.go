@@ -28,6 +28,7 @@ type Progress struct {
 	ended sync.WaitGroup
 
 	// Guarded by u.mu.
+	terse  bool
 	builds []*Build
 	upload transfer
 	screen drawn
@@ -50,6 +51,13 @@ func (u *UI) Progress() *Progress {
 		go p.tick()
 	}
 	return p
+}
+
+// Terse leaves out builds that had nothing to do.
+func (p *Progress) Terse() {
+	p.u.mu.Lock()
+	defer p.u.mu.Unlock()
+	p.terse = true
 }
 
 func (p *Progress) tick() {
@@ -90,7 +98,7 @@ func (p *Progress) Close() {
 			lines = append(lines, b.render(&u.style, p.width(), u.now(), false)...)
 		}
 	}
-	if len(unchanged) > 0 {
+	if len(unchanged) > 0 && !p.terse {
 		lines = append(lines, u.style.dim.Render("image of "+strings.Join(unchanged, ", ")+": cached"))
 	}
 	for _, line := range lines {

@@ -1,0 +1,123 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gx-dev/gx/cmd/gx/exit"
+	"github.com/gx-dev/gx/cmd/gx/ui"
+)
+
+// binding is what a key does.
+type binding struct {
+	key  byte
+	help string
+	do   func(s *server)
+}
+
+// bindings are all keys but Ctrl-C, which the terminal turns into a signal.
+func bindings() []binding {
+	return []binding{
+		{'r', "reload, with every module imported anew", (*server).reloadAll},
+		{'l', "show the output of one function, of the next one, of all", (*server).nextFilter},
+		{'o', "open the URL, or show the URLs", (*server).open},
+		{'c', "show the containers and their memory", (*server).showContainers},
+		{'s', "fire a schedule now", (*server).fire},
+		{'d', "deploy what is being served", (*server).deploy},
+		{'q', "quit", func(s *server) { s.end(exit.OK, s.told > 0) }},
+		{'?', "show this", (*server).help},
+	}
+}
+
+// key does what a key does. Enter makes room, as in a shell.
+func (s *server) key(key byte) {
+	switch key {
+	case '\r', '\n':
+		s.UI.Notice("")
+		return
+	case 'h':
+		key = '?'
+	}
+	for _, b := range bindings() {
+		if b.key == key || b.key == key+'a'-'A' && key >= 'A' && key <= 'Z' {
+			b.do(s)
+			return
+		}
+	}
+}
+
+func (s *server) help() {
+	for _, b := range bindings() {
+		s.UI.Notice(fmt.Sprintf("  %c   %s", b.key, b.help))
+	}
+}
+
+func (s *server) reloadAll() {
+	if s.ending {
+		return
+	}
+	for _, f := range s.files {
+		s.reload(f, reload{cold: true})
+	}
+}
+
+// nextFilter goes from all functions to each of them, and back.
+func (s *server) nextFilter() {
+	var names []string
+	for _, l := range s.live() {
+		for _, name := range l.functions() {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	next := slices.Index(names, s.filter) + 1 // -1 for all
+	if next >= len(names) {
+		s.filter = ""
+		s.UI.Notice("showing the output of all functions")
+		return
+	}
+	s.filter = names[next]
+	s.UI.Notice("showing the output of " + s.filter + " only")
+}
+
+func (s *server) open() {
+	for _, l := range s.live() {
+		s.urls(l)
+	}
+}
+
+func (s *server) showContainers() {
+	live := s.live()
+	s.work(func() {
+		ctx, cancel := context.WithTimeout(s.ctx, askWait)
+		defer cancel()
+		containers, err := s.containers(ctx, live)
+		s.post(func() {
+			if err != nil {
+				s.UI.Warn(fmt.Sprintf("the containers can't be listed: %v", err))
+				return
+			}
+			if len(containers) == 0 {
+				s.UI.Notice("no containers: one starts when a function is called")
+				return
+			}
+			var rows [][]string
+			for _, c := range containers {
+				rows = append(rows, []string{c.ID, c.Function, c.State, ui.Duration(time.Since(c.Started)), fmt.Sprint(c.Running), ui.Bytes(c.Memory), fmt.Sprintf("%.1f s", c.CPU)})
+			}
+			s.UI.Table([]string{"CONTAINER", "FUNCTION", "STATE", "AGE", "INPUTS", "MEMORY", "CPU"}, rows)
+		})
+	})
+}
+
+// fire runs a scheduled function at once.
+func (s *server) fire() {
+	s.UI.Notice("no function here has a schedule that this host runs: schedules come with deployed apps, which are not part of gx yet")
+}
+
+func (s *server) deploy() {
+	s.UI.Notice("deployed apps are not part of gx yet; `gx run --detach` leaves an app running when its entrypoint has ended")
+}

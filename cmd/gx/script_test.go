@@ -103,6 +103,7 @@ func (l *lab) params(dir string) testscript.Params {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await":  await,
+			"until":  until,
 			"tmpfs":  tmpfs,
 			"gone":   gone,
 			"code":   code,
@@ -149,6 +150,33 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		select {
 		case <-ctx.Done():
 			ts.Fatalf("%s did not appear within 2 minutes", args[0])
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// until FILE TEXT [N] waits until a file that a program in the background writes
+// has a text, N times.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: until FILE TEXT [N]")
+	}
+	times := 1
+	if len(args) == 3 {
+		var err error
+		times, err = strconv.Atoi(args[2])
+		ts.Check(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	for {
+		data, _ := os.ReadFile(ts.MkAbs(args[0])) // it may not be there yet
+		if strings.Count(string(data), args[1]) >= times {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			ts.Fatalf("%q is not in %s within 2 minutes:\n%s", args[1], args[0], data)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

@@ -2,7 +2,6 @@ package serve
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -112,11 +111,8 @@ func (c *collector) ask(ctx context.Context, p *python, reference string, module
 		return sdk.Collected{}, ctx.Err()
 	}
 	code := c.end(p, time.Second)
-	return sdk.Collected{}, fmt.Errorf("%w %s: %s", errDied, reference, ending(code))
+	return sdk.Collected{}, fmt.Errorf("the Python that imported %s has ended: %s", reference, ending(code))
 }
-
-// errDied is a Python that ended while it imported a file.
-var errDied = errors.New("Python ended while it imported")
 
 // ending is how a process with an exit code has ended.
 func ending(code int) string {

@@ -157,6 +157,9 @@ func (s *server) signal(sig os.Signal) {
 	if sig == syscall.SIGHUP { // the terminal has gone
 		s.status = nil
 	}
+	if !s.ending && len(s.live()) > 0 {
+		s.UI.Notice("stopping; Ctrl-C again ends it at once")
+	}
 	s.end(code, s.told > 0)
 }
 
@@ -165,9 +168,6 @@ func (s *server) end(code int, now bool) {
 	s.told++
 	if !s.ending {
 		s.code = code
-		if s.told == 1 && len(s.live()) > 0 {
-			s.UI.Notice("stopping; Ctrl-C again ends it at once")
-		}
 	}
 	s.ending = true
 	for _, f := range s.files {

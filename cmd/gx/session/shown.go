@@ -17,15 +17,16 @@ type Shown struct {
 	output  bool // false: the program asked for no output
 	style   ui.LogStyle
 	name    string
-	printed uint64         // the highest log line so far
-	ready   map[string]int // containers, by function
+	printed uint64                         // the highest log line so far
+	ready   map[string]map[string]struct{} // containers, by function
+	most    map[string]int                 // of them at a time, as was told
 	waiting map[string]string
 }
 
 // NewShown begins to show an app. Without output it only remembers.
 func NewShown(u *ui.UI, output bool, style ui.LogStyle) *Shown {
 	return &Shown{ui: u, output: output, style: style,
-		ready: map[string]int{}, waiting: map[string]string{}}
+		ready: map[string]map[string]struct{}{}, most: map[string]int{}, waiting: map[string]string{}}
 }
 
 // Began tells the app's id and name.
@@ -72,22 +73,30 @@ func (s *Shown) Message(m api.SessionMessage) {
 // container tells of the first container of a function, then each time their
 // number has doubled: a thousand containers make ten lines.
 func (s *Shown) container(e api.ContainerEvent) {
+	ready := s.ready[e.Function]
+	if ready == nil {
+		ready = map[string]struct{}{}
+		s.ready[e.Function] = ready
+	}
 	switch e.State {
 	case "starting":
-		if e.GPU != "" && s.ready[e.Function] == 0 {
+		if e.GPU != "" && len(ready) == 0 {
 			s.ui.Notice(fmt.Sprintf("%s: starting a container with %s", e.Function, e.GPU))
 		}
 	case "ready":
-		s.ready[e.Function]++
+		ready[e.ID] = struct{}{}
 		delete(s.waiting, e.Function)
-		n := s.ready[e.Function]
+		n, first := len(ready), s.most[e.Function] == 0
 		switch {
-		case n == 1:
+		case first:
+			s.most[e.Function] = n
 			s.ui.Notice(fmt.Sprintf("%s: container ready in %s", e.Function, ui.Seconds(e.Took)))
-		case n&(n-1) == 0:
+		case n >= 2*s.most[e.Function]:
+			s.most[e.Function] = n
 			s.ui.Notice(fmt.Sprintf("%s: %d containers ready", e.Function, n))
 		}
 	case "ended":
+		delete(ready, e.ID)
 		if e.Reason != "" {
 			s.ui.Warn(fmt.Sprintf("%s: container %s ended: %s", e.Function, e.ID, e.Reason))
 		}

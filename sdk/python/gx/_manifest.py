@@ -108,8 +108,8 @@ class _Making:
             numbers.append(self.mount("cloudpickle", _serialized.files))
         elif include is None or include:
             numbers.append(self.source())
-        for i, local in enumerate(image._local):
-            numbers.append(self.mount(f"local {id(local)} {i}", local.manifest))
+        for local in image._local:
+            numbers.append(self.mount(f"local {id(local)}", local.manifest))
         for mount in [*shared.mounts, *settings.mounts]:
             numbers.append(self.mount(f"mount {id(mount)}", mount._list))
         return numbers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from gx import _files
 
@@ -245,14 +246,18 @@ def context_files(context_dir: Optional[str], mount: Any, ignore: Any, dockerfil
         return mount._list()
     if context_dir is None:
         return []
+    from gx._ignore import Ignoring
+    from gx._tree import tree
     from gx.file_pattern_matcher import FilePatternMatcher, matcher
 
     if ignore is AUTO_DOCKERIGNORE:
         for file in (dockerfile + ".dockerignore" if dockerfile else "", os.path.join(context_dir, ".dockerignore")):
+            if file:
+                sys.audit("gx.input", file)
             if file and os.path.isfile(file):
-                return _files.tree(context_dir, "/", FilePatternMatcher.from_file(file), what)
+                return tree(context_dir, "/", Ignoring(FilePatternMatcher.from_file(file)), what)
         ignore = None
-    return _files.tree(context_dir, "/", matcher(ignore), what)
+    return tree(context_dir, "/", Ignoring(matcher(ignore)), what)
 
 
 def needs_context(dockerfile: str) -> bool:

@@ -16,9 +16,11 @@ from gx._place import is_own
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
+    from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
 
-IGNORE_FILE = ".gxignore"
+    from gx._ignore import Ignore
+
+_MOST = 200_000  # files
 _SKIPPED = ("__pycache__", "node_modules", "site-packages", "dist-packages", "venv", "env")
 
 
@@ -51,10 +53,11 @@ class _Found:
 
     def __init__(self) -> None:
         self.files: Dict[str, Dict[str, Any]] = {}
-        self.roots: List[str] = []  # folders that modules are imported from
+        self.roots: List[str] = []  # folders that the app's modules are imported from
         self.taken: Set[str] = set()  # top names that came along
+        self._others: List[str] = []  # further folders with modules of the user's own
         self._unread: List[str] = []  # files whose imports were not looked at
-        self._ignores: Dict[str, Callable[[Any], bool]] = {}
+        self._ignores: Dict[str, Callable[[str], bool]] = {}
 
     def add_app(self, name: str, file: str) -> None:
         """The module that defines functions."""
@@ -89,17 +92,34 @@ class _Found:
                     break
 
     def add_named(self) -> None:
-        """Modules that the files found so far name in imports."""
+        """Modules that the files found so far name in imports: from the same folders, and from others on the Python path."""
+        self._others = [folder for folder in _search_path() if folder not in self.roots]
         while self._unread:
             for name in imports_of(self._unread.pop()):
-                if name in self.taken:
-                    continue
-                for root in self.roots:
-                    if self._add_top(root, name):
-                        break
+                if name not in self.taken and not any([self._add_top(root, name) for root in self.roots]):
+                    self._add_other(name)
+
+    def _add_other(self, name: str) -> None:
+        """A module from elsewhere, if it is the user's own: a ``src`` folder, PYTHONPATH, an editable installation."""
+        module = sys.modules.get(name)
+        if module is None:
+            for folder in self._others:
+                if self._add_top(folder, name):
+                    return
+            return
+        file = getattr(module, "__file__", None)
+        if not isinstance(file, str):
+            folders = list(getattr(module, "__path__", ()))
+            if not folders:
+                return  # built in
+            file = os.path.join(folders[0], "__init__.py")  # of a namespace package, which has none
+        file = os.path.abspath(file)
+        root = os.path.dirname(os.path.dirname(file) if os.path.basename(file) == "__init__.py" else file)
+        if _local(file, "") and _is_at(name, file, root):
+            self._add_top(root, name)
 
     def _add_top(self, root: str, name: str) -> bool:
-        """A module or package in one of the roots; whether it is there."""
+        """A module or package in a folder; whether it is there."""
         path = os.path.join(root, name)
         if os.path.isfile(os.path.join(path, "__init__.py")) or name in sys.modules and os.path.isdir(path):
             self.taken.add(name)
@@ -114,7 +134,7 @@ class _Found:
     def _add_package(self, root: str, folder: str) -> None:
         for base, folders, names in os.walk(folder, followlinks=True):
             folders[:] = sorted([f for f in folders if f not in _SKIPPED and not f.startswith(".")])
-            if base.count("/") - folder.count("/") > 32 or len(self.files) > _files.MOST:
+            if base.count("/") - folder.count("/") > 32 or len(self.files) > _MOST:
                 folders.clear()  # links in circles
             for name in names:
                 if name.endswith(".py"):
@@ -125,45 +145,40 @@ class _Found:
         remote = f"/root/{relative}"
         if remote in self.files or not always and self._ignore(root)(relative):
             return
+        _files.check_name(file, "the app's own source")
         try:
             self.files[remote] = _files.entry(file, remote)
         except OSError:
             return  # it has gone since it was imported
         self._unread.append(file)
 
-    def _ignore(self, root: str) -> Callable[[Any], bool]:
+    def _ignore(self, root: str) -> Callable[[str], bool]:
         ignore = self._ignores.get(root)
         if ignore is None:
-            path = os.path.join(root, IGNORE_FILE)
-            if os.path.isfile(path):
-                from gx.file_pattern_matcher import FilePatternMatcher
+            from gx._ignore import Ignore
 
-                ignore = FilePatternMatcher.from_file(path)
-            else:
-                ignore = _nothing
-            self._ignores[root] = ignore
+            ignore = self._ignores[root] = Ignore([]).of(root)
         return ignore
 
 
-def module_files(name: str, ignore: Callable[[Any], bool], remote: str = "/root") -> List[Dict[str, Any]]:
+def module_files(name: str, ignore: Ignore, remote: str = "/root") -> List[Dict[str, Any]]:
     """The files of an importable module or package, for ``add_local_python_source``."""
     from importlib.util import find_spec
 
     what = f"add_local_python_source({name!r})"
     try:
         spec = find_spec(name)
-    except (ImportError, ValueError) as error:
-        raise _not_mountable(f"{what}: {error}") from None
+    except Exception as error:  # what the name is in is imported
+        raise _not_mountable(f"{what}: {type(error).__name__}: {error}") from None
     if spec is None:
         raise _not_mountable(f"{what}: there is no module {name!r} here; is its folder on the Python path?")
     place = remote.rstrip("/") + "/" + name.replace(".", "/")
     if spec.submodule_search_locations is not None:
-        from gx.file_pattern_matcher import FilePatternMatcher
+        from gx._tree import tree
 
-        skipped = FilePatternMatcher("**/__pycache__")
         files: List[Dict[str, Any]] = []
-        for folder in spec.submodule_search_locations:
-            files += _files.tree(os.path.abspath(folder), place, lambda path: skipped(path) or ignore(path), what)
+        for folder in map(os.path.abspath, spec.submodule_search_locations):
+            files += [file for file in tree(folder, place, ignore.of(folder), what) if "__pycache__" not in str(file["remote"]).split("/")]
         return files
     if not spec.origin or not os.path.isfile(spec.origin):
         raise _not_mountable(f"{what}: the module has no files")
@@ -203,8 +218,10 @@ def imports_of(file: str) -> Iterator[str]:
         return
 
 
-def _nothing(path: Any) -> bool:
-    return False
+def _search_path() -> List[str]:
+    """Folders on the Python path that are neither Python's own nor for installed packages."""
+    folders = [os.path.abspath(entry) for entry in sys.path if isinstance(entry, str) and not entry.endswith(".zip")]
+    return [folder for folder in folders if _local(folder + "/", "")]
 
 
 def _not_mountable(message: str) -> Exception:

@@ -6,7 +6,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, List, Sequence, Tuple, Union
+    from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
 
     Ignore = Union[None, Sequence[str], Callable[[Any], bool]]
 
@@ -19,44 +19,59 @@ class FilePatternMatcher:
     for a character; a pattern that matches a folder matches all below it; one
     that begins with ``!`` takes back what earlier ones have matched. The last
     pattern that matches decides. ``~matcher`` matches what the matcher does not.
+    Raises InvalidError for what is no pattern.
     """
 
     def __init__(self, *pattern: str) -> None:
         self._rules: List[Tuple[bool, str]] = []
-        self._compiled: Any = None  # the same with regular expressions, when they are needed
+        self._compiled: Optional[List[Tuple[bool, Any]]] = None  # made when it is needed
         self._inverted = False
         for text in pattern:
             if not isinstance(text, str):
-                from gx.exception import InvalidError
-
-                raise InvalidError(f"FilePatternMatcher takes strings, not a {type(text).__name__}")
+                raise _invalid(f"FilePatternMatcher takes strings, not a {type(text).__name__}")
             self._add(text)
 
     @staticmethod
     def from_file(file_path: Any) -> FilePatternMatcher:
-        """The patterns in a file, one a line; lines that begin with # are comments."""
-        with open(os.fspath(file_path), encoding="utf-8-sig") as f:
-            return FilePatternMatcher(*[line for line in f.read().splitlines() if not line.startswith("#")])
+        """The patterns in a file, one a line; lines that begin with # are comments. Raises OSError if it can't be read."""
+        with open(os.fspath(file_path), encoding="utf-8-sig", errors="surrogateescape") as f:
+            lines = f.read().splitlines()
+        made = FilePatternMatcher()
+        for number, line in enumerate(lines, 1):
+            if not line.startswith("#"):
+                try:
+                    made._add(line)
+                except Exception as error:
+                    raise _invalid(f"{os.fspath(file_path)}, line {number}: {error}") from None
+        return made
 
     def _add(self, text: str) -> None:
         text = text.strip()
         negative = text.startswith("!")
         if negative:
             text = text[1:].strip()
-        text = os.path.normpath(text.replace("\\", "/") if os.sep == "\\" else text).strip("/") if text else ""
+            if not text:
+                raise _invalid("'!' takes nothing back; write '!PATTERN'")
+        if not text:
+            return
+        text = os.path.normpath(text.replace("\\", "/") if os.sep == "\\" else text).strip("/")
         if text and text != ".":
+            _translated(text)  # so that what is no pattern is said where it is written
             self._rules.append((not negative, text))
 
     def __call__(self, path: Any) -> bool:
         """Whether the path, relative to the folder, matches."""
         text = os.path.normpath(os.fspath(path)).replace(os.sep, "/").lstrip("/")
+        return self._matches(text) is not self._inverted
+
+    def _matches(self, text: str) -> bool:
         if self._compiled is None:
-            self._compiled = [(positive, _compiled(pattern)) for positive, pattern in self._rules]
+            self._compiled = _grouped(self._rules)
         matches = False
         for positive, expression in self._compiled:
             if positive is not matches and expression.match(text):
                 matches = positive
-        return matches is not self._inverted
+        return matches
 
     def __invert__(self) -> FilePatternMatcher:
         other = FilePatternMatcher()
@@ -64,15 +79,44 @@ class FilePatternMatcher:
         other._inverted = not self._inverted
         return other
 
-    def can_prune(self) -> bool:
-        """Whether a folder that matches has nothing in it that does not."""
-        return not self._inverted and all([positive for positive, _ in self._rules])
+    def prunes(self, folder: str) -> bool:
+        """Whether a folder, and all that may be below it, matches, so that nobody need look at it."""
+        if self._inverted:
+            return not any([positive and _reaches(pattern, folder) for positive, pattern in self._rules])
+        if not self._matches(folder):
+            return False
+        return not any([not positive and _reaches(pattern, folder) for positive, pattern in self._rules])
 
 
-def _compiled(pattern: str) -> Any:
-    """A regular expression for one pattern, without its sign."""
+def _reaches(pattern: str, folder: str) -> bool:
+    """Whether a pattern may match something in a folder: False is certain, True is not."""
+    for want, have in zip(pattern.split("/"), folder.split("/")):
+        if any([c in want for c in "*?[\\"]):
+            return True
+        if want != have:
+            return False
+    return True
+
+
+def _grouped(rules: List[Tuple[bool, str]]) -> List[Tuple[bool, Any]]:
+    """The rules in order, each with a regular expression for those of one sign that follow on each other."""
+    groups: List[Tuple[bool, List[str]]] = []
+    for positive, pattern in rules:
+        if not groups or groups[-1][0] is not positive:
+            groups.append((positive, []))
+        groups[-1][1].append(pattern)
+    return [(positive, _expression(patterns)) for positive, patterns in groups]
+
+
+def _expression(patterns: List[str]) -> Any:
+    """A regular expression for what any of some patterns, without their signs, matches."""
     import re
 
+    return re.compile(f"(?:{'|'.join(map(_translated, patterns))})(?:/.*)?\\Z", re.DOTALL)
+
+
+def _translated(pattern: str) -> str:
+    """A pattern as a regular expression. Raises InvalidError; needs no ``re``, which containers do without."""
     out, at = "", 0
     while at < len(pattern):
         char = pattern[at]
@@ -90,32 +134,55 @@ def _compiled(pattern: str) -> Any:
         elif char == "?":
             out += "[^/]"
         elif char == "[":
+            negative = pattern[at : at + 1] in ("!", "^")
+            at += negative
             end = pattern.find("]", at + 1)
             if end < 0:
-                out += "\\["
-                continue
-            inside = pattern[at:end].replace("\\", "\\\\")
-            out += "[" + ("^" + inside[1:] if inside[:1] in "!^" else inside) + "]"
+                raise _invalid(f"{pattern!r} is no pattern for files: a '[' without its ']'")
+            out += _any_of(pattern, pattern[at:end], negative)
             at = end + 1
         elif char == "\\" and at < len(pattern):
-            out += re.escape(pattern[at])
+            out += _literal(pattern[at])
             at += 1
         else:
-            out += re.escape(char)
-    return re.compile(f"(?:{out})(?:/.*)?\\Z", re.DOTALL)
+            out += _literal(char)
+    return out
+
+
+def _any_of(pattern: str, inside: str, negative: bool) -> str:
+    """A class of characters, such as ``a-z_``, as a regular expression."""
+    out, at = "", 0
+    while at < len(inside):
+        low = high = inside[at]
+        at += 1
+        if inside[at : at + 1] == "-" and at + 1 < len(inside):
+            high = inside[at + 1]
+            at += 2
+        if low > high:
+            raise _invalid(f"{pattern!r} is no pattern for files: {low}-{high} is no range")
+        out += _literal(low) + ("-" + _literal(high) if high != low else "")
+    return f"(?!/)[{'^' if negative else ''}{out}]"
+
+
+def _literal(char: str) -> str:
+    return char if char.isalnum() or ord(char) > 127 else "\\" + char
 
 
 def matcher(ignore: Ignore) -> Callable[[Any], bool]:
-    """What an ``ignore=`` parameter means."""
+    """What an ``ignore=`` parameter means. Raises InvalidError."""
     if ignore is None:
         return FilePatternMatcher()
     if callable(ignore):
         return ignore
     if isinstance(ignore, str):
-        from gx.exception import InvalidError
-
-        raise InvalidError(f"ignore= is a list of patterns: [{ignore!r}]")
+        raise _invalid(f"ignore= is a list of patterns: [{ignore!r}]")
     return FilePatternMatcher(*ignore)
+
+
+def _invalid(message: str) -> Exception:
+    from gx.exception import InvalidError
+
+    return InvalidError(message)
 
 
 NON_PYTHON_FILES = ~FilePatternMatcher("**/*.py")

@@ -429,27 +429,39 @@ class Image:
     # -- local files --
 
     def add_local_file(self, local_path: Any, remote_path: Any, *, copy: bool = False) -> Image:
-        """Adds a file when a container starts, or with ``copy=True`` as a layer; a remote path with a slash at its end is a folder."""
+        """Adds a file when a container starts, or with ``copy=True`` as a layer.
+
+        A remote path with a slash at its end is a folder; a relative one is below what ``workdir`` has set, else /root.
+        """
         what = "Image.add_local_file"
-        local, remote = _files.local_path(local_path, what), _files.remote_path(remote_path, what)
+        local, remote = _files.local_path(local_path, what), self._destination(remote_path, what)
         if remote.endswith("/"):
             remote += os.path.basename(local)
         return self._add("add_local_file", copy, lambda: _files.one(local, remote, what))
 
     def add_local_dir(self, local_path: Any, remote_path: Any, *, copy: bool = False, ignore: Any = ()) -> Image:
-        """Adds a folder's files, but those that ``ignore`` matches, when a container starts, or with ``copy=True`` as a layer."""
-        from gx.file_pattern_matcher import matcher
+        """Adds what is in a folder when a container starts, or with ``copy=True`` as a layer.
+
+        ``ignore``: patterns as in a .dockerignore, a function that is given each path relative to the folder and says
+        whether it is left out, or a FilePatternMatcher. Without it a .dockerignore in the folder, or in the working
+        directory if the folder is below that, counts; a .gxignore there counts always.
+        """
+        from gx._ignore import Ignore
 
         what = "Image.add_local_dir"
-        local, remote, skip = _files.local_path(local_path, what), _files.remote_path(remote_path, what), matcher(ignore)
-        return self._add("add_local_dir", copy, lambda: _files.tree(local, remote, skip, what))
+        local, remote, skip = _files.local_path(local_path, what), self._destination(remote_path, what), Ignore(ignore)
+        return self._add("add_local_dir", copy, lambda: _tree(local, remote, skip.of(local), what))
 
     def add_local_python_source(self, *modules: str, copy: bool = False, ignore: Any = None) -> Image:
-        """Adds local modules or packages, found as ``import`` finds them, to where a container can import them."""
-        from gx.file_pattern_matcher import NON_PYTHON_FILES, matcher
+        """Adds local modules or packages, found as ``import`` finds them, to where a container can import them.
+
+        Of packages only Python files, unless ``ignore`` says otherwise (see ``add_local_dir``).
+        """
+        from gx._ignore import Ignore
+        from gx.file_pattern_matcher import NON_PYTHON_FILES
 
         names = _recipe.words("add_local_python_source", modules, "modules")
-        skip = NON_PYTHON_FILES if ignore is None else matcher(ignore)
+        skip = Ignore(NON_PYTHON_FILES if ignore is None else ignore)
 
         def files() -> List[Dict[str, Any]]:
             from gx._sources import module_files
@@ -457,6 +469,11 @@ class Image:
             return [file for name in names for file in module_files(name, skip)]
 
         return self._add("add_local_python_source", copy, files)
+
+    def _destination(self, path: Any, what: str) -> str:
+        """Where local files appear: relative to what ``workdir`` has set."""
+        folders = [str(step.fields["path"]) for step in self._steps if step.fields["op"] == "workdir"]
+        return _files.destination(path, what, base=folders[-1] if folders else "/root")
 
     def copy_local_file(self, local_path: Any, remote_path: Any = "./") -> Image:
         """The older way to ``add_local_file(..., copy=True)``."""
@@ -471,7 +488,12 @@ class Image:
     def copy_mount(self, mount: Any, remote_path: Any = ".") -> Image:
         """The older way to ``add_local_dir(..., copy=True)``."""
         _older("Image.copy_mount", "Image.add_local_dir(..., copy=True)")
-        return self._add("copy_mount", True, mount._list)
+        below = "" if remote_path in (".", "./", None) else self._destination(remote_path, "Image.copy_mount").rstrip("/")
+
+        def files() -> List[Dict[str, Any]]:
+            return [{**file, "remote": below + str(file["remote"])} for file in mount._list()]
+
+        return self._add("copy_mount", True, files)
 
     # -- other --
 
@@ -562,6 +584,12 @@ def _planned_static(name: str) -> Any:
 for _name in _PLANNED:
     setattr(Image, _name, _planned_static(_name))
 setattr(Image, "logs", PlannedName("Image.logs"))  # a property
+
+
+def _tree(local: str, remote: str, ignore: Any, what: str) -> List[Dict[str, Any]]:
+    from gx._tree import tree
+
+    return tree(local, remote, ignore, what)
 
 
 def _older(name: str, present: str) -> None:

@@ -9,7 +9,7 @@ from gx._notices import older
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, List, NoReturn, Optional, Tuple
+    from typing import Any, Callable, Dict, List, Optional, Tuple
 
 
 class Mount:
@@ -28,7 +28,7 @@ class Mount:
     def add_local_file(self, local_path: Any, remote_path: Any = None) -> Mount:
         """Adds a file; by default it appears under its name in /root."""
         local = _files.local_path(local_path, "Mount.add_local_file")
-        remote = _files.remote_path(remote_path, "Mount.add_local_file", os.path.basename(local))
+        remote = _files.destination(remote_path, "Mount.add_local_file", os.path.basename(local))
         if remote.endswith("/"):
             remote += os.path.basename(local)
         return Mount((*self._entries, lambda: _files.one(local, remote, "Mount.add_local_file")))
@@ -42,13 +42,20 @@ class Mount:
         recursive: bool = True,
     ) -> Mount:
         """Adds a folder's files, those for which ``condition(path)`` is true; by default under the folder's name in /root."""
-        local = _files.local_path(local_path, "Mount.add_local_dir")
-        remote = _files.remote_path(remote_path, "Mount.add_local_dir", os.path.basename(local) or "/root")
+        what = "Mount.add_local_dir"
+        local = _files.local_path(local_path, what)
+        remote = _files.destination(remote_path, what, os.path.basename(local) or "/root")
 
-        def ignore(path: Any) -> bool:
-            return condition is not None and not condition(os.path.join(local, str(path)))
+        def files() -> List[Dict[str, Any]]:
+            from gx._ignore import Ignore
+            from gx._tree import tree
 
-        return Mount((*self._entries, lambda: _files.tree(local, remote, ignore, "Mount.add_local_dir", recursive)))
+            def ignore(path: Any) -> bool:
+                return condition is not None and not condition(os.path.join(local, str(path)))
+
+            return tree(local, remote, Ignore(ignore).of(local), what, recursive, empty=False)
+
+        return Mount((*self._entries, files))
 
     @staticmethod
     def from_local_file(local_path: Any, remote_path: Any = None) -> Mount:
@@ -72,19 +79,46 @@ class Mount:
     def from_local_python_packages(*module_names: str, remote_dir: Any = "/root", **_: Any) -> Mount:
         """The older way to ``Image.add_local_python_source``."""
         older("Mount.from_local_python_packages", "Image.add_local_python_source")
-        from gx._sources import module_files
-        from gx.file_pattern_matcher import NON_PYTHON_FILES
+        from gx._recipe import words
 
-        remote = _files.remote_path(remote_dir, "Mount.from_local_python_packages")
-        return Mount((lambda: [file for name in module_names for file in module_files(name, NON_PYTHON_FILES, remote)],))
+        names = words("Mount.from_local_python_packages", module_names, "modules")
+        remote = _files.destination(remote_dir, "Mount.from_local_python_packages")
+
+        def files() -> List[Dict[str, Any]]:
+            from gx._ignore import Ignore
+            from gx._sources import module_files
+            from gx.file_pattern_matcher import NON_PYTHON_FILES
+
+            return [file for name in names for file in module_files(name, Ignore(NON_PYTHON_FILES), remote)]
+
+        return Mount((files,))
 
     @staticmethod
-    def from_name(name: str, **_: Any) -> NoReturn:
-        """Planned: files that the host keeps."""
-        from gx._planned import planned
-
-        planned("gx.Mount.from_name")
+    def from_name(name: str, *, namespace: Any = None, **_: Any) -> Mount:
+        """A mount that was deployed under a name. No host keeps any: using it raises NotFoundError, which says what to do."""
+        older("Mount.from_name", "Image.add_local_dir")
+        return _Named((), name)
 
     def _list(self) -> List[Dict[str, Any]]:
         """The files, as the manifest has them."""
         return [file for entry in self._entries for file in entry()]
+
+
+class _Named(Mount):
+    """A mount that nobody has deployed: there is no way to."""
+
+    def __init__(self, _entries: Any, name: str) -> None:
+        super().__init__(_entries)
+        self._name = name
+
+    def is_local(self) -> bool:
+        """Always False: only its name is known here."""
+        return False
+
+    def _list(self) -> List[Dict[str, Any]]:
+        from gx.exception import NotFoundError
+
+        raise NotFoundError(
+            f"there is no mount {self._name!r}: hosts keep no mounts under names; add the files to the image, "
+            "by Image.add_local_dir, or keep them in a Volume"
+        )

@@ -53,6 +53,9 @@ func (x *exchange) logAccess(r *http.Request) {
 	if x.status == statusGone {
 		answer = "the client left"
 	}
+	if x.broke {
+		answer += ", cut off"
+	}
 	x.route.log.add(x.line(fmt.Sprintf("%s %s -> %s (%s)", r.Method, path, strings.TrimSpace(answer), shown(took))))
 }
 

@@ -23,6 +23,7 @@ type exchange struct {
 	in      *call.Input
 	status  int    // of the response, once there is one
 	token   string // by which the client asks for the response; "" = it waits for it
+	broke   bool   // the response was cut off
 	parks   bool   // it waits to be asked for, once this request is over
 
 	mu     sync.Mutex

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/gx-dev/gx/app"
@@ -184,6 +185,7 @@ func (x *exchange) answer(w http.ResponseWriter, r *http.Request, f wire.Frame) 
 	}
 	control := http.NewResponseController(w)
 	taken := len(a.Body)
+	left := declared(h, r.Method) - int64(len(a.Body))
 	for err == nil || errors.Is(err, http.ErrBodyNotAllowed) {
 		if !x.more() {
 			_ = control.SetWriteDeadline(time.Now().Add(stall))
@@ -205,19 +207,22 @@ func (x *exchange) answer(w http.ResponseWriter, r *http.Request, f wire.Frame) 
 				_ = control.SetWriteDeadline(time.Now().Add(stall))
 				_, err = w.Write(f.Body)
 				taken += len(f.Body)
+				left -= int64(len(f.Body))
 			}
-			if f.Type == wire.WebEnd && err == nil {
+			if (f.Type == wire.WebEnd || left == 0) && err == nil {
 				_ = control.SetWriteDeadline(time.Time{})
-				return
+				return // a client that has all of it may be gone before the end comes
 			}
 		default: // it ended in the middle
 			closeFile(f)
 			x.leave()
 			x.cut(f)
+			x.broke = true
 			panic(http.ErrAbortHandler) // so that the client does not take it for whole
 		}
 	}
 	x.leave()
+	x.broke = true
 	if r.Context().Err() == nil && r.Method != http.MethodHead {
 		panic(http.ErrAbortHandler)
 	}
@@ -230,6 +235,16 @@ func (x *exchange) end(r *http.Request) {
 		x.parks = false
 		x.gateway.parked.put(x)
 	}
+}
+
+// declared is how long the body of a response is by its head; -1 = it does not
+// say.
+func declared(h http.Header, method string) int64 {
+	n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64)
+	if err != nil || n < 0 || method == http.MethodHead {
+		return -1
+	}
+	return n
 }
 
 // redirect sends a client to ask for its response again: many give up on one

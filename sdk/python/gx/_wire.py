@@ -253,15 +253,8 @@ class Connection:
         if self.descriptors:
             fd = self._files.write(buffers, size)
             try:
-                with self._sending:
-                    self._sender = get_ident()
-                    try:
-                        if self._unsent:
-                            self._send(self._unsent, ())
-                        head = _pack(8, type, FLAG_FD, attempt, call, index) + U64.pack(size)
-                        self._send(before + head + after, [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _I.pack(fd))])
-                    finally:
-                        self._sender = 0
+                head = _pack(8, type, FLAG_FD, attempt, call, index) + U64.pack(size)
+                self._send_descriptor(before + head + after, fd)
             finally:
                 os.close(fd)
             return
@@ -278,6 +271,21 @@ class Connection:
                 self.send(b"".join((_pack(len(piece), type, flags, attempt, call, index), piece)))
         if after:
             self.send(after)
+
+    def send_descriptor(self, type: int, call: int, index: int, attempt: int, fd: int) -> None:
+        """Sends a frame whose body is a descriptor, which stays the caller's."""
+        self._send_descriptor(_pack(8, type, FLAG_FD, attempt, call, index) + U64.pack(0), fd)
+
+    def _send_descriptor(self, data: bytes, fd: int) -> None:
+        """Sends encoded frames with a descriptor for the one among them that has FLAG_FD."""
+        with self._sending:
+            self._sender = get_ident()
+            try:
+                if self._unsent:
+                    self._send(self._unsent, ())
+                self._send(data, [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _I.pack(fd))])
+            finally:
+                self._sender = 0
 
     # -- receiving --
 

@@ -99,6 +99,13 @@ class Exchange:
         if not more:
             self.done = True
 
+    def connection(self, fd: int) -> None:
+        """Sends a descriptor of a connection, after all that was put."""
+        runner = self.web.runner
+        runner.answers.flush()
+        _, call, index, _, attempt, _ = self.frame
+        runner.connection.send_descriptor(_wire.WEB_CONN, call, index, attempt, fd)
+
     def fail(self) -> None:
         """Answers for code that raised, if nothing was answered yet."""
         if not self.begun:

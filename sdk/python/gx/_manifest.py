@@ -74,6 +74,7 @@ class _Making:
             **_kind(function),
             "image": self.image(image),
             "mounts": self.function_mounts(function, image),
+            "volumes": settings.mounted(shared.volumes) if settings.volumes or shared.volumes else [],
             "env": environment([*shared.secrets, *settings.secrets], settings.env, settings.what),
             **settings.manifest(),
         }

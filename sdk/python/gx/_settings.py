@@ -32,6 +32,7 @@ class Settings:
         given = self._present_names(given)
         self.image: Optional[Image] = given.get("image")
         self.secrets: List[Any] = list(given.get("secrets") or ())
+        self.volumes: Dict[Any, Any] = given.get("volumes") or {}
         self.env = given.get("env")
         self.mounts: List[Any] = list(given.get("mounts") or ())
         self.serialized = bool(given.get("serialized"))
@@ -123,6 +124,8 @@ class Settings:
             from gx.secret import Secret
 
             self._check_list("secrets", self.secrets, Secret)
+        if self.volumes:
+            self.mounted({})
         if self.mounts:
             from gx._notices import older
             from gx.mount import Mount
@@ -137,7 +140,7 @@ class Settings:
                 Secret.from_dict(self.env)
             except (InvalidError, AttributeError):
                 raise self._invalid("env= maps names of environment variables to strings") from None
-        for name in ("volumes", "network_file_systems", "shared_volumes"):
+        for name in ("network_file_systems", "shared_volumes"):
             if given.get(name):
                 from gx._planned import planned
 
@@ -148,6 +151,14 @@ class Settings:
             if not isinstance(self.schedule, Schedule):
                 raise self._invalid(f"schedule= is a gx.Cron or a gx.Period, not a {type(self.schedule).__name__}")
             self._notice("schedule= has an effect in deployed apps only, which are planned and not part of gx yet")
+
+    def mounted(self, shared: Dict[Any, Any]) -> List[Dict[str, Any]]:
+        """The volumes as app.Function has them, with those of the app. Raises InvalidError."""
+        from gx.volume import mounts
+
+        if not hasattr(self.volumes, "items"):
+            return mounts(self.volumes, self.what)  # says what is wrong
+        return mounts({**shared, **self.volumes}, self.what)
 
     def _check_list(self, name: str, values: List[Any], kind: type) -> None:
         for value in values:

@@ -33,6 +33,7 @@ def options(what: str, given: Dict[str, Any]) -> Options:
     fields, scaling = settings.fields, settings.fields["scaling"]
     made: Options = {
         "env": environment(settings.secrets, settings.env, what),
+        "volumes": settings.mounted({}) if settings.volumes else None,
         "gpu": fields["gpu"],
         "cpu": fields["cpu"],
         "memory": fields["memory"],

@@ -38,7 +38,7 @@ class LocalEntrypoint:
 class App:
     """Functions that belong together, and what they share.
 
-    ``image``, ``secrets`` and ``include_source`` are defaults for its functions.
+    ``image``, ``secrets``, ``volumes`` and ``include_source`` are defaults for its functions.
     """
 
     def __init__(

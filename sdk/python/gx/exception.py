@@ -33,12 +33,24 @@ class ConflictError(InvalidError):
     """What was asked for does not fit what exists."""
 
 
+class VolumeBusyError(ConflictError, RuntimeError):
+    """A volume cannot be reloaded while files of it are open."""
+
+
 class DataLossError(Error):
     """Data was lost or damaged."""
 
 
 class NotFoundError(Error):
     """What was asked for does not exist."""
+
+
+class VolumeFileNotFoundError(NotFoundError, builtins.FileNotFoundError):
+    """A volume has no file or folder of that path."""
+
+
+class VolumeFileExistsError(AlreadyExistsError, builtins.FileExistsError):
+    """A volume has a file of that path already."""
 
 
 class PermissionDeniedError(Error):

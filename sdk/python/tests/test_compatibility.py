@@ -13,6 +13,7 @@ import modal
 import pytest
 from gx import _notices
 from gx._dual import Bound, Dual, StaticDual
+from gx._volume_upload import BatchUpload
 from gx.exception import InvalidError, UnimplementedError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -90,7 +91,8 @@ def samples(package: Any) -> Dict[str, Any]:
         "FilePatternMatcher": package.FilePatternMatcher("*"),
         "Decorators": package,
         "Module level": package,
-        "Volume.batch_upload()": package.Volume,
+        "Volume": package.Volume("v"),
+        "Volume.batch_upload()": BatchUpload(package.Volume("v"), False),
         "The process of Sandbox.exec": package.Sandbox,
         "The file of Sandbox.open": package.Sandbox,
     }

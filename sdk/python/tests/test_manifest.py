@@ -122,12 +122,12 @@ def test_older_names() -> None:
 def test_planned() -> None:
     app = gx.App()
     for use in (
-        lambda: gx.Volume.from_name("x"), lambda: gx.Dict.from_name("x"), lambda: gx.Queue(),
+        lambda: gx.Dict.from_name("x"), lambda: gx.Queue(),
         lambda: gx.Secret.from_name("x"), lambda: gx.asgi_app(),
         lambda: gx.Sandbox.create("ls"), lambda: app.deploy(),
         lambda: gx.forward(80),
         lambda: gx.billing.report, lambda: gx.Image.from_name("x"),
-        lambda: one(volumes={"/x": 1}), lambda: gx.experimental.anything,
+        lambda: gx.experimental.anything,
     ):  # fmt: skip
         with pytest.raises(UnimplementedError, match="planned"):
             use()

@@ -184,12 +184,13 @@ type Batch struct {
 
 // VolumeMount is a volume in a function's containers.
 type VolumeMount struct {
-	Volume   string `json:"volume"`              // its name, or its id where it has none: "vo-..."
-	ID       bool   `json:"id,omitempty"`        // Volume is an id
-	Path     string `json:"path"`                // absolute, slash-separated path in the container
-	ReadOnly bool   `json:"read_only,omitempty"` //
-	SubPath  string `json:"sub_path,omitempty"`  // the folder of the volume that is shown; "" = all of it
-	Create   bool   `json:"create,omitempty"`    // make a volume of that name if there is none
+	Volume      string `json:"volume"`                // its name, or its id where it has none: "vo-..."
+	Environment string `json:"environment,omitempty"` // of the name; "" = the app's
+	ID          bool   `json:"id,omitempty"`          // Volume is an id
+	Path        string `json:"path"`                  // absolute, slash-separated path in the container
+	ReadOnly    bool   `json:"read_only,omitempty"`   //
+	SubPath     string `json:"sub_path,omitempty"`    // the folder of the volume that is shown; "" = all of it
+	Create      bool   `json:"create,omitempty"`      // make a volume of that name if there is none
 }
 
 // Mount is a set of local files that appear read-only in a container.

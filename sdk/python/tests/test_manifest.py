@@ -122,8 +122,7 @@ def test_older_names() -> None:
 def test_planned() -> None:
     app = gx.App()
     for use in (
-        lambda: gx.Dict.from_name("x"), lambda: gx.Queue(),
-        lambda: gx.Secret.from_name("x"), lambda: gx.asgi_app(),
+        lambda: gx.Secret.from_name("x"),
         lambda: gx.Sandbox.create("ls"), lambda: app.deploy(),
         lambda: gx.forward(80),
         lambda: gx.billing.report, lambda: gx.Image.from_name("x"),

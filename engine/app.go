@@ -214,6 +214,9 @@ func (a *App) finish() {
 		f.Wait()
 	}
 	a.engine.gateway.Unregister(a.id)
+	if err := a.engine.volumes.AppEnded(context.Background(), a.id); err != nil {
+		a.engine.cfg.Log.Error("an app's ephemeral volumes are left", "app", a.id, "error", err)
+	}
 	now := a.engine.cfg.Clock.Now()
 	usage := a.bill(now)
 	a.mu.Lock()

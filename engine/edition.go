@@ -9,7 +9,9 @@ import (
 
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/build"
+	"github.com/gx-dev/gx/engine/ask"
 	"github.com/gx-dev/gx/engine/blob"
+	"github.com/gx-dev/gx/engine/container"
 	"github.com/gx-dev/gx/engine/function"
 	"github.com/gx-dev/gx/engine/metering"
 	"github.com/gx-dev/gx/engine/source"
@@ -72,6 +74,9 @@ func (e *Engine) newEdition(ctx context.Context, number int, m *app.Manifest, im
 			}
 			trees[files] = f.tree
 		}
+		if f.spec.Volumes, err = e.volumesOf(ctx, m, &f.spec); err != nil {
+			return nil, err
+		}
 		image := f.image.Retain()
 		f.pins = function.NewPins(func() {
 			f.tree.Release()
@@ -80,6 +85,21 @@ func (e *Engine) newEdition(ctx context.Context, number int, m *app.Manifest, im
 		d.functions = append(d.functions, f)
 	}
 	return d, nil
+}
+
+// volumesOf finds the volumes that a function's containers have.
+func (e *Engine) volumesOf(ctx context.Context, m *app.Manifest, f *app.Function) ([]app.VolumeMount, error) {
+	if len(f.Volumes) == 0 {
+		return nil, nil
+	}
+	if _, able := e.cfg.Runtime.(container.Overlayer); !able {
+		return nil, at(f, "it has volumes, and the runtime %q has none: start the host as root, with --runtime runc", e.cfg.Runtime.Name())
+	}
+	volumes, err := e.volumes.Resolve(ctx, m.Environment, f.Volumes)
+	if err != nil && ask.Kind(err) != ask.KindInternal {
+		return nil, at(f, "%v", err)
+	}
+	return volumes, err
 }
 
 // source makes the directory of a function's files.

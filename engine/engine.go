@@ -37,6 +37,7 @@ import (
 	"github.com/gx-dev/gx/engine/source"
 	"github.com/gx-dev/gx/engine/store"
 	"github.com/gx-dev/gx/engine/trace"
+	"github.com/gx-dev/gx/engine/volume"
 )
 
 // Errors that callers tell apart.
@@ -91,6 +92,7 @@ type Engine struct {
 	environments *environment.Store
 	dicts        *dict.Service
 	queues       *queue.Service
+	volumes      *volume.Store
 	desk         *ask.Desk // what is stored here, for who asks
 
 	mu        sync.Mutex
@@ -157,7 +159,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	e.host = &function.Host{
 		Runtime: cfg.Runtime, Hub: e.hub, Ledger: e.ledger, Registry: e.registry, Clock: cfg.Clock, Log: cfg.Log, Version: cfg.Version,
 		Starts: make(chan struct{}, cores), SDK: compiler.Dir, Reclaim: e.reclaim, Functions: e.pools, Calls: directory{e}, Busy: load.New(cfg.Clock).Busy, Probe: min(cores, 8), Fork: !cfg.NoFork,
-		Trace: trace.NewRecorder(),
+		Trace: trace.NewRecorder(), Volumes: e.volumes,
 	}
 	if cfg.Network != nil {
 		e.host.Env, e.host.Mounts = cfg.Network.Env(), cfg.Network.Mounts()

@@ -11,6 +11,7 @@ import (
 	"github.com/gx-dev/gx/engine/environment"
 	"github.com/gx-dev/gx/engine/queue"
 	"github.com/gx-dev/gx/engine/store"
+	"github.com/gx-dev/gx/engine/volume"
 )
 
 // openStores opens what is kept beyond the engine's end, and the desk that
@@ -33,9 +34,12 @@ func (e *Engine) openStores(ctx context.Context) (err error) {
 	if e.queues, err = queue.Open(ctx, queue.Config{DB: e.db, Clock: e.cfg.Clock, Environments: e.environments, NewID: call.NewID, Log: e.cfg.Log}); err != nil {
 		return err
 	}
+	if e.volumes, err = volume.Open(ctx, volume.Config{Dir: filepath.Join(e.cfg.Dir, "volumes"), DB: e.db, Environments: e.environments, Clock: e.cfg.Clock, Log: e.cfg.Log}); err != nil {
+		return err
+	}
 	e.environments.Guard(e.quiet)
 	e.environments.OnDelete(func(int64) { e.environmentGone(ctx) })
-	e.desk = ask.NewDesk(e.environments, e.dicts, e.queues)
+	e.desk = ask.NewDesk(e.environments, e.dicts, e.queues, e.volumes)
 	return nil
 }
 
@@ -64,6 +68,9 @@ func (e *Engine) closeStores() error {
 	}
 	if e.queues != nil {
 		e.queues.Close()
+	}
+	if e.volumes != nil {
+		e.volumes.Close()
 	}
 	return e.db.Close()
 }

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"fmt"
+	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/gx-dev/gx/app"
@@ -21,6 +23,8 @@ const (
 	maxBatch       = 1000    // inputs in a batch
 	maxLinger      = 600_000 // milliseconds that an input waits for company
 	maxEnv         = 1000
+	maxVolumes     = 100
+	maxPath        = 1000     // bytes in the path of a volume
 	maxEnvBytes    = 64 << 10 // of one variable
 	maxTime        = 30 * 24 * 3600
 )
@@ -130,6 +134,9 @@ func checkFunction(f *app.Function, images, mounts int) error {
 			return at(f, "it names a set of files that the app does not have")
 		}
 	}
+	if err := checkVolumes(f); err != nil {
+		return err
+	}
 	for k, v := range f.Env {
 		if !envRule.MatchString(k) || len(v) > maxEnvBytes || strings.ContainsRune(v, 0) {
 			return at(f, "the environment variable %.50q: its name must be letters, digits and underscores, its value at most %d bytes without a NUL", k, maxEnvBytes)
@@ -137,6 +144,43 @@ func checkFunction(f *app.Function, images, mounts int) error {
 	}
 	if _, err := gpu.ParseAll(f.GPU); err != nil {
 		return at(f, "%v", err)
+	}
+	return nil
+}
+
+// reserved are folders of a container that a volume must not hide.
+var reserved = []string{"/proc", "/sys", "/dev", "/etc", "/usr", "/bin", "/lib", "/lib64", "/sbin", "/__gx"}
+
+// checkVolumes says what is wrong with where a function's volumes are mounted.
+func checkVolumes(f *app.Function) error {
+	if len(f.Volumes) > maxVolumes {
+		return at(f, "it has %d volumes; at most %d are allowed", len(f.Volumes), maxVolumes)
+	}
+	var paths []string
+	for _, v := range f.Volumes {
+		p := v.Path
+		switch {
+		case !path.IsAbs(p) || path.Clean(p) != p || strings.ContainsRune(p, 0) || len(p) > maxPath:
+			return at(f, "the volume's path %.200q has to be absolute, without \"..\" and without a slash at its end", p)
+		case p == "/" || p == "/root":
+			return at(f, "a volume cannot be mounted at %s, which has other files of the container", p)
+		case strings.ContainsRune(v.SubPath, 0) || len(v.SubPath) > maxPath || slices.Contains(strings.Split(v.SubPath, "/"), ".."):
+			return at(f, "the folder %.200q of the volume at %s cannot have \"..\" in it", v.SubPath, p)
+		}
+		for _, r := range reserved {
+			if p == r || r != "/etc" && r != "/usr" && strings.HasPrefix(p, r+"/") {
+				return at(f, "a volume cannot be mounted at %s, which has other files of the container", p)
+			}
+		}
+		for _, other := range paths {
+			if p == other {
+				return at(f, "two volumes are mounted at %s", p)
+			}
+			if strings.HasPrefix(p, other+"/") || strings.HasPrefix(other, p+"/") {
+				return at(f, "the volumes at %s and %s are one within the other", other, p)
+			}
+		}
+		paths = append(paths, p)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ package container
 import (
 	"context"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -87,6 +88,42 @@ type Mount struct {
 	Source   string // absolute path on the host
 	Target   string // absolute path in the container
 	ReadOnly bool
+	// Overlay, instead of Source, is a file system that is made for this
+	// container, by a runtime that can.
+	Overlay *Overlay
+}
+
+// Overlay is a stack of directories, seen as one.
+type Overlay struct {
+	Lower   []string // read-only, topmost first; two at least if there is no Upper
+	Upper   string   // takes what is written; "" = nothing can be
+	Work    string   // an empty directory beside Upper, for the kernel
+	SubPath string   // the directory of it that is mounted, made if missing; "" = its root
+}
+
+// Overlayer is a Runtime that mounts overlays.
+type Overlayer interface {
+	// Overlays says that Spec.Mounts may have overlays.
+	Overlays()
+}
+
+// Remounter is a Container whose overlays can be exchanged while it runs.
+type Remounter interface {
+	// Remount puts another overlay in the place of the one at target. No process
+	// of the container runs, and nothing of the old one is in use, while next
+	// is called and until the new one is in place. A *BusyError says that the
+	// old one is in use. On error the old one is there as before.
+	Remount(ctx context.Context, target string, next func() (Mount, error)) error
+}
+
+// BusyError says that a mount is in use.
+type BusyError struct {
+	Names []string // what is open, by its path in the container
+}
+
+// Error implements error.
+func (e *BusyError) Error() string {
+	return "in use: " + strings.Join(e.Names, ", ")
 }
 
 // Network is how a container reaches others.

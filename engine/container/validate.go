@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 )
 
 var validID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
@@ -37,11 +38,37 @@ func (s Spec) Validate() error {
 		}
 	}
 	for _, m := range s.Mounts {
+		if m.Overlay != nil {
+			if err := m.Overlay.validate(); err != nil {
+				return fmt.Errorf("the overlay at %q: %w", m.Target, err)
+			}
+			m.Source = m.Overlay.Lower[0]
+		}
 		if !filepath.IsAbs(m.Source) || !filepath.IsAbs(m.Target) || filepath.Clean(m.Target) == "/" {
 			return fmt.Errorf("the mount of %q at %q needs two absolute paths", m.Source, m.Target)
 		}
 		if _, err := os.Stat(m.Source); err != nil {
 			return fmt.Errorf("what is to be mounted at %s: %w", m.Target, err)
+		}
+	}
+	return nil
+}
+
+func (o *Overlay) validate() error {
+	least := 1
+	if o.Upper == "" {
+		least = 2
+	}
+	if len(o.Lower) < least {
+		return fmt.Errorf("it has %d layers below; it needs %d", len(o.Lower), least)
+	}
+	dirs := slices.Clone(o.Lower)
+	if o.Upper != "" {
+		dirs = append(dirs, o.Upper, o.Work)
+	}
+	for _, dir := range dirs {
+		if !filepath.IsAbs(dir) {
+			return fmt.Errorf("the layer %q is not an absolute path", dir)
 		}
 	}
 	return nil

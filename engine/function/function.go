@@ -32,6 +32,7 @@ import (
 	"github.com/gx-dev/gx/engine/pool"
 	"github.com/gx-dev/gx/engine/runner"
 	"github.com/gx-dev/gx/engine/trace"
+	"github.com/gx-dev/gx/engine/volume"
 	"github.com/gx-dev/gx/wire"
 )
 
@@ -58,6 +59,7 @@ type Host struct {
 	Fork      bool           // further containers of a function may be forked from a template
 	Probe     int            // containers started for inputs of unknown duration
 	Trace     *trace.Recorder
+	Volumes   *volume.Store
 }
 
 // App is the app that a function is part of.

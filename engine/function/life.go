@@ -231,6 +231,9 @@ func (m *member) launch(token string, mark [8]byte) (_ container.Container, err 
 		return nil, err
 	}
 	m.mark("image")
+	if err := m.attach(&spec); err != nil {
+		return nil, err
+	}
 	pipes, err := newPipes(&spec)
 	if err != nil {
 		return nil, err
@@ -252,6 +255,9 @@ func (m *member) launch(token string, mark [8]byte) (_ container.Container, err 
 		return nil, err
 	}
 	m.mark(phase)
+	if m.volumes != nil {
+		m.volumes.Running(c)
+	}
 	m.capture, err = pipes.capture(mark, f.host.Clock, m.lines)
 	if err != nil {
 		err = errors.Join(err, c.Kill())
@@ -342,6 +348,7 @@ func (m *member) end(why *failure) {
 		exit = (*c).Exit()
 	}
 	m.finishOutput()
+	m.detach(why)
 
 	var out []call.Answer
 	var retries []retry

@@ -14,6 +14,7 @@ import (
 	"github.com/gx-dev/gx/engine/pool"
 	"github.com/gx-dev/gx/engine/runner"
 	"github.com/gx-dev/gx/engine/trace"
+	"github.com/gx-dev/gx/engine/volume"
 	"github.com/gx-dev/gx/wire"
 )
 
@@ -47,6 +48,7 @@ type member struct {
 
 	// Of the goroutine in live.
 	capture *output.Capture
+	volumes *volume.Set  // nil = none
 	caller  *call.Caller // calls that the user's code in it makes
 	joiner  wire.Joiner
 	batch   []wire.Frame

@@ -64,7 +64,8 @@ func (f *Function) forkable(m *member) container.Template {
 	for _, other := range f.members {
 		others = others || other != m && other.state != stopping
 	}
-	if m.leaves() || m.version() != f.version() {
+	// A template has no volumes: they are each container's own.
+	if m.leaves() || m.version() != f.version() || len(m.version().Spec.Volumes) > 0 {
 		f.mu.Unlock()
 		return nil
 	}

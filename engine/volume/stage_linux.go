@@ -1,0 +1,219 @@
+package volume
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gx-dev/gx/engine/ask"
+	"github.com/gx-dev/gx/engine/blob"
+	"github.com/gx-dev/gx/engine/clock"
+)
+
+// stageAge is how long an upload is kept that is in no volume yet.
+const stageAge = 24 * time.Hour
+
+// stage is where contents lie between their upload, in pieces, and the edit
+// that puts them into a volume. They are named by their hash, so an upload that
+// was interrupted goes on where it was, whoever began it.
+type stage struct {
+	dir   string
+	clock clock.Clock
+
+	mu    sync.Mutex
+	parts map[string]*part
+}
+
+// part is an upload that is not whole yet. A host that was started meanwhile has
+// none: it reads what is there.
+type part struct {
+	mu   sync.Mutex
+	hash hash.Hash // of the first size bytes; nil = not known
+	size int64
+}
+
+func openStage(dir string, c clock.Clock) (*stage, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the folder of uploads: %w", err)
+	}
+	return &stage{dir: dir, clock: c, parts: map[string]*part{}}, nil
+}
+
+func (s *stage) whole(sum string) string   { return filepath.Join(s.dir, sum) }
+func (s *stage) partial(sum string) string { return filepath.Join(s.dir, sum+".part") }
+
+func (s *stage) part(sum string) *part {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.parts[sum]
+	if p == nil {
+		p = &part{}
+		s.parts[sum] = p
+	}
+	return p
+}
+
+// have tells which contents are not here, and how much there is of those that
+// are here in part.
+func (s *stage) have(sums []string) (missing []string, partial map[string]int64, err error) {
+	missing, partial = []string{}, map[string]int64{}
+	for _, sum := range sums {
+		if !blob.Valid(sum) {
+			return nil, nil, ask.Refused("%.80q: %v", sum, blob.ErrName)
+		}
+		if _, err := os.Lstat(s.whole(sum)); err == nil {
+			s.touch(s.whole(sum))
+			continue
+		}
+		missing = append(missing, sum)
+		if st, err := os.Lstat(s.partial(sum)); err == nil && st.Size() > 0 {
+			partial[sum] = st.Size()
+		}
+	}
+	return missing, partial, nil
+}
+
+// touch has an upload stay for as long again.
+func (s *stage) touch(path string) { _ = os.Chtimes(path, time.Time{}, s.clock.Now()) }
+
+// upload adds a piece, if it is the next one, and tells how much there is then.
+func (s *stage) upload(ctx context.Context, sum string, size, offset int64, data []byte) (received int64, err error) {
+	switch {
+	case !blob.Valid(sum):
+		return 0, ask.Refused("%.80q: %v", sum, blob.ErrName)
+	case size < 0 || offset < 0 || offset+int64(len(data)) > size:
+		return 0, ask.Refused("a piece of %d bytes at %d does not fit into a content of %d bytes", len(data), offset, size)
+	}
+	p := s.part(sum)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if st, err := os.Lstat(s.whole(sum)); err == nil {
+		return st.Size(), nil
+	}
+	f, err := os.OpenFile(s.partial(sum), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return 0, fmt.Errorf("storing an upload: %w", err)
+	}
+	defer f.Close()
+	if err := p.resume(ctx, f); err != nil {
+		return 0, fmt.Errorf("reading the beginning of an upload: %w", err)
+	}
+	if offset != p.size {
+		return p.size, nil // the client goes on from there
+	}
+	if _, err := f.WriteAt(data, offset); err != nil {
+		p.hash = nil
+		return 0, fmt.Errorf("storing an upload: %w", errors.Join(err, f.Truncate(offset)))
+	}
+	s.touch(f.Name())
+	p.hash.Write(data)
+	p.size += int64(len(data))
+	if p.size < size {
+		return p.size, nil
+	}
+	return size, s.finish(p, sum)
+}
+
+// resume learns what there is.
+func (p *part) resume(ctx context.Context, f *os.File) error {
+	st, err := f.Stat()
+	if err != nil || p.hash != nil && st.Size() == p.size {
+		return err
+	}
+	h := sha256.New()
+	n, err := io.Copy(h, &bounded{ctx, f})
+	if err != nil {
+		return err
+	}
+	p.hash, p.size = h, n
+	return nil
+}
+
+// bounded reads until its context ends.
+type bounded struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if err := b.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return b.Reader.Read(p)
+}
+
+// finish checks a whole content and gives it its name.
+func (s *stage) finish(p *part, sum string) error {
+	got := hex.EncodeToString(p.hash.Sum(nil))
+	s.mu.Lock()
+	delete(s.parts, sum)
+	s.mu.Unlock()
+	p.hash, p.size = nil, 0
+	if got != sum {
+		return errors.Join(ask.Refused("what was uploaded has the hash %s, announced was %s: did the file change meanwhile?", got, sum), os.Remove(s.partial(sum)))
+	}
+	if err := os.Rename(s.partial(sum), s.whole(sum)); err != nil {
+		return fmt.Errorf("storing an upload: %w", err)
+	}
+	return nil
+}
+
+// emptySum is the hash of nothing, which needs no upload.
+const emptySum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+// open opens a whole content.
+func (s *stage) open(sum string) (*os.File, error) {
+	if !blob.Valid(sum) {
+		return nil, ask.Refused("%.80q: %v", sum, blob.ErrName)
+	}
+	flags := os.O_RDONLY
+	if sum == emptySum {
+		flags |= os.O_CREATE
+	}
+	f, err := os.OpenFile(s.whole(sum), flags, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ask.NotFound("the content %s was not uploaded, or longer than %v ago", sum, stageAge)
+	}
+	return f, err
+}
+
+// used removes contents that a volume has now.
+func (s *stage) used(sums []string) {
+	for _, sum := range sums {
+		_ = os.Remove(s.whole(sum)) // at the latest it is removed for its age
+	}
+}
+
+// collect removes what nobody has put into a volume.
+func (s *stage) collect() error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return fmt.Errorf("listing uploads: %w", err)
+	}
+	limit := s.clock.Now().Add(-stageAge)
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || info.ModTime().After(limit) {
+			continue
+		}
+		sum := strings.TrimSuffix(e.Name(), ".part")
+		s.mu.Lock()
+		delete(s.parts, sum)
+		err = os.Remove(filepath.Join(s.dir, e.Name()))
+		s.mu.Unlock()
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing an old upload: %w", err)
+		}
+	}
+	return nil
+}

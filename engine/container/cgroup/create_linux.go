@@ -28,8 +28,8 @@ var devices = []string{
 	"c 5:0 rwm", "c 5:2 rwm", "c 136:* rwm",
 }
 
-// controllers are those of version 1 in which Create makes a group.
-var controllers = []string{"cpu", "cpuacct", "memory", "pids", "devices"}
+// controllers are those of version 1 in which Create makes a group: they limit, count or stop.
+var controllers = []string{"cpu", "cpuacct", "memory", "pids", "devices", "freezer"}
 
 // Create makes the group, with limits, in the hierarchies that count and limit
 // something. In version 2 devices are not limited; a file system without

@@ -39,6 +39,7 @@ const (
 	Root       Capability = "own root file system"
 	Mounts     Capability = "mounts"
 	Namespaces Capability = "own processes and host name"
+	Overlays   Capability = "overlays"
 	Networks   Capability = "own network"
 	Memory     Capability = "memory limit"
 	CPU        Capability = "cpu limit"
@@ -65,6 +66,8 @@ func Run(t *testing.T, s Suite) {
 		{"Environment", nil, testEnvironment},
 		{"Directory", nil, testDirectory},
 		{"MountsReadOnlyAndWritable", []Capability{Mounts}, testMounts},
+		{"Overlays", []Capability{Overlays}, testOverlays},
+		{"Remount", []Capability{Overlays}, testRemount},
 		{"MappedPaths", nil, testMappedPaths},
 		{"UnixSocket", nil, testUnixSocket},
 		{"OutOfMemory", []Capability{Memory}, testOutOfMemory},

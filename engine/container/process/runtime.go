@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -142,6 +143,9 @@ func (r *Runtime) start(ctx context.Context, spec container.Spec) (*running, err
 	}
 	if !filepath.IsAbs(spec.Root.Venv) {
 		return nil, errors.New("it has no virtual environment, which is all that this runtime can run in")
+	}
+	if slices.ContainsFunc(spec.Mounts, func(m container.Mount) bool { return m.Overlay != nil }) {
+		return nil, errors.New("it has overlays, which this runtime can't mount; run it in a container")
 	}
 	if spec.Network == container.NetworkNone {
 		return nil, errors.New("it must not have a network, which this runtime can't prevent; run it in a container, or allow the network")

@@ -60,7 +60,7 @@ func TestConformance(t *testing.T) {
 			return found
 		},
 		Lacks: []containertest.Capability{
-			containertest.Root, containertest.Mounts, containertest.Namespaces, containertest.Networks, containertest.Memory,
+			containertest.Root, containertest.Mounts, containertest.Overlays, containertest.Namespaces, containertest.Networks, containertest.Memory,
 			containertest.CPU, containertest.Pids, containertest.Disk, containertest.Privileges,
 		},
 	})

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"time"
 
@@ -55,6 +56,9 @@ func (t *template) berth(ctx context.Context, spec container.Spec) (*berth, erro
 // refill makes a berth ahead, in the background, unless one is ready or about
 // to be.
 func (t *template) refill(spec container.Spec) {
+	if slices.ContainsFunc(spec.Mounts, func(m container.Mount) bool { return m.Overlay != nil }) {
+		return // the next container has one of its own
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closing || t.building || len(t.spare) > 0 {
@@ -137,7 +141,11 @@ func (t *template) build(ctx context.Context, spec container.Spec) (_ *berth, er
 		if err := c.layers.mount(spec.Root.Lower, func(string) error { return nil }); err != nil {
 			return err
 		}
-		whole, err := plant(c, spec, sys)
+		planted, err := c.overlays(spec)
+		if err != nil {
+			return err
+		}
+		whole, err := plant(c, planted, sys)
 		if err != nil {
 			return err
 		}
@@ -145,7 +153,7 @@ func (t *template) build(ctx context.Context, spec container.Spec) (_ *berth, er
 		// The copy is what counts from here on. A tmpfs below the layers stays.
 		return unmount(c.layers.target)
 	})
-	if err != nil {
+	if err := errors.Join(err, c.hideOverlays()); err != nil {
 		return nil, err
 	}
 	entrances, err := c.group.Entrances()

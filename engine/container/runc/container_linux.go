@@ -37,6 +37,10 @@ type running struct {
 	orphan    error           // the reason to tell then
 	started   time.Time
 
+	points     []string   // overlays that are mounted in the cell
+	overlaid   int        // overlays that were mounted, ever
+	remounting sync.Mutex // held while a mount is being exchanged
+
 	done chan struct{}
 
 	mu     sync.Mutex
@@ -155,7 +159,11 @@ func (c *running) clear(ctx context.Context) error {
 	failed := c.group.Remove(ctx)
 	failed = errors.Join(failed, c.cell.do(func() error {
 		return errors.Join(c.layers.unmount(), unmount(c.namespace))
-	}))
+	}), func() error {
+		c.remounting.Lock()
+		defer c.remounting.Unlock()
+		return c.hideOverlays()
+	}())
 	if c.endpoint != nil {
 		failed = errors.Join(failed, c.endpoint.Close())
 	}

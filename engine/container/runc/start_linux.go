@@ -74,6 +74,9 @@ func (r *Runtime) start(ctx context.Context, binary string, spec container.Spec,
 	}
 	c.status = cell.status(pid)
 	c.pid = c.findInit(pid)
+	if err := c.hideOverlays(); err != nil {
+		return nil, err
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -118,11 +121,14 @@ func (r *Runtime) prepare(ctx context.Context, c *running, spec container.Spec, 
 	case container.NetworkHost:
 		resolv, _ = os.ReadFile("/etc/resolv.conf") // without one, names go unresolved as on the host
 	}
-	err := c.cell.do(func() error {
+	err := c.cell.do(func() (err error) {
 		if c.endpoint != nil {
 			if err := c.cell.bind(c.endpoint.Namespace(), c.namespace); err != nil {
 				return err
 			}
+		}
+		if spec, err = c.overlays(spec); err != nil {
+			return err
 		}
 		return c.layers.mount(spec.Root.Lower, func(upper string) error {
 			return writeEtc(upper, spec, address, resolv)

@@ -41,15 +41,26 @@ type Store struct {
 	dir   string
 	clock clock.Clock
 
-	mu      sync.Mutex
-	touched map[string]time.Time // by hash; what is not here was not used since Open
-	opened  time.Time
+	mu     sync.Mutex
+	known  map[string]known // by hash; what is not here was not used since Open
+	opened time.Time
+	// bytes is what Usage tells, unknown while it is below 0. Status asks for it
+	// at each start of an app; the files are counted when they are collected.
+	bytes int64
+}
+
+// known is what the store remembers of a content.
+type known struct {
+	used time.Time
+	// here says that the content was seen: only Collect removes any. Who asks
+	// for 50,000 of them need not wait for as many looks into the directory.
+	here bool
 }
 
 // Open makes or opens the store in dir, and removes what an interrupted upload
 // left there.
 func Open(dir string, c clock.Clock) (*Store, error) {
-	s := &Store{dir: dir, clock: c, touched: map[string]time.Time{}, opened: c.Now()}
+	s := &Store{dir: dir, clock: c, known: map[string]known{}, opened: c.Now(), bytes: -1}
 	if err := os.RemoveAll(s.incoming()); err != nil {
 		return nil, fmt.Errorf("removing interrupted uploads: %w", err)
 	}
@@ -95,14 +106,17 @@ func (s *Store) Missing(ctx context.Context, sums []string) ([]string, error) {
 		if i%1000 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		s.touch(sum) // before the look, so that Collect does not come between
-		if _, err := os.Lstat(s.path(sum, false)); err != nil {
-			if !errors.Is(err, fs.ErrNotExist) {
-				return nil, fmt.Errorf("looking for a content: %w", err)
-			}
-			s.untouch(sum)
-			missing = append(missing, sum)
+		if s.touch(sum) { // before the look, so that Collect does not come between
+			continue
 		}
+		if _, err := os.Lstat(s.path(sum, false)); err == nil {
+			s.found(sum)
+			continue
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("looking for a content: %w", err)
+		}
+		s.lost(sum)
+		missing = append(missing, sum)
 	}
 	return missing, nil
 }
@@ -137,16 +151,31 @@ func (s *Store) Put(ctx context.Context, sum string, r io.Reader) (err error) {
 	if err := tmp.Chmod(0o644); err != nil {
 		return fmt.Errorf("storing a content: %w", err)
 	}
-	return s.place(tmp.Name(), s.path(sum, false))
+	if err := s.place(tmp.Name(), s.path(sum, false)); err != nil {
+		return err
+	}
+	s.found(sum)
+	return nil
 }
 
 // place moves a finished file to where it belongs.
 func (s *Store) place(from, to string) error {
+	var size int64
+	if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+		if info, err := os.Lstat(from); err == nil {
+			size = info.Size()
+		}
+	}
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return fmt.Errorf("storing a content: %w", err)
 	}
 	if err := os.Rename(from, to); err != nil {
 		return fmt.Errorf("storing a content: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bytes >= 0 {
+		s.bytes += size
 	}
 	return nil
 }
@@ -171,6 +200,7 @@ func (s *Store) Open(sum string) (*os.File, error) {
 	s.touch(sum)
 	f, err := os.Open(s.path(sum, false))
 	if errors.Is(err, fs.ErrNotExist) {
+		s.lost(sum)
 		return nil, fmt.Errorf("%s: %w", sum, ErrNotFound)
 	}
 	return f, err
@@ -219,6 +249,7 @@ func (s *Store) source(sum string, executable bool) (string, error) {
 	}
 	s.touch(sum)
 	if _, err := os.Lstat(s.path(sum, false)); errors.Is(err, fs.ErrNotExist) {
+		s.lost(sum)
 		return "", fmt.Errorf("%s: %w", sum, ErrNotFound)
 	} else if err != nil {
 		return "", err
@@ -242,26 +273,54 @@ func (s *Store) source(sum string, executable bool) (string, error) {
 	return path, s.place(file, path)
 }
 
-func (s *Store) touch(sum string) {
+// touch notes that a content is used, and tells whether it is known to be here.
+func (s *Store) touch(sum string) bool {
+	now := s.clock.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.touched[sum] = s.clock.Now()
+	here := s.known[sum].here
+	s.known[sum] = known{used: now, here: here}
+	return here
 }
 
-func (s *Store) untouch(sum string) {
+func (s *Store) found(sum string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.touched, sum)
+	s.known[sum] = known{used: s.known[sum].used, here: true}
 }
 
-// Usage is how many bytes the store occupies.
+// lost forgets a content that is not here, or that somebody has removed.
+func (s *Store) lost(sum string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.known, sum)
+}
+
+// Usage is how many bytes the store occupies: as counted at the first call, or
+// by Collect, and what came and went since.
 func (s *Store) Usage() (int64, error) {
+	s.mu.Lock()
+	known := s.bytes
+	s.mu.Unlock()
+	if known >= 0 {
+		return known, nil
+	}
 	files, err := s.files()
+	if err != nil {
+		return 0, err
+	}
 	var sum int64
 	for _, f := range files {
 		sum += f.size
 	}
-	return sum, err
+	s.count(sum)
+	return sum, nil
+}
+
+func (s *Store) count(bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bytes = bytes
 }
 
 type file struct {
@@ -302,8 +361,8 @@ func (s *Store) files() ([]file, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range list {
-		if t, ok := s.touched[list[i].sum]; ok {
-			list[i].used = t
+		if k, ok := s.known[list[i].sum]; ok {
+			list[i].used = k.used
 		}
 	}
 	return list, nil
@@ -331,6 +390,7 @@ func (s *Store) Collect(keep int64) (freed int64, err error) {
 		}
 		freed += f.size
 	}
+	s.count(sum - freed)
 	return freed, nil
 }
 
@@ -338,13 +398,13 @@ func (s *Store) Collect(keep int64) (freed int64, err error) {
 func (s *Store) forget(f file) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	used, known := s.touched[f.sum]
-	if !known {
-		used = f.used
+	used := f.used
+	if k, ok := s.known[f.sum]; ok {
+		used = k.used
 	}
 	if s.clock.Now().Sub(used) < fresh {
 		return false
 	}
-	delete(s.touched, f.sum)
+	delete(s.known, f.sum)
 	return os.Remove(f.path) == nil
 }

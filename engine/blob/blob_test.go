@@ -141,3 +141,56 @@ func TestCollect(t *testing.T) {
 		t.Errorf("usage %d, %v", n, err)
 	}
 }
+
+func TestUsage(t *testing.T) {
+	s, c := open(t)
+	usage := func(want int64) {
+		t.Helper()
+		if got, err := s.Usage(); err != nil || got != want {
+			t.Errorf("%d bytes, %v; want %d", got, err, want)
+		}
+	}
+	put(t, s, "hello")
+	usage(5)
+	put(t, s, "hello")
+	usage(5) // the same once more
+	put(t, s, "world!")
+	usage(11)
+	if err := s.Link(sum("hello"), true, filepath.Join(t.TempDir(), "x")); err != nil {
+		t.Fatal(err)
+	}
+	usage(16) // executable files are files of their own
+	c.Advance(2 * fresh)
+	if _, err := s.Collect(0); err != nil {
+		t.Fatal(err)
+	}
+	usage(5) // to which there is a link
+	again, err := Open(s.dir, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := again.Usage(); err != nil || n != 5 {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
+func TestContentsThatSomebodyRemoves(t *testing.T) {
+	s, _ := open(t)
+	a := put(t, s, "a")
+	if missing, err := s.Missing(t.Context(), []string{a}); err != nil || len(missing) != 0 {
+		t.Fatalf("%v, %v", missing, err)
+	}
+	if err := os.Remove(s.path(a, false)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Link(a, false, filepath.Join(t.TempDir(), "link")); !errors.Is(err, ErrNotFound) {
+		t.Errorf("linked what is not there: %v", err)
+	}
+	if missing, err := s.Missing(t.Context(), []string{a}); err != nil || !slices.Equal(missing, []string{a}) {
+		t.Errorf("a second attempt does not send it again: %v, %v", missing, err)
+	}
+	put(t, s, "a")
+	if missing, err := s.Missing(t.Context(), []string{a}); err != nil || len(missing) != 0 {
+		t.Errorf("%v, %v", missing, err)
+	}
+}

@@ -143,6 +143,12 @@ func answer(err error) error {
 	return exit.With(exit.Host, err)
 }
 
+// refusedAs reports whether the host has refused with this code.
+func refusedAs(err error, code string) bool {
+	e, ok := errors.AsType[*api.Error](err)
+	return ok && e.Code == code
+}
+
 // interruptible is a context that ends with the first Ctrl-C.
 func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)

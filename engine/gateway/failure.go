@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/engine/logs"
@@ -69,8 +70,14 @@ func (x *exchange) say(text string) {
 	x.route.Log(list)
 }
 
+// systemLine is a line of gx's own words.
+func systemLine(now time.Time, text string) api.LogLine {
+	return api.LogLine{Time: now, Stream: logs.System, Text: text}
+}
+
 func (x *exchange) line(text string) api.LogLine {
-	l := api.LogLine{Time: x.gateway.cfg.Clock.Now(), Function: x.route.Function, Stream: logs.System, Text: text}
+	l := systemLine(x.gateway.cfg.Clock.Now(), text)
+	l.Function = x.route.Function
 	if x.in != nil {
 		l.Container, l.Call = x.in.Container, x.in.Call.ID
 	}

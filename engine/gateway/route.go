@@ -50,7 +50,7 @@ func (g *Gateway) Register(ctx context.Context, appID string, endpoints []Endpoi
 	g.remove(appID)
 	for _, e := range endpoints {
 		r := &route{Endpoint: e}
-		r.log.to = e.Log
+		r.log.to, r.log.clock, r.log.function = e.Log, g.cfg.Clock, e.Function
 		g.routes[e.Label] = append(g.routes[e.Label], r)
 	}
 	return nil

@@ -1,0 +1,22 @@
+"""What is served: by gx, and by uvicorn as `applications:bare` and so on."""
+
+
+async def bare(scope, receive, send):
+    """The least that an application can do."""
+    if scope["type"] != "http":
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": b'{"hello":"world"}'})
+
+
+def fast():
+    """A small JSON endpoint of FastAPI."""
+    from fastapi import FastAPI
+
+    web = FastAPI()
+
+    @web.get("/")
+    async def hello(x: int = 1):
+        return {"hello": "world", "x": x}
+
+    return web

@@ -18,6 +18,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -208,6 +209,11 @@ func (f *Function) Submit(inputs []*call.Input) {
 	// A queue that was there before is looked at regularly.
 	short := flowing && f.queue.Len() > 0
 	f.mu.Unlock()
+	if len(touched) > 0 && inputs[0].Call.Kind == call.KindWeb {
+		// Each request has a goroutine of its own: others that are about to come may
+		// go along, with one system call, and are seen to in one turn of the runner.
+		runtime.Gosched()
+	}
 	for _, m := range touched {
 		m.conn.Flush()
 	}

@@ -426,6 +426,25 @@ class Connection:
             self._reading.release()
             self._wake(True)
 
+    def serve_once(self) -> None:
+        """As serve, with one system call: for a loop that calls again while there is something to read."""
+        if not self._reading.acquire(False):
+            return
+        self._reader = get_ident()
+        try:
+            handler = self.handler
+            try:
+                frames = self.receive(_socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            for frame in frames:
+                handler(frame)
+        finally:
+            self._reader = 0
+            self._reading.release()
+            if self._waiters:
+                self._wake(True)
+
     def readable(self, timeout: float) -> bool:
         """Waits until there is something to read, for at most ``timeout`` seconds, without reading it."""
         return self._poll(1, timeout)

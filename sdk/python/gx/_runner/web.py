@@ -91,7 +91,10 @@ class Web(Aio):
     def _readable(self) -> None:
         self._turn = True
         try:
-            super()._readable()
+            self.runner.connection.serve_once()
+        except (_wire.Closed, _wire.ProtocolError, OSError) as error:
+            self._error = error
+            self.loop.stop()
         finally:
             self._turn = False
         if self._came:

@@ -136,7 +136,7 @@ def start(
             raise error.error() from None
         raise
     assert isinstance(control, Control)
-    sources = {str(file["remote"]): str(file["local"]) for mount in made["mounts"] for file in mount["files"]}
+    sources = {str(file["remote"]): str(file["local"]) for mount in made["mounts"] for file in mount["files"] if file["remote"].endswith(".py")}
     session = Session(app, control, client, process, sources)
     app._attach(session, client, str(value.get("app")), dict(value.get("functions") or {}))
     return session

@@ -35,7 +35,9 @@ type Progress struct {
 }
 
 type transfer struct {
+	verb        string // "uploading"
 	begun       time.Time
+	first       int64 // bytes that were there at the beginning
 	done, total int64
 }
 
@@ -108,13 +110,37 @@ func (p *Progress) Close() {
 }
 
 // Upload tells how many bytes of how many were sent to the host.
-func (p *Progress) Upload(done, total int64) {
+func (p *Progress) Upload(done, total int64) { p.move("uploading", done, total) }
+
+// Download tells how many bytes of how many came from the host.
+func (p *Progress) Download(done, total int64) { p.move("downloading", done, total) }
+
+func (p *Progress) move(verb string, done, total int64) {
 	p.u.mu.Lock()
 	defer p.u.mu.Unlock()
-	if p.upload.begun.IsZero() {
-		p.upload.begun = p.u.now()
+	t := &p.upload
+	if t.begun.IsZero() || t.verb != verb {
+		t.verb, t.begun, t.first = verb, p.u.now(), done
 	}
-	p.upload.done, p.upload.total = done, total
+	t.done, t.total = max(done, t.done), total
+}
+
+// barWidth is how many columns a bar has.
+const barWidth = 24
+
+// line is a bar with what was moved, how fast, and how long the rest takes.
+func (t transfer) line(st *styles, now time.Time) string {
+	full := int(int64(barWidth) * t.done / max(t.total, 1))
+	took := now.Sub(t.begun)
+	line := st.name.Render(spinner(took)) + " " + t.verb + " " + st.name.Render(strings.Repeat("━", full)) +
+		st.dim.Render(strings.Repeat("─", barWidth-full)) + " " + Bytes(t.done) + " of " + Bytes(t.total)
+	moved := t.done - t.first
+	if took < time.Second || moved <= 0 {
+		return line
+	}
+	rate := float64(moved) / took.Seconds()
+	left := time.Duration(float64(t.total-t.done) / rate * float64(time.Second))
+	return line + st.dim.Render(" · "+Bytes(int64(rate))+"/s · "+Duration(left.Round(time.Second))+" left")
 }
 
 // Build begins one image's build. label says whose image it is.
@@ -160,8 +186,7 @@ func (p *Progress) frame(width, height int, now time.Time) []string {
 	st := &p.u.style
 	var lines []string
 	if p.upload.total > 0 && p.upload.done < p.upload.total {
-		lines = append(lines, ansi.Truncate(st.name.Render(spinner(now.Sub(p.upload.begun)))+" uploading "+
-			Bytes(p.upload.done)+" of "+Bytes(p.upload.total), width-1, "…"))
+		lines = append(lines, ansi.Truncate(p.upload.line(st, now), width-1, "…"))
 	}
 	for _, b := range p.builds {
 		if b.unchanged() {

@@ -91,7 +91,8 @@ func empty(dir string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("clearing the folder for temporary files: %w", err)
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	// A client that starts at the same moment may have made it again.
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making the folder for temporary files: %w", err)
 	}
 	return nil

@@ -129,11 +129,14 @@ func (p *Progress) move(verb string, done, total int64) {
 const barWidth = 24
 
 // line is a bar with what was moved, how fast, and how long the rest takes.
-func (t transfer) line(st *styles, now time.Time) string {
+func (t transfer) line(st *styles, width int, now time.Time) string {
 	full := int(int64(barWidth) * t.done / max(t.total, 1))
 	took := now.Sub(t.begun)
-	line := st.name.Render(spinner(took)) + " " + t.verb + " " + st.name.Render(strings.Repeat("━", full)) +
-		st.dim.Render(strings.Repeat("─", barWidth-full)) + " " + Bytes(t.done) + " of " + Bytes(t.total)
+	line := st.name.Render(spinner(took)) + " " + t.verb + " "
+	if width > 2*barWidth+20 {
+		line += st.name.Render(strings.Repeat("━", full)) + st.dim.Render(strings.Repeat("─", barWidth-full)) + " "
+	}
+	line += Bytes(t.done) + " of " + Bytes(t.total)
 	moved := t.done - t.first
 	if took < time.Second || moved <= 0 {
 		return line
@@ -186,7 +189,7 @@ func (p *Progress) frame(width, height int, now time.Time) []string {
 	st := &p.u.style
 	var lines []string
 	if p.upload.total > 0 && p.upload.done < p.upload.total {
-		lines = append(lines, ansi.Truncate(p.upload.line(st, now), width-1, "…"))
+		lines = append(lines, ansi.Truncate(p.upload.line(st, width, now), width-1, "…"))
 	}
 	for _, b := range p.builds {
 		if b.unchanged() {

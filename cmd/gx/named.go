@@ -36,7 +36,7 @@ func newNamedCreateCmd(d deps, kind string) *cobra.Command {
 	}
 }
 
-// newNamedDeleteCmd is `gx dict delete` and `gx queue delete`.
+// newNamedDeleteCmd is `gx dict delete`, and the same of queues and volumes.
 func newNamedDeleteCmd(d deps, kind string) *cobra.Command {
 	var yes, missing bool
 	cmd := &cobra.Command{

@@ -28,14 +28,14 @@ history lists them and gx volume restore goes back to one.`,
 	}
 	cmd.AddCommand(
 		newVolumeCreateCmd(d), newVolumeListCmd(d), newVolumeLsCmd(d), newVolumePutCmd(d), newVolumeGetCmd(d), newVolumeRmCmd(d),
-		newVolumeCpCmd(d), newVolumeRenameCmd(d), newVolumeDeleteCmd(d), newVolumeHistoryCmd(d), newVolumeRestoreCmd(d),
+		newVolumeCpCmd(d), newVolumeRenameCmd(d), newNamedDeleteCmd(d, "volume"), newVolumeHistoryCmd(d), newVolumeRestoreCmd(d),
 	)
 	return group(cmd)
 }
 
-// named are the parameters of an operation on a volume by its name.
+// named is naming with more parameters, in pairs.
 func (d deps) named(name string, more ...any) map[string]any {
-	params := map[string]any{"environment": d.environment(), "name": name}
+	params := d.naming(name)
 	for i := 0; i < len(more); i += 2 {
 		params[more[i].(string)] = more[i+1]
 	}
@@ -127,32 +127,6 @@ func newVolumeRenameCmd(d deps) *cobra.Command {
 			return nil
 		},
 	}
-}
-
-func newVolumeDeleteCmd(d deps) *cobra.Command {
-	var yes, missing bool
-	cmd := &cobra.Command{
-		Use:   "delete NAME",
-		Short: "Delete a volume, with all its versions",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := d.confirm(yes, "Delete volume "+args[0]+" with all its versions?"); err != nil {
-				return err
-			}
-			err := d.ask(cmd.Context(), "volume.delete", d.named(args[0]), nil)
-			if missing && isNotFound(err) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			d.ui.Done("deleted volume "+args[0], "")
-			return nil
-		},
-	}
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	cmd.Flags().BoolVar(&missing, "allow-missing", false, "no error if there is none")
-	return cmd
 }
 
 func newVolumeHistoryCmd(d deps) *cobra.Command {

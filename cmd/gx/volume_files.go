@@ -19,12 +19,6 @@ import (
 	"github.com/gx-dev/gx/remote/transfer"
 )
 
-// isNotFound reports whether the host has said that something is not there.
-func isNotFound(err error) bool {
-	e, ok := errors.AsType[*api.Error](err)
-	return ok && e.Code == "not_found"
-}
-
 func newVolumeLsCmd(d deps) *cobra.Command {
 	var asJSON, recursive bool
 	var version int
@@ -258,7 +252,7 @@ func runVolumeCp(ctx context.Context, d deps, name string, from []string, to str
 	defer c.Close()
 	target := path.Join("/", to)
 	there, err := transfer.List(ctx, c, id, target, 0, false)
-	if err != nil && !isNotFound(err) {
+	if err != nil && !refusedAs(err, "not_found") {
 		return answer(err)
 	}
 	directory := err == nil && (len(there) != 1 || "/"+there[0].Path != target)

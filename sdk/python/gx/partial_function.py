@@ -190,11 +190,11 @@ def fastapi_endpoint(
     return _web("fastapi_endpoint", settings, label, custom_domains, requires_proxy_auth)
 
 
-def web_endpoint(_warn_parentheses_missing: Any = None, **settings: Any) -> Callable[[Any], Any]:
-    """The older name of ``fastapi_endpoint``."""
+def web_endpoint(*args: Any, **settings: Any) -> Callable[[Any], Any]:
+    """The older name of ``fastapi_endpoint``, whose parameters it takes, by name."""
     from gx._notices import older
 
-    _parentheses("web_endpoint", _warn_parentheses_missing)
+    _parentheses("web_endpoint", args[0] if args else None, 'method="POST"')
     older("@gx.web_endpoint", "@gx.fastapi_endpoint")
     settings.pop("wait_for_response", None)
     return fastapi_endpoint(**settings)

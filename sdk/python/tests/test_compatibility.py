@@ -321,7 +321,7 @@ def test_older_names(row: List[str], package: Any, told: List[str], monkeypatch:
     try:
         value = evaluate(package, text)
     except Exception as error:
-        if "lookup" not in text:
+        if "lookup" not in text and text != "Function.web_url":
             raise
         assert not isinstance(error, UnimplementedError)  # there is no host here
     if text.startswith("gpu."):

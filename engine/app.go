@@ -21,6 +21,7 @@ type App struct {
 	engine      *Engine
 	id, name    string
 	environment string // its name
+	deployed    bool   // it is there again when the host is: its spawned calls outlive the host
 	created     time.Time
 	log         *logs.Log
 	memory      memory

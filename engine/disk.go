@@ -86,7 +86,7 @@ func (e *Engine) tidy(ctx context.Context) error {
 	err := e.sources.Collect(unusedTrees)
 	_, failed := e.logs.Collect(0)
 	err = errors.Join(err, failed)
-	err = errors.Join(err, e.journals.Collect(0))
+	err = errors.Join(err, e.journals.Collect(0), e.spawned.Collect(ctx))
 	free, failed := e.free()
 	err = errors.Join(err, failed)
 	blobs, images := e.cfg.Budget/4, e.cfg.Budget/8*5

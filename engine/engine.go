@@ -35,6 +35,7 @@ import (
 	"github.com/gx-dev/gx/engine/queue"
 	"github.com/gx-dev/gx/engine/runner"
 	"github.com/gx-dev/gx/engine/source"
+	"github.com/gx-dev/gx/engine/spawned"
 	"github.com/gx-dev/gx/engine/store"
 	"github.com/gx-dev/gx/engine/trace"
 	"github.com/gx-dev/gx/engine/volume"
@@ -93,6 +94,7 @@ type Engine struct {
 	dicts        *dict.Service
 	queues       *queue.Service
 	volumes      *volume.Store
+	spawned      *spawned.Ledger
 	desk         *ask.Desk // what is stored here, for who asks
 
 	mu        sync.Mutex
@@ -100,6 +102,7 @@ type Engine struct {
 	functions map[string]*definition         // of all apps, by id
 	awaited   map[pool.Owner]<-chan struct{} // containers that end so that these get room
 	clients   map[closer]struct{}            // that belong to no app
+	parked    map[string][]*late             // spawned calls that wait for their apps, by appKey
 	closed    bool
 	busy      int // builds and starts of apps in progress
 	idle      time.Time
@@ -121,9 +124,10 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		cfg: cfg, registry: call.NewRegistry(cfg.Clock), ledger: pool.NewLedger(capacity),
+		cfg: cfg, ledger: pool.NewLedger(capacity), parked: map[string][]*late{},
 		images: newImageCache(cfg.Clock), apps: map[string]*App{}, functions: map[string]*definition{}, awaited: map[pool.Owner]<-chan struct{}{}, clients: map[closer]struct{}{}, closing: make(chan struct{}), idle: cfg.Clock.Now(),
 	}
+	e.registry = call.NewRegistry(cfg.Clock, archive{e})
 	if e.blobs, err = blob.Open(filepath.Join(cfg.Dir, "blobs"), cfg.Clock); err != nil {
 		return nil, err
 	}
@@ -164,6 +168,9 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Network != nil {
 		e.host.Env, e.host.Mounts = cfg.Network.Env(), cfg.Network.Mounts()
 		compiler.Mounts = e.host.Mounts
+	}
+	if err := e.restoreSpawned(ctx); err != nil {
+		return nil, errors.Join(err, e.hub.Close(), e.closeStores())
 	}
 	e.gateway = e.newGateway()
 	e.tending.Go(e.housekeep)

@@ -140,6 +140,7 @@ type host struct {
 	runtime *watched
 	images  *machineImages
 	dir     string
+	cfg     Config
 }
 
 // onRuntimes runs a test on each runtime that works here.
@@ -217,17 +218,31 @@ func newHost(t testing.TB, runtimeName string) *host {
 	if err != nil {
 		t.Skip("this runtime does not work here: ", err)
 	}
-	h.Engine, err = New(t.Context(), Config{
+	h.cfg = Config{
 		Dir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"), Runtime: h.runtime, Images: h.images, Network: network,
 		SDK: func(string) (string, error) { return sdkOnce() }, Log: log,
 		Capacity: pool.Capacity{CPU: 8, Memory: 8 << 30},
-	})
-	if err != nil {
+	}
+	if h.Engine, err = New(t.Context(), h.cfg); err != nil {
 		t.Fatal(err)
 	}
 	hosts.Add(1)
 	t.Cleanup(h.close)
 	return h
+}
+
+// restart ends the engine and starts another one on what it has left.
+func (h *host) restart() {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	err := h.Close(ctx)
+	if err == nil {
+		h.Engine, err = New(context.Background(), h.cfg)
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 // allEnded waits until no call is open: one is counted as ended just after its

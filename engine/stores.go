@@ -37,6 +37,9 @@ func (e *Engine) openStores(ctx context.Context) (err error) {
 	if e.volumes, err = volume.Open(ctx, volume.Config{Dir: filepath.Join(e.cfg.Dir, "volumes"), DB: e.db, Environments: e.environments, Clock: e.cfg.Clock, Log: e.cfg.Log}); err != nil {
 		return err
 	}
+	if err = e.openSpawned(ctx); err != nil {
+		return err
+	}
 	e.environments.Guard(e.quiet)
 	e.environments.OnDelete(func(int64) { e.environmentGone(ctx) })
 	e.desk = ask.NewDesk(e.environments, e.dicts, e.queues, e.volumes)
@@ -63,6 +66,9 @@ func (e *Engine) environmentGone(ctx context.Context) {
 
 // closeStores closes them. Nobody may be asking any more.
 func (e *Engine) closeStores() error {
+	if e.spawned != nil {
+		e.spawned.Close()
+	}
 	if e.dicts != nil {
 		e.dicts.Close()
 	}

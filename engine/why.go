@@ -24,7 +24,7 @@ func (e *Engine) Why(ref string) (api.Why, error) {
 		return api.Why{Ref: ref}, err
 	}
 	w := api.Why{Ref: ref, Kind: about.kind}
-	for _, look := range []func(*api.Why, subject) (bool, error){e.whyLive, e.whyEnded, e.whyPast} {
+	for _, look := range []func(*api.Why, subject) (bool, error){e.whyLive, e.whyUnfinished, e.whyEnded, e.whyPast, e.whyKept} {
 		if known, err := look(&w, about); known || err != nil {
 			return w, err
 		}
@@ -73,6 +73,7 @@ func (e *Engine) whyLive(w *api.Why, s subject) (bool, error) {
 		case "call":
 			if t, waits, ok := f.WhyCall(s.id); ok {
 				w.Call, w.Waits, w.Answer = &t, waits, trace.AnswerCall(t, waits)
+				w.Answer = append(w.Answer, e.restored(s.id)...)
 				return true, nil
 			}
 		case "input":

@@ -72,6 +72,7 @@ type Call struct {
 	Memory Memory
 
 	registry *Registry
+	record   Record         // of a spawned call that outlives the host; nil = it does not
 	refused  *wire.FailBody // why it was not accepted; nil = it was
 	gone     atomic.Bool    // nobody waits for its answers
 
@@ -86,6 +87,8 @@ type Call struct {
 	failed   int64
 	finished time.Time
 	kept     map[uint32]wire.Frame // of a spawned call: answers by index
+	recorded map[uint32]struct{}   // indexes of those that record keeps
+	complete bool                  // of a call with a record: no more inputs come
 	keptSize int64
 	waiting  []*wait
 	family   family
@@ -99,6 +102,9 @@ func (c *Call) Gone() bool { return c.gone.Load() }
 type Answer struct {
 	Input *Input
 	Frame wire.Frame
+	// Closing says that the function ends, and has not seen to the input: another
+	// one may.
+	Closing bool
 }
 
 // Failed reports whether the answer says that the input failed.
@@ -147,6 +153,9 @@ func (c *Call) deliver(answers []Answer) *Caller {
 	if c.receive != nil {
 		c.receiveAll(answers)
 		return nil
+	}
+	if c.record != nil {
+		return c.put(answers)
 	}
 	var last, failed, held int64
 	for i := range answers {

@@ -51,6 +51,7 @@ type target struct {
 	cancelled []string
 	refuse    error
 	held      int
+	record    func(*Call) Record
 }
 
 func (*target) Name() string { return "f" }
@@ -67,6 +68,13 @@ func (t *target) Release() {
 type host struct{ *target }
 
 func (h host) Remember(wire.OpenBody) Memory { return nil }
+
+func (h host) Record(c *Call, _ wire.OpenBody) Record {
+	if h.record == nil {
+		return nil
+	}
+	return h.record(c)
+}
 
 func (h host) Resolve(open wire.OpenBody) (Target, error) {
 	if open.Function != "fu-1" {
@@ -115,11 +123,12 @@ type bench struct {
 	target   *target
 	registry *Registry
 	clock    *clock.Fake
+	archive  Archive
 }
 
 func newBench(t *testing.T) *bench {
 	b := &bench{t: t, out: &recorder{files: true}, target: &target{}, clock: clock.NewFake(time.Unix(1e9, 0))}
-	b.registry = NewRegistry(b.clock)
+	b.registry = NewRegistry(b.clock, b.archive)
 	b.connect()
 	return b
 }
@@ -361,7 +370,7 @@ func FuzzCaller(f *testing.F) {
 	kinds := []string{KindCall, KindMap, KindSpawn, KindGenerator, "other"}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b := &bench{t: t, out: &recorder{files: true}, target: &target{}, clock: clock.NewFake(time.Unix(1e9, 0))}
-		b.registry = NewRegistry(b.clock)
+		b.registry = NewRegistry(b.clock, b.archive)
 		b.connect()
 		given := 0
 		for ; len(data) >= 3; data = data[3:] {

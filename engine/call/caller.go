@@ -73,6 +73,9 @@ type Host interface {
 	Resolve(open wire.OpenBody) (Target, error)
 	// Remember finds what keeps results of a map; nil = nothing does.
 	Remember(open wire.OpenBody) Memory
+	// Record finds what keeps a spawned call, which was resolved; nil = it ends
+	// with the host.
+	Record(c *Call, open wire.OpenBody) Record
 	// Ask answers a Request that is not about a call; false = it does not know
 	// the operation.
 	Ask(op string, params json.RawMessage) (result any, fail *wire.FailBody, known bool)
@@ -200,14 +203,19 @@ func (c *Caller) open(f wire.Frame) error {
 		return nil // each input will be told
 	}
 	c.registry.opened(call)
-	if call.Kind == KindCall {
+	if call.Kind == KindCall || call.record != nil { // see Call.settle
 		return nil
 	}
-	opened, err := wire.JSON(wire.Opened, f.Call, 0, wire.OpenedBody{CallID: call.ID})
+	return c.opened(call)
+}
+
+// opened tells the caller the call's id.
+func (c *Caller) opened(call *Call) error {
+	f, err := wire.JSON(wire.Opened, call.number, 0, wire.OpenedBody{CallID: call.ID})
 	if err != nil {
 		return err
 	}
-	c.send([]wire.Frame{opened})
+	c.send([]wire.Frame{f})
 	return nil
 }
 
@@ -244,6 +252,9 @@ func (c *Caller) admit(call *Call, body wire.OpenBody, full bool) error {
 	if call.Kind == KindMap && body.Code != "" {
 		call.Memory = c.host.Remember(body)
 	}
+	if call.Kind == KindSpawn {
+		call.record = c.host.Record(call, body)
+	}
 	return nil
 }
 
@@ -254,7 +265,7 @@ func (c *Caller) input(f wire.Frame) error {
 		return nil
 	}
 	call.mu.Lock()
-	late := call.total >= 0
+	late := call.total >= 0 || call.complete
 	call.received++
 	call.mu.Unlock()
 	if late {
@@ -281,6 +292,15 @@ func (c *Caller) input(f wire.Frame) error {
 			return nil
 		}
 	}
+	if call.record != nil {
+		if err := call.record.Came(in); err != nil {
+			call.refuse(c, in.Index, err)
+			c.outstanding.Add(-1)
+			c.held.Add(-in.held)
+			in.Drop()
+			return nil
+		}
+	}
 	if len(c.batch) > 0 && c.batch[0].Call.Target != call.Target {
 		c.Settle()
 	}
@@ -294,9 +314,15 @@ func (c *Caller) ended(f wire.Frame) error {
 		return nil
 	}
 	call.mu.Lock()
-	if call.total >= 0 || int64(f.Index) != call.received {
+	if call.total >= 0 || call.complete || int64(f.Index) != call.received {
 		defer call.mu.Unlock()
 		return fmt.Errorf("%w: End says that call %d has %d inputs, %d came", wire.ErrProtocol, f.Call, f.Index, call.received)
+	}
+	if call.record != nil {
+		call.mu.Unlock()
+		c.Settle()
+		call.settle()
+		return nil
 	}
 	call.total = call.received
 	call.endIfDone(false)
@@ -361,6 +387,14 @@ func (c *Caller) Close() {
 func (c *Call) detach() {
 	c.mu.Lock()
 	c.caller = nil
+	if c.record != nil {
+		settled := c.complete
+		c.mu.Unlock()
+		if !settled {
+			c.settle() // no more can come
+		}
+		return
+	}
 	if c.total < 0 {
 		c.total = c.received // no more can come
 	}

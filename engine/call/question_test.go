@@ -41,7 +41,7 @@ func answered(t *testing.T, r *recorder, number uint32) (head wire.ReplyBody, da
 
 func asker(t *testing.T) (*Caller, *recorder) {
 	t.Helper()
-	registry := NewRegistry(clock.Real{})
+	registry := NewRegistry(clock.Real{}, nil)
 	t.Cleanup(registry.Close)
 	r := &recorder{}
 	return NewCaller(Config{Registry: registry, Sender: r, Host: host{&target{}}, From: ask.From{Container: "co-1"}}), r

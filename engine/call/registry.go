@@ -13,9 +13,9 @@ import (
 	"github.com/gx-dev/gx/wire"
 )
 
-// How long the answers of spawned calls are kept: so long after the call's end,
-// and no more than so many bytes of all calls together (the oldest go first).
-// They are in memory, so they end with the host.
+// How long the answers of spawned calls are kept that have no Record: so long
+// after the call's end, and no more than so many bytes of all calls together
+// (the oldest go first). They are in memory, so they end with the host.
 const (
 	KeepFor   = 24 * time.Hour
 	KeepBytes = 512 << 20
@@ -28,6 +28,7 @@ const maxExpired = 10_000
 // ones. It is safe for concurrent use.
 type Registry struct {
 	clock   clock.Clock
+	archive Archive
 	numbers atomic.Uint32
 
 	mu       sync.Mutex
@@ -38,9 +39,13 @@ type Registry struct {
 	open     int                 // calls that have not ended
 }
 
-// NewRegistry makes a Registry.
-func NewRegistry(c clock.Clock) *Registry {
-	return &Registry{clock: c, calls: map[string]*Call{}, expired: map[string]struct{}{}}
+// NewRegistry makes a Registry. Calls that have a Record are looked for in the
+// archive once they have ended; nil = there are none.
+func NewRegistry(c clock.Clock, archive Archive) *Registry {
+	if archive == nil {
+		archive = noArchive{}
+	}
+	return &Registry{clock: c, archive: archive, calls: map[string]*Call{}, expired: map[string]struct{}{}}
 }
 
 // NewID makes an id: the prefix, a dash, and 16 characters of [a-z2-7].
@@ -62,7 +67,7 @@ func (r *Registry) opened(c *Call) {
 	// 31 bits: the highest bit marks calls that runners open. A number comes
 	// again after two thousand million calls.
 	c.Number = r.numbers.Add(1) &^ wire.RunnerCall
-	if c.Kind != KindCall && c.Kind != KindWeb {
+	if c.Kind != KindCall && c.Kind != KindWeb && c.ID == "" {
 		c.ID = NewID("fc")
 	}
 	c.join()
@@ -87,7 +92,10 @@ func (r *Registry) ended(c *Call) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open--
-	if c.Kind == KindSpawn {
+	switch {
+	case c.record != nil && len(c.kept) == 0:
+		delete(r.calls, c.ID) // the archive has it
+	case c.Kind == KindSpawn:
 		r.finished = append(r.finished, c)
 		r.expire()
 	}

@@ -91,6 +91,9 @@ func (c *Caller) request(f wire.Frame) error {
 		}
 	}
 	call, fail := c.registry.find(p.CallID)
+	if fail != nil && fail.Kind == wire.FailNotFound && c.past(f.Call, body.Op, p) {
+		return nil
+	}
 	if fail != nil {
 		c.reply(f.Call, nil, fail)
 		return nil
@@ -136,11 +139,16 @@ func (c *Caller) get(call *Call, number uint32, p params) {
 	w := &wait{caller: c, number: number, index: p.Index}
 	call.mu.Lock()
 	_, there := call.kept[p.Index]
+	if _, recorded := call.recorded[p.Index]; recorded {
+		call.mu.Unlock()
+		c.fetch(call.record, number, p.Index)
+		return
+	}
 	var fail *wire.FailBody
 	switch {
 	case there:
 	case call.total >= 0 && int64(p.Index) >= call.total:
-		fail = &wire.FailBody{Kind: wire.FailNotFound, Message: fmt.Sprintf("call %s has %d inputs, there is no number %d", call.ID, call.total, p.Index)}
+		fail = noSuchInput(p, call.total)
 	case len(call.waiting) >= maxWaits:
 		fail = &wire.FailBody{Kind: wire.FailRefused, Message: fmt.Sprintf("%d requests are waiting for call %s", maxWaits, call.ID)}
 	case p.Timeout != nil && *p.Timeout <= 0:

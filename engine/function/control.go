@@ -8,7 +8,6 @@ import (
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/clock"
 	"github.com/gx-dev/gx/engine/pool"
-	"github.com/gx-dev/gx/wire"
 )
 
 // DefaultWindow is how long a container stays idle where a function says
@@ -257,22 +256,21 @@ func (f *Function) Stop(reason string, now bool) {
 	if f.stopping == "" {
 		f.stopping = reason
 	}
-	body := wire.FailBody{Kind: wire.FailCancelled, Message: reason}
 	for f.queue.Len() > 0 {
 		in := f.queue.Front()
 		in.Remove()
-		out = append(out, f.give(in, body))
+		out = append(out, f.handBack(in, reason))
 	}
 	for in, timer := range f.delayed {
 		timer.Stop()
 		delete(f.delayed, in)
-		out = append(out, f.give(in, body))
+		out = append(out, f.handBack(in, reason))
 	}
 	members := append([]*member(nil), f.members...)
 	for _, m := range members {
 		for _, in := range m.inputs {
 			if !in.Done {
-				out = append(out, f.give(in, body))
+				out = append(out, f.handBack(in, reason))
 				m.interrupt(in, reason)
 			}
 		}

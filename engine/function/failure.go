@@ -256,7 +256,7 @@ func (m *member) orphans(why cause, wanted bool) (out []call.Answer, retries []r
 	}
 	for i := len(back) - 1; i >= 0; i-- {
 		if f.closing {
-			out = append(out, f.give(back[i], wire.FailBody{Kind: wire.FailCancelled, Message: f.stopping}))
+			out = append(out, f.handBack(back[i], f.stopping))
 			continue
 		}
 		f.queue.PushFront(back[i])

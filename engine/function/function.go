@@ -226,7 +226,7 @@ func (f *Function) Submit(inputs []*call.Input) {
 // refuse answers an input that the function cannot take now. mu is held.
 func (f *Function) refuse(in *call.Input, now time.Time) (call.Answer, bool) {
 	if f.closing {
-		return f.give(in, wire.FailBody{Kind: wire.FailCancelled, Message: fmt.Sprintf("%s takes no more inputs: %s", f.Name(), f.stopping)}), true
+		return f.handBack(in, fmt.Sprintf("%s takes no more inputs: %s", f.Name(), f.stopping)), true
 	}
 	if f.health.broken != nil && now.Before(f.health.hold) {
 		return f.broken(in), true
@@ -239,6 +239,14 @@ func (f *Function) give(in *call.Input, body wire.FailBody) call.Answer {
 	in.Done = true
 	f.failed(in, body.Kind, func() string { return body.Message })
 	return call.Fail(in, body)
+}
+
+// handBack makes the last answer of an input that the function does not see to,
+// because it ends. mu is held.
+func (f *Function) handBack(in *call.Input, reason string) call.Answer {
+	a := f.give(in, wire.FailBody{Kind: wire.FailCancelled, Message: reason})
+	a.Closing = true
+	return a
 }
 
 // deliver gives answers that the function itself made to the callers. It does

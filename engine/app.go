@@ -231,6 +231,9 @@ func (a *App) finish() {
 	}
 	a.engine.idle = now
 	a.engine.mu.Unlock()
+	if err := a.engine.bills.Close(context.Background(), a.account(usage)); err != nil {
+		a.engine.cfg.Log.Error("an app's last bill is not written down", "app", a.id, "error", err)
+	}
 	close(a.done)
 	a.events.wake()
 	if err := a.engine.history.Keep(a.engine.host.Trace.OfApp(a.id), now); err != nil {

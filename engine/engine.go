@@ -19,6 +19,7 @@ import (
 	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/build"
 	"github.com/gx-dev/gx/engine/ask"
+	"github.com/gx-dev/gx/engine/billing"
 	"github.com/gx-dev/gx/engine/blob"
 	"github.com/gx-dev/gx/engine/bytecode"
 	"github.com/gx-dev/gx/engine/call"
@@ -95,6 +96,7 @@ type Engine struct {
 	queues       *queue.Service
 	volumes      *volume.Store
 	spawned      *spawned.Ledger
+	bills        *billing.Book
 	desk         *ask.Desk // what is stored here, for who asks
 
 	mu        sync.Mutex
@@ -174,6 +176,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e.gateway = e.newGateway()
 	e.tending.Go(e.housekeep)
+	e.tending.Go(e.keepBills)
 	return e, nil
 }
 

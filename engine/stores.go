@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/gx-dev/gx/engine/ask"
+	"github.com/gx-dev/gx/engine/billing"
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/dict"
 	"github.com/gx-dev/gx/engine/environment"
@@ -40,9 +41,12 @@ func (e *Engine) openStores(ctx context.Context) (err error) {
 	if err = e.openSpawned(ctx); err != nil {
 		return err
 	}
+	if e.bills, err = billing.Open(ctx, billing.Config{DB: e.db, Clock: e.cfg.Clock, Running: e.running, Log: e.cfg.Log}); err != nil {
+		return err
+	}
 	e.environments.Guard(e.quiet)
 	e.environments.OnDelete(func(int64) { e.environmentGone(ctx) })
-	e.desk = ask.NewDesk(e.environments, e.dicts, e.queues, e.volumes)
+	e.desk = ask.NewDesk(e.environments, e.dicts, e.queues, e.volumes, e.bills)
 	return nil
 }
 

@@ -67,6 +67,7 @@ type Config struct {
 	Capacity pool.Capacity // what all containers together are given; zero values = what the machine has
 	Budget   int64         // bytes of disk for images, blobs and logs together; 0 = 64 GiB
 	DictTTL  time.Duration // how long an entry of a dict is kept after its last use; 0 = 7 days, negative = for ever
+	Keep     volume.Keep   // which old versions of volumes are kept
 	NoFork   bool          // each container is started by itself, none is forked from a template
 	Web      string        // address for web requests; "" = gateway.DefaultAddr, or near it
 	Version  string

@@ -35,7 +35,7 @@ func (e *Engine) openStores(ctx context.Context) (err error) {
 	if e.queues, err = queue.Open(ctx, queue.Config{DB: e.db, Clock: e.cfg.Clock, Environments: e.environments, NewID: call.NewID, Log: e.cfg.Log}); err != nil {
 		return err
 	}
-	if e.volumes, err = volume.Open(ctx, volume.Config{Dir: filepath.Join(e.cfg.Dir, "volumes"), DB: e.db, Environments: e.environments, Clock: e.cfg.Clock, Log: e.cfg.Log}); err != nil {
+	if e.volumes, err = volume.Open(ctx, volume.Config{Dir: filepath.Join(e.cfg.Dir, "volumes"), DB: e.db, Environments: e.environments, Clock: e.cfg.Clock, Keep: e.cfg.Keep, Log: e.cfg.Log}); err != nil {
 		return err
 	}
 	if err = e.openSpawned(ctx); err != nil {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/gx-dev/gx/build/hostenv"
 	"github.com/gx-dev/gx/engine"
+	"github.com/gx-dev/gx/engine/volume"
 	"github.com/gx-dev/gx/host/config"
 	"github.com/gx-dev/gx/remote"
 	"github.com/gx-dev/gx/remote/local"
@@ -161,6 +162,9 @@ func assemble(ctx context.Context, cfg Config, log *slog.Logger, file *logFile) 
 		Budget:  h.budget,
 		NoFork:  cfg.Settings.ForkServer == "off",
 		DictTTL: time.Duration(cfg.Settings.DictTTL),
+		Keep: volume.Keep{
+			Age: time.Duration(cfg.Settings.Volumes.KeepFor), Versions: int(cfg.Settings.Volumes.KeepVersions), Bytes: int64(cfg.Settings.Volumes.KeepSize),
+		},
 		Web:     cfg.Settings.Web.Addr,
 		Version: cfg.Version, Log: log,
 	})

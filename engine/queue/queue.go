@@ -396,6 +396,13 @@ func (s *Service) read(ctx context.Context, at place, after int64, n int) (Items
 // before the request is done, the request is not done.
 func (s *Service) do(ctx context.Context, at place, r *request) error {
 	r.ctx, r.done = ctx, make(chan error, 1)
+	// Its time begins before anybody can see it wait.
+	var over chan struct{}
+	if r.timeout != nil && *r.timeout > 0 {
+		var stop func()
+		over, stop = s.expiry(r.timeout)
+		defer stop()
+	}
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -405,12 +412,6 @@ func (s *Service) do(ctx context.Context, at place, r *request) error {
 	p.add(r)
 	s.mu.Unlock()
 
-	var over chan struct{}
-	if r.timeout != nil && *r.timeout > 0 {
-		var stop func()
-		over, stop = s.expiry(r.timeout)
-		defer stop()
-	}
 	var why error
 	select {
 	case err := <-r.done:

@@ -14,27 +14,6 @@ import (
 	"github.com/gx-dev/gx/engine/volume/layer"
 )
 
-// Keep says which old versions are kept: the newest ones, as long as none of
-// these is exceeded. The newest version of all is always kept.
-type Keep struct {
-	Age      time.Duration // since it was replaced; 0 = 30 days
-	Versions int           // of one volume; 0 = 100
-	Bytes    int64         // that one volume may have beyond its newest version; 0 = 20 GiB
-}
-
-func (k Keep) orDefault() Keep {
-	if k.Age <= 0 {
-		k.Age = 30 * 24 * time.Hour
-	}
-	if k.Versions <= 0 {
-		k.Versions = 100
-	}
-	if k.Bytes <= 0 {
-		k.Bytes = 20 << 30
-	}
-	return k
-}
-
 // kept is how many of a volume's versions, the newest first, are kept.
 func (k Keep) kept(list []Version, now time.Time) int {
 	if len(list) == 0 {
@@ -45,7 +24,7 @@ func (k Keep) kept(list []Version, now time.Time) int {
 		if i > 0 {
 			replaced := time.UnixMilli(int64(list[i-1].At * 1e3))
 			// All files of this version and of all newer ones, at the most.
-			if i >= k.Versions || now.Sub(replaced) > k.Age || v.Bytes+above-list[0].Bytes > k.Bytes {
+			if i >= k.Versions || k.Age > 0 && now.Sub(replaced) > k.Age || v.Bytes+above-list[0].Bytes > k.Bytes {
 				return i
 			}
 		}

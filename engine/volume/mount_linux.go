@@ -342,7 +342,7 @@ func (m *Mount) reload(ctx context.Context) (int, error) {
 		next.release()
 		err = errors.Join(err, m.drop(next))
 		if busy, ok := errors.AsType[*container.BusyError](err); ok {
-			return 0, ask.Refused("the volume at %s cannot be reloaded while files in it are open: %s", m.spec.Path, strings.Join(busy.Names, ", "))
+			return 0, ask.Conflict("the volume at %s cannot be reloaded while files in it are open: %s", m.spec.Path, strings.Join(busy.Names, ", "))
 		}
 		return 0, fmt.Errorf("reloading the volume at %s: %w", m.spec.Path, err)
 	}

@@ -24,9 +24,6 @@ type Config struct {
 	Keep         Keep
 }
 
-// Keep says which old versions are kept.
-type Keep struct{}
-
 // Store keeps no volumes on this system: overlayfs is Linux's.
 type Store struct{}
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,9 +31,23 @@ type Config struct {
 	DiskBudget Size `toml:"disk_budget"`
 	// DictTTL is how long an entry of a dict is kept after its last use, as
 	// "24h"; default: 7 days; "never" = entries stay.
-	DictTTL Expiry `toml:"dict_ttl"`
-	Images  Images `toml:"images"`
-	Web     Web    `toml:"web"`
+	DictTTL Expiry  `toml:"dict_ttl"`
+	Images  Images  `toml:"images"`
+	Volumes Volumes `toml:"volumes"`
+	Web     Web     `toml:"web"`
+}
+
+// Volumes say which old versions of a volume are kept: the newest ones, as long
+// as they exceed none of these.
+type Volumes struct {
+	// KeepFor is how long a version is kept after it was replaced, as "720h";
+	// default: 30 days; "never" = that alone removes none.
+	KeepFor Expiry `toml:"keep_for"`
+	// KeepVersions is how many are kept; default: 100.
+	KeepVersions Count `toml:"keep_versions"`
+	// KeepSize is what one volume may have beyond its newest version, as
+	// "20 GiB"; default: that.
+	KeepSize Size `toml:"keep_size"`
 }
 
 // Web are the settings of web endpoints.
@@ -56,7 +71,8 @@ type Images struct {
 
 // Load reads a file; one that does not exist is one without settings. The
 // environment goes before the file: GX_RUNTIME, GX_IDLE_TIMEOUT,
-// GX_DISK_BUDGET, GX_FORK_SERVER, GX_DICT_TTL, GX_REGISTRY, GX_WEB_ADDR.
+// GX_DISK_BUDGET, GX_FORK_SERVER, GX_DICT_TTL, GX_VOLUMES_KEEP_FOR,
+// GX_VOLUMES_KEEP_VERSIONS, GX_VOLUMES_KEEP_SIZE, GX_REGISTRY, GX_WEB_ADDR.
 func Load(path string, getenv func(string) string) (Config, error) {
 	var c Config
 	data, err := os.ReadFile(path)
@@ -76,6 +92,9 @@ func Load(path string, getenv func(string) string) (Config, error) {
 		{"GX_DISK_BUDGET", func(v string) error { return c.DiskBudget.UnmarshalText([]byte(v)) }},
 		{"GX_FORK_SERVER", func(v string) error { c.ForkServer = v; return nil }},
 		{"GX_DICT_TTL", func(v string) error { return c.DictTTL.UnmarshalText([]byte(v)) }},
+		{"GX_VOLUMES_KEEP_FOR", func(v string) error { return c.Volumes.KeepFor.UnmarshalText([]byte(v)) }},
+		{"GX_VOLUMES_KEEP_VERSIONS", func(v string) error { return c.Volumes.KeepVersions.UnmarshalText([]byte(v)) }},
+		{"GX_VOLUMES_KEEP_SIZE", func(v string) error { return c.Volumes.KeepSize.UnmarshalText([]byte(v)) }},
 		{"GX_WEB_ADDR", func(v string) error { c.Web.Addr = v; return nil }},
 		{"GX_REGISTRY", func(v string) error { c.Images.Registry = v; return nil }},
 	} {
@@ -158,6 +177,19 @@ func (e *Expiry) UnmarshalText(text []byte) error {
 		return nil
 	}
 	return (*Duration)(e).UnmarshalText(text)
+}
+
+// Count is a number of things, at least one.
+type Count int
+
+// UnmarshalText reads a count.
+func (c *Count) UnmarshalText(text []byte) error {
+	v, err := strconv.ParseUint(string(text), 10, 31)
+	if err != nil || v == 0 {
+		return fmt.Errorf("%q is not a number from 1 on", text)
+	}
+	*c = Count(v)
+	return nil
 }
 
 // Size is a number of bytes written as "50 GiB".

@@ -40,6 +40,10 @@ debian_tarball = "/srv/base.tar"
 		require.Equal(t, want, c.DictTTL)
 	}
 
+	c, err = load(t, "[volumes]\nkeep_for = \"never\"\nkeep_versions = 7\nkeep_size = \"1 MiB\"", map[string]string{"GX_VOLUMES_KEEP_SIZE": "2 MiB"})
+	require.NoError(t, err)
+	require.Equal(t, Volumes{KeepFor: -1, KeepVersions: 7, KeepSize: 2 << 20}, c.Volumes)
+
 	c, err = Load(filepath.Join(t.TempDir(), "none"), func(string) string { return "" })
 	require.NoError(t, err)
 	require.Zero(t, c)
@@ -56,6 +60,7 @@ func TestMistakes(t *testing.T) {
 		"disk_budget = \"lots\"":        "not a size",
 		"disk_budget = \"10 MiB\"":      "1 GiB at least",
 		"runtime = ":                    "line 1",
+		"[volumes]\nkeep_versions = 0":  "from 1 on",
 		"[images]\nregistry = \"some\"": "auto or off",
 	} {
 		_, err := load(t, text, nil)

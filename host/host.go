@@ -163,7 +163,7 @@ func assemble(ctx context.Context, cfg Config, log *slog.Logger, file *logFile) 
 		NoFork:  cfg.Settings.ForkServer == "off",
 		DictTTL: time.Duration(cfg.Settings.DictTTL),
 		Keep: volume.Keep{
-			Age: time.Duration(cfg.Settings.Volumes.KeepFor), Versions: int(cfg.Settings.Volumes.KeepVersions), Bytes: int64(cfg.Settings.Volumes.KeepSize),
+			Age: time.Duration(cfg.Settings.Volumes.KeepFor), Versions: cfg.Settings.Volumes.KeepVersions, Bytes: int64(cfg.Settings.Volumes.KeepSize),
 		},
 		Web:     cfg.Settings.Web.Addr,
 		Version: cfg.Version, Log: log,

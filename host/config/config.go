@@ -44,7 +44,7 @@ type Volumes struct {
 	// default: 30 days; "never" = that alone removes none.
 	KeepFor Expiry `toml:"keep_for"`
 	// KeepVersions is how many are kept; default: 100.
-	KeepVersions Count `toml:"keep_versions"`
+	KeepVersions int `toml:"keep_versions"`
 	// KeepSize is what one volume may have beyond its newest version, as
 	// "20 GiB"; default: that.
 	KeepSize Size `toml:"keep_size"`
@@ -93,7 +93,7 @@ func Load(path string, getenv func(string) string) (Config, error) {
 		{"GX_FORK_SERVER", func(v string) error { c.ForkServer = v; return nil }},
 		{"GX_DICT_TTL", func(v string) error { return c.DictTTL.UnmarshalText([]byte(v)) }},
 		{"GX_VOLUMES_KEEP_FOR", func(v string) error { return c.Volumes.KeepFor.UnmarshalText([]byte(v)) }},
-		{"GX_VOLUMES_KEEP_VERSIONS", func(v string) error { return c.Volumes.KeepVersions.UnmarshalText([]byte(v)) }},
+		{"GX_VOLUMES_KEEP_VERSIONS", func(v string) (err error) { c.Volumes.KeepVersions, err = strconv.Atoi(v); return err }},
 		{"GX_VOLUMES_KEEP_SIZE", func(v string) error { return c.Volumes.KeepSize.UnmarshalText([]byte(v)) }},
 		{"GX_WEB_ADDR", func(v string) error { c.Web.Addr = v; return nil }},
 		{"GX_REGISTRY", func(v string) error { c.Images.Registry = v; return nil }},
@@ -131,6 +131,9 @@ func (c Config) validate() error {
 	case "", "auto", "off":
 	default:
 		return fmt.Errorf("images.registry %q: it can be auto or off", c.Images.Registry)
+	}
+	if c.Volumes.KeepVersions < 0 {
+		return fmt.Errorf("volumes.keep_versions %d: it is a number from 1 on", c.Volumes.KeepVersions)
 	}
 	if c.DiskBudget != 0 && c.DiskBudget < 1<<30 {
 		return fmt.Errorf("disk_budget %s: an image alone needs more; give 1 GiB at least", humanize.IBytes(uint64(c.DiskBudget)))
@@ -177,19 +180,6 @@ func (e *Expiry) UnmarshalText(text []byte) error {
 		return nil
 	}
 	return (*Duration)(e).UnmarshalText(text)
-}
-
-// Count is a number of things, at least one.
-type Count int
-
-// UnmarshalText reads a count.
-func (c *Count) UnmarshalText(text []byte) error {
-	v, err := strconv.ParseUint(string(text), 10, 31)
-	if err != nil || v == 0 {
-		return fmt.Errorf("%q is not a number from 1 on", text)
-	}
-	*c = Count(v)
-	return nil
 }
 
 // Size is a number of bytes written as "50 GiB".

@@ -60,7 +60,7 @@ func TestMistakes(t *testing.T) {
 		"disk_budget = \"lots\"":        "not a size",
 		"disk_budget = \"10 MiB\"":      "1 GiB at least",
 		"runtime = ":                    "line 1",
-		"[volumes]\nkeep_versions = 0":  "from 1 on",
+		"[volumes]\nkeep_versions = -1": "from 1 on",
 		"[images]\nregistry = \"some\"": "auto or off",
 	} {
 		_, err := load(t, text, nil)

@@ -41,6 +41,9 @@ var benches = []bench{
 	{"million", million},
 	{"unchanged", unchanged},
 	{"rebuild", rebuild},
+	{"state", state},
+	{"volumes", volumes},
+	{"files", localFiles},
 }
 
 func main() {

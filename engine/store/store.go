@@ -7,6 +7,7 @@
 // that was acknowledged; the log is flushed to the disk at checkpoints, so that
 // the machine's loss of power may cost the latest commits, and corrupts nothing
 // (synchronous=NORMAL, https://www.sqlite.org/pragma.html#pragma_synchronous).
+// Sync flushes it for those whose commits must not be lost even then.
 package store
 
 import (
@@ -14,6 +15,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -34,6 +36,7 @@ var ErrClosed = errors.New("the host's database is closed")
 
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
+	path  string
 	read  *sql.DB
 	write *sql.DB
 
@@ -50,7 +53,7 @@ func Open(path string) (*DB, error) {
 		return nil, fmt.Errorf("opening the host's database: %w", err)
 	}
 	_ = f.Close()
-	d := &DB{updates: make(chan *update, maxGroup), closing: make(chan struct{})}
+	d := &DB{path: path, updates: make(chan *update, maxGroup), closing: make(chan struct{})}
 	if d.write, err = connect(path, 1); err != nil {
 		return nil, err
 	}
@@ -91,6 +94,22 @@ func (d *DB) Close() error {
 		err = errors.Join(d.read.Close(), d.write.Close())
 	})
 	return err
+}
+
+// Sync has what was committed survive the machine's loss of power.
+func (d *DB) Sync() error {
+	// A checkpoint, which empties the log, flushes it by itself.
+	log, err := os.OpenFile(d.path+"-wal", os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = errors.Join(log.Sync(), log.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("flushing the host's database to the disk: %w", err)
+	}
+	return nil
 }
 
 // Read is for queries, which see what has been committed. It takes no writes.

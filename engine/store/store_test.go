@@ -45,11 +45,13 @@ func TestPersists(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a b?c#d%.db") // no character of a path is special
 	db := open(t, path)
 	require.NoError(t, put(t.Context(), db, "a", 1))
+	require.NoError(t, db.Sync())
 	require.NoError(t, db.Close())
 	require.ErrorIs(t, put(t.Context(), db, "b", 1), store.ErrClosed)
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode())
+	require.NoError(t, db.Sync(), "there is nothing to flush")
 	require.Equal(t, 1, count(t, open(t, path)))
 }
 

@@ -116,6 +116,10 @@ func (s *Store) sweep(ctx context.Context) error {
 			used[id] = true
 		}
 	}
+	// That nothing has them is on the disk before they are gone from it.
+	if err := s.cfg.DB.Sync(); err != nil {
+		return err
+	}
 	for _, id := range candidates {
 		s.mu.Lock()
 		pinned := s.pins[id] > 0

@@ -368,7 +368,10 @@ func (s *Store) Restore(ctx context.Context, id string, number int) (int, error)
 		next = old.Version
 		return s.add(ctx, tx, id, old)
 	})
-	return next, err
+	if err != nil {
+		return 0, err
+	}
+	return next, s.cfg.DB.Sync()
 }
 
 // add writes a version.
@@ -428,6 +431,9 @@ func (s *Store) publishLocked(ctx context.Context, id string, d *layer.Draft, la
 		}
 		return s.add(ctx, tx, id, next)
 	})
+	if err == nil {
+		err = s.cfg.DB.Sync()
+	}
 	if err != nil {
 		return 0, fmt.Errorf("recording a volume's new version: %w", err)
 	}

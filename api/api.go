@@ -283,6 +283,40 @@ type Container struct {
 	Running  int       `json:"running"` // inputs being worked on
 	Memory   int64     `json:"memory"`  // bytes
 	CPU      float64   `json:"cpu"`     // seconds
+	// GPU is the model of the container's cards, as requests spell it, and GPUs
+	// how many it has; GPUMemory and GPUUsed are bytes of them together.
+	GPU       string  `json:"gpu,omitempty"`
+	GPUs      int     `json:"gpus,omitempty"`
+	GPUMemory int64   `json:"gpu_memory,omitempty"`
+	GPUUsed   int64   `json:"gpu_used,omitempty"`
+	GPULoad   float64 `json:"gpu_load,omitempty"` // percent, the cards' mean
+	Emulated  bool    `json:"emulated,omitempty"` // the cards are
+}
+
+// GPUs is what a host has of GPUs.
+type GPUs struct {
+	Provider string         `json:"provider"` // "emulator", "nvml"; "" = the host has no cards
+	Emulated bool           `json:"emulated"`
+	Stock    map[string]int `json:"stock"` // by model; null = as many as are asked for
+	Cards    []GPU          `json:"cards"` // those that are counted, or granted
+	Waiting  []Waiting      `json:"waiting,omitempty"`
+}
+
+// GPU is one card.
+type GPU struct {
+	UUID   string  `json:"uuid"`
+	Card   string  `json:"card"`   // the model, as requests spell it
+	Device string  `json:"device"` // what it calls itself
+	Memory int64   `json:"memory"` // bytes
+	Used   int64   `json:"used"`   // bytes
+	Load   int     `json:"load"`   // percent
+	Heat   int     `json:"heat"`   // °C
+	Power  float64 `json:"power"`  // W
+	Lost   bool    `json:"lost,omitempty"`
+	// Who has it; empty = nobody.
+	Container string `json:"container,omitempty"`
+	AppName   string `json:"app_name,omitempty"`
+	Function  string `json:"function,omitempty"`
 }
 
 // PruneRequest says how much to keep.

@@ -30,6 +30,8 @@ type Holder struct {
 	Containers int     `json:"containers"`
 	CPU        float64 `json:"cpu"`    // cores set aside
 	Memory     int64   `json:"memory"` // bytes set aside
+	// GPUs are cards set aside, by model.
+	GPUs map[string]int `json:"gpus,omitempty"`
 }
 
 // Phase is a part of something's time.

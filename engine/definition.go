@@ -71,7 +71,7 @@ func (d *definition) start(v *function.Version, params []byte, options json.RawM
 		ID: d.id, Pool: d.id + "." + strconv.Itoa(d.made), App: function.App{ID: a.id, Name: a.name, Environment: a.environment, Log: a.log, Event: a.events.add},
 		Version: v, Params: params, Options: options,
 	})
-	d.meters[f] = []*metering.Meter{v.Meter}
+	d.meters[f] = v.NewMeters(nil)
 	return f
 }
 
@@ -103,6 +103,9 @@ func (d *definition) pool(params []byte, options json.RawMessage) (*function.Fun
 			return nil, fmt.Errorf("%s is in use with %d different sets of parameters or options, which is the limit", d.name, len(d.pools))
 		}
 		spec, err := d.now.variant(params, options)
+		if err == nil {
+			err = d.app.engine.checkCards(&spec)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -219,8 +222,10 @@ func (d *definition) usage(now time.Time) []api.Usage {
 	defer d.mu.Unlock()
 	sum := slices.Clone(d.past)
 	for _, meters := range d.meters {
-		for _, m := range meters {
-			sum = metering.Add(sum, m.Usage(now))
+		for i, m := range meters {
+			if u := m.Usage(now); i == 0 || u.Containers > 0 { // of a choice of cards that was never taken
+				sum = metering.Add(sum, u)
+			}
 		}
 	}
 	return sum

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/gx-dev/gx/app"
@@ -14,6 +13,7 @@ import (
 	"github.com/gx-dev/gx/engine/container"
 	"github.com/gx-dev/gx/engine/function"
 	"github.com/gx-dev/gx/engine/metering"
+	"github.com/gx-dev/gx/engine/pool"
 	"github.com/gx-dev/gx/engine/source"
 	"github.com/gx-dev/gx/gpu"
 )
@@ -77,6 +77,9 @@ func (e *Engine) newEdition(ctx context.Context, number int, m *app.Manifest, im
 		if f.spec.Volumes, err = e.volumesOf(ctx, m, &f.spec); err != nil {
 			return nil, err
 		}
+		if err := e.checkCards(&f.spec); err != nil {
+			return nil, err
+		}
 		image := f.image.Retain()
 		f.pins = function.NewPins(func() {
 			f.tree.Release()
@@ -125,27 +128,66 @@ func (e *Engine) source(ctx context.Context, m *app.Manifest, f *app.Function, i
 // older one (nil = it is new).
 func (d *declared) version(e *Engine, spec app.Function, older *function.Version) *function.Version {
 	need, limits := function.Resources(spec, e.ledger)
-	rate := metering.Rate{Function: spec.Name, Cores: need.CPU, Memory: need.Memory, Emulated: true}
-	label := ""
-	if cards, err := gpu.ParseAll(spec.GPU); err == nil && len(cards) > 0 { // it was checked
-		rate.GPU, rate.GPUs = cards[0].Card, cards[0].Count
-		label = cards[0].Card
-		if cards[0].Count > 1 {
-			label = strconv.Itoa(cards[0].Count) + " × " + label
-		}
-		label += " (emulated)"
+	requests, _ := gpu.ParseAll(spec.GPU) // it was checked
+	cards, _ := e.choices(requests)
+	if len(cards) == 0 {
+		cards = []gpu.Choice{{}} // none
 	}
-	var meter *metering.Meter
-	if older != nil && older.Meter.Rate() == rate {
-		meter = older.Meter
-	} else {
-		meter = metering.New(rate)
+	v := &function.Version{
+		Number: d.edition.number, Spec: spec, Image: d.image, Sources: d.tree.Dirs(), Files: d.tree.Files(), Functions: d.edition.ids,
+		Limits: limits, Pins: d.pins,
+	}
+	for _, c := range cards {
+		v.Choices = append(v.Choices, e.choice(spec.Name, need, c, older))
 	}
 	d.pins.Hold()
-	return &function.Version{
-		Number: d.edition.number, Spec: spec, Image: d.image, Sources: d.tree.Dirs(), Files: d.tree.Files(), Functions: d.edition.ids,
-		Need: need, Limits: limits, GPU: label, Meter: meter, Pins: d.pins,
+	return v
+}
+
+// choice is what a container may be set aside, with a meter that goes on from
+// that of an older version if it is the same.
+func (e *Engine) choice(name string, need pool.Capacity, c gpu.Choice, older *function.Version) function.Choice {
+	made := function.Choice{Need: need, Cards: c}
+	rate := metering.Rate{Function: name, Cores: need.CPU, Memory: need.Memory, Price: e.prices.PerSecond(c.Price, c.Count, need.CPU, need.Memory)}
+	if c.Count > 0 {
+		rate.GPU, rate.GPUs, rate.Emulated = c.Card, c.Count, e.cfg.GPUs.Emulated()
+		made.Need.Cards = map[string]int{c.Card: c.Count}
+		made.Label = c.String()
+		if rate.Emulated {
+			made.Label += " (emulated)"
+		}
 	}
+	if older != nil {
+		for _, o := range older.Choices {
+			if o.Meter.Rate() == rate {
+				made.Meter = o.Meter
+				return made
+			}
+		}
+	}
+	made.Meter = metering.New(rate)
+	return made
+}
+
+// checkCards says that the host can never give a function the cards that it asks
+// for.
+func (e *Engine) checkCards(f *app.Function) error {
+	requests, err := gpu.ParseAll(f.GPU)
+	if err == nil {
+		_, err = e.choices(requests)
+	}
+	if err != nil {
+		return at(f, "%v", err)
+	}
+	return nil
+}
+
+// choices are the cards that the host can give for requests.
+func (e *Engine) choices(requests []gpu.Request) ([]gpu.Choice, error) {
+	if e.cfg.GPUs == nil {
+		return gpu.Choices(requests, map[string]int{})
+	}
+	return gpu.Choices(requests, e.cfg.GPUs.Stock())
 }
 
 // release lets go of what the edition holds; containers that run it hold it

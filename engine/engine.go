@@ -40,6 +40,7 @@ import (
 	"github.com/gx-dev/gx/engine/store"
 	"github.com/gx-dev/gx/engine/trace"
 	"github.com/gx-dev/gx/engine/volume"
+	"github.com/gx-dev/gx/gpu"
 )
 
 // Errors that callers tell apart.
@@ -64,6 +65,8 @@ type Config struct {
 	Network  Network // nil = none
 	SDK      func(version string) (dir string, err error)
 	Clock    clock.Clock   // nil = the machine's
+	GPUs     gpu.Provider  // nil = the host has no cards
+	Prices   gpu.Prices    // the zero value = the catalogue's
 	Capacity pool.Capacity // what all containers together are given; zero values = what the machine has
 	Budget   int64         // bytes of disk for images, blobs and logs together; 0 = 64 GiB
 	DictTTL  time.Duration // how long an entry of a dict is kept after its last use; 0 = 7 days, negative = for ever
@@ -84,6 +87,7 @@ type Engine struct {
 	registry *call.Registry
 	hub      *runner.Hub
 	ledger   *pool.Ledger
+	prices   gpu.Prices
 	images   *imageCache
 	host     *function.Host
 	gateway  *gateway.Gateway
@@ -125,6 +129,10 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	capacity, err := capacityOf(cfg.Capacity)
 	if err != nil {
 		return nil, err
+	}
+	capacity.Cards = map[string]int{}
+	if cfg.GPUs != nil {
+		capacity.Cards = cfg.GPUs.Stock()
 	}
 	e := &Engine{
 		cfg: cfg, ledger: pool.NewLedger(capacity), parked: map[string][]*late{},
@@ -171,6 +179,10 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Network != nil {
 		e.host.Env, e.host.Mounts = cfg.Network.Env(), cfg.Network.Mounts()
 		compiler.Mounts = e.host.Mounts
+	}
+	e.host.GPUs, e.prices = cfg.GPUs, cfg.Prices
+	if e.prices.Source == "" {
+		e.prices = gpu.ListPrices()
 	}
 	if err := e.restoreSpawned(ctx); err != nil {
 		return nil, errors.Join(err, e.hub.Close(), e.closeStores())
@@ -348,7 +360,7 @@ func (e *Engine) reclaim(for_ *function.Function) {
 		if f == for_ {
 			continue
 		}
-		if since, ok := f.IdleSince(); ok && (victim == nil || since.Before(oldest)) {
+		if since, ok := f.IdleSince(); ok && e.ledger.Helps(f.Owner(), for_.Owner()) && (victim == nil || since.Before(oldest)) {
 			victim, oldest = f, since
 		}
 		if owes && f.Owner() == owner {

@@ -23,6 +23,7 @@ import (
 	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/build"
+	"github.com/gx-dev/gx/emulator"
 	"github.com/gx-dev/gx/engine/container"
 	"github.com/gx-dev/gx/engine/container/process"
 	"github.com/gx-dev/gx/engine/container/runc"
@@ -180,6 +181,12 @@ var sdkOnce = sync.OnceValues(func() (string, error) { return sdk.Extract(sdkCac
 
 func newHost(t testing.TB, runtimeName string) *host {
 	t.Helper()
+	return newHostWith(t, runtimeName, nil)
+}
+
+// newHostWith is newHost with so many GPUs; nil = as many as are asked for.
+func newHostWith(t testing.TB, runtimeName string, stock map[string]int) *host {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "gx-e-") // short, for the socket's path
 	if err != nil {
 		t.Fatal(err)
@@ -218,8 +225,18 @@ func newHost(t testing.TB, runtimeName string) *host {
 	if err != nil {
 		t.Skip("this runtime does not work here: ", err)
 	}
+	gpus, err := emulator.New(emulator.Config{Dir: filepath.Join(dir, "gpu"), RunDir: filepath.Join(dir, "pages"), Stock: stock, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := gpus.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	h.cfg = Config{
-		Dir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"), Runtime: h.runtime, Images: h.images, Network: network,
+		GPUs: gpus,
+		Dir:  filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"), Runtime: h.runtime, Images: h.images, Network: network,
 		SDK: func(string) (string, error) { return sdkOnce() }, Log: log,
 		Capacity: pool.Capacity{CPU: 8, Memory: 8 << 30},
 	}

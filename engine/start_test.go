@@ -94,6 +94,8 @@ func TestSession(t *testing.T) {
 	c.expect(c.call("shout", args(2)), 2)
 	if list := h.Containers(); len(list) != 1 || list[0].State != "ready" || list[0].AppName != "test" || list[0].Memory == 0 {
 		t.Errorf("%+v", list)
+	} else if c := list[0]; c.GPU != "A100-80GB" || c.GPUs != 2 || c.GPUMemory != 2*81920<<20 || !c.Emulated {
+		t.Errorf("%+v", c)
 	}
 	c.close()
 	if err := h.StopApp(t.Context(), "test", false); err != nil {

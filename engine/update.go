@@ -269,9 +269,7 @@ func (d *definition) adopt(next *edition, list []*change) {
 		}
 	}
 	for _, c := range list {
-		if c.next.Meter != c.old.Meter {
-			d.meters[c.pool] = append(d.meters[c.pool], c.next.Meter)
-		}
+		d.meters[c.pool] = append(d.meters[c.pool], c.next.NewMeters(c.old)...)
 		c.ready.Commit()
 	}
 }

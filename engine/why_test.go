@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -94,7 +95,7 @@ func TestWhyWaits(t *testing.T) {
 		short := c.opened()
 		w = h.why(short, waitsFor("capacity"))
 		says(t, w.Answer, "It waits: a container of square needs 4 GiB of memory: 6 GiB of 8 GiB are set aside by test/slow (1 container, 6 GiB)")
-		if len(w.Waits.Holders) != 1 || w.Waits.Holders[0] != (api.Holder{App: "test", Function: "slow", Containers: 1, CPU: 0.125, Memory: 6 << 30}) {
+		if len(w.Waits.Holders) != 1 || !reflect.DeepEqual(w.Waits.Holders[0], api.Holder{App: "test", Function: "slow", Containers: 1, CPU: 0.125, Memory: 6 << 30}) {
 			t.Errorf("%+v", w.Waits.Holders)
 		}
 		// A call that only waits has an id as soon as somebody asks.

@@ -1,12 +1,13 @@
 package gpu
 
 import (
+	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestParse(t *testing.T) {
@@ -81,17 +82,110 @@ func TestCatalogue(t *testing.T) {
 			t.Errorf("%s is not in the order of prices", c.Name)
 		}
 		last = max(last, c.Price)
-		if c.MiB < c.Memory*900 || c.MiB > c.Memory*1100 || c.MaxCount < 1 || c.Major < 7 {
+		if c.MiB < c.Memory*900 || c.MiB > c.Memory*1100 || c.MaxCount < 1 || c.Major < 7 ||
+			c.CUDAMiB >= c.MiB || c.CUDAMiB*100 < c.MiB*96 || c.SMs == 0 || c.Rates.FP32 == 0 || c.Rates.FP16 < c.Rates.FP32 || c.Rates.Bandwidth < 300 || c.Power <= c.Idle {
 			t.Errorf("%+v", c)
 		}
 	}
 }
 
-func TestCost(t *testing.T) {
-	got := Cost("H100", 2, 4, 8<<30, 10*time.Second)
-	want := 10 * (2*0.001097 + 4*CorePrice + 8*MemoryPrice)
+func TestPrices(t *testing.T) {
+	list := ListPrices()
+	got := list.PerSecond("H100", 2, 4, 8<<30)
+	want := 2*0.001097 + 4*CorePrice + 8*MemoryPrice
 	if math.Abs(got-want) > 1e-12 {
 		t.Errorf("got %v, want %v", got, want)
+	}
+	own, err := list.With(map[string]float64{"a10": 0.0002, "cpu": 0})
+	if err != nil || own.Card("A10G") != 0.0002 || own.Card("T4") != 0.000164 || own.Core != 0 {
+		t.Errorf("%+v, %v", own, err)
+	}
+	for name, price := range map[string]float64{"T5": 1, "T4": -1, "L4": 7} {
+		if _, err := list.With(map[string]float64{name: price}); err == nil {
+			t.Errorf("%s for %v is no price", name, price)
+		}
+	}
+	text, err := own.JSON()
+	var read struct {
+		PriceDate string `json:"price_date"`
+		Cards     []Card
+	}
+	if err != nil || json.Unmarshal(text, &read) != nil || len(read.Cards) != len(Cards()) || read.Cards[2].Price != 0.0002 || read.PriceDate == "" {
+		t.Errorf("%s, %v", text, err)
+	}
+}
+
+func TestChoices(t *testing.T) {
+	stock := map[string]int{"A100-80GB": 2, "H200": 8, "T4": 1}
+	for _, c := range []struct {
+		in     []string
+		stock  map[string]int
+		want   string
+		failed string
+	}{
+		{[]string{"H100"}, nil, "H100", ""},
+		{[]string{"B200+:2"}, nil, "2 × B200", ""},
+		{[]string{"H100"}, stock, "H200", ""},
+		{[]string{"H100!"}, stock, "", "has none of"},
+		{[]string{"A100"}, stock, "A100-80GB", ""},
+		{[]string{"A100-40GB:4", "T4"}, stock, "T4", ""},
+		{[]string{"any"}, stock, "T4", ""},
+		{[]string{"H100", "A100-80GB:2", "T4"}, stock, "H200, 2 × A100-80GB, T4", ""},
+		{[]string{"B200+"}, map[string]int{"B300": 1}, "B300", ""},
+		{[]string{"T4:2"}, stock, "", "1 × T4, 2 × A100-80GB, 8 × H200"},
+		{[]string{"T4"}, map[string]int{}, "", "no GPU at all"},
+		{nil, stock, "", ""},
+	} {
+		requests, err := ParseAll(c.in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := Choices(requests, c.stock)
+		var words []string
+		for _, choice := range list {
+			words = append(words, choice.String())
+		}
+		if got := strings.Join(words, ", "); got != c.want || (err == nil) != (c.failed == "") || err != nil && !strings.Contains(err.Error(), c.failed) {
+			t.Errorf("%v of %v: %q, %v; want %q, %q", c.in, c.stock, got, err, c.want, c.failed)
+		}
+		for _, choice := range list {
+			if c.in[0] == "H100" && choice.Card == "H200" && choice.Price != "H100" {
+				t.Errorf("an upgrade is paid as %s", choice.Price)
+			}
+		}
+	}
+}
+
+func TestParseStock(t *testing.T) {
+	got, err := ParseStock(" A100-80GB:8, t4:4,T4 ")
+	if err != nil || !maps.Equal(got, map[string]int{"A100-80GB": 8, "T4": 5}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if got, err := ParseStock("unlimited"); got != nil || err != nil {
+		t.Errorf("%v, %v", got, err)
+	}
+	if got, err := ParseStock("none"); got == nil || len(got) != 0 || err != nil {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, s := range []string{"T5", "T4:0", "T4:x", ",", "any", "H100!", "T4:100000"} {
+		if got, err := ParseStock(s); err == nil {
+			t.Errorf("%q is %v", s, got)
+		}
+	}
+}
+
+func TestByDevice(t *testing.T) {
+	for _, c := range []struct {
+		device string
+		mib    int
+		want   string
+	}{
+		{"NVIDIA A100-SXM4-80GB", 81920, "A100-80GB"}, {"NVIDIA A100 80GB PCIe", 81920, "A100-80GB"}, {"NVIDIA A100-PCIE-40GB", 40960, "A100-40GB"},
+		{"NVIDIA A10", 23028, "A10G"}, {"NVIDIA H100 PCIe", 81559, "H100"}, {"Tesla T4", 15360, "T4"}, {"NVIDIA GeForce RTX 4090", 24564, ""}, {"NVIDIA L40S", 46068, "L40S"},
+	} {
+		if card, ok := ByDevice(c.device, c.mib); card.Name != c.want || ok != (c.want != "") {
+			t.Errorf("%s is a %q", c.device, card.Name)
+		}
 	}
 }
 

@@ -126,6 +126,11 @@ func (b *backend) Logs(ctx context.Context, app string, follow bool, tail int, l
 func (b *backend) Apps() []api.App             { return b.h.engine.Apps() }
 func (b *backend) Containers() []api.Container { return b.h.engine.Containers() }
 
+func (b *backend) GPUs(ctx context.Context) (api.GPUs, error) {
+	gpus, err := b.h.engine.GPUs(ctx)
+	return gpus, known(err)
+}
+
 func (b *backend) Ask(ctx context.Context, op string, params json.RawMessage, data []byte) (any, []byte, error) {
 	a, err := b.h.engine.Ask(ctx, ask.Query{Op: op, Params: params, Data: data})
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/gx-dev/gx/build/hostenv"
 	"github.com/gx-dev/gx/engine"
 	"github.com/gx-dev/gx/engine/volume"
+	"github.com/gx-dev/gx/gpu"
 	"github.com/gx-dev/gx/host/config"
 	"github.com/gx-dev/gx/remote"
 	"github.com/gx-dev/gx/remote/local"
@@ -155,10 +156,18 @@ func assemble(ctx context.Context, cfg Config, log *slog.Logger, file *logFile) 
 	if h.parts, err = choose(h.life, cfg, h.budget, env, log); err != nil {
 		return nil, err
 	}
+	prices, err := gpu.ListPrices().With(cfg.Settings.GPUPrices)
+	if err != nil {
+		return nil, err
+	}
+	if h.parts.gpus, err = chooseGPUs(cfg, prices, log); err != nil {
+		return nil, err
+	}
 	h.engine, err = engine.New(ctx, engine.Config{
 		Dir: cfg.Dirs.State, RunDir: cfg.Dirs.Runtime,
 		Runtime: h.parts.runtime, Images: h.parts.images, Network: network{env},
-		SDK:     func(string) (string, error) { return sdk.Extract(sdkDir(cfg)) },
+		SDK:  func(string) (string, error) { return sdk.Extract(sdkDir(cfg)) },
+		GPUs: h.parts.gpus, Prices: prices,
 		Budget:  h.budget,
 		NoFork:  cfg.Settings.ForkServer == "off",
 		DictTTL: time.Duration(cfg.Settings.DictTTL),

@@ -12,6 +12,7 @@ import (
 	"github.com/gx-dev/gx/build/venv"
 	"github.com/gx-dev/gx/engine/container"
 	"github.com/gx-dev/gx/engine/container/process"
+	"github.com/gx-dev/gx/gpu"
 	"github.com/gx-dev/gx/sdk"
 )
 
@@ -20,12 +21,16 @@ import (
 type parts struct {
 	runtime container.Runtime
 	images  build.Engine
+	gpus    gpu.Provider // nil = there are none
 }
 
 func (p parts) close() error {
 	var errs []error
 	if p.runtime != nil {
 		errs = append(errs, p.runtime.Close())
+	}
+	if p.gpus != nil {
+		errs = append(errs, p.gpus.Close())
 	}
 	if p.images != nil {
 		errs = append(errs, p.images.Close())

@@ -44,6 +44,7 @@ type Backend interface {
 	Logs(ctx context.Context, app string, follow bool, tail int, line func(api.LogLine) error) error
 	Apps() []api.App
 	Containers() []api.Container
+	GPUs(ctx context.Context) (api.GPUs, error)
 	// Ask answers a question about what the host stores; see package ask of the
 	// engine for the operations' sense.
 	Ask(ctx context.Context, op string, params json.RawMessage, data []byte) (result any, out []byte, err error)

@@ -72,6 +72,7 @@ func NewServer(ctx context.Context, backend Backend, log *slog.Logger) *Server {
 		"GET /v1/apps/{id}/usage":   s.usageOfApp,
 		"GET /v1/apps/{id}/logs":    s.appLogs,
 		"GET /v1/containers":        func(w http.ResponseWriter, _ *http.Request) { reply(w, backend.Containers()) },
+		"GET /v1/gpus":              func(w http.ResponseWriter, r *http.Request) { answer(w)(backend.GPUs(r.Context())) },
 		"GET /v1/why/{ref}":         s.why,
 		"GET /v1/images":            s.images,
 		"POST /v1/images/prune":     s.prune,

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	cdi "tags.cncf.io/container-device-interface/specs-go"
 )
 
 // Runtime makes containers. Implementations are safe for concurrent use.
@@ -63,6 +65,10 @@ type Spec struct {
 	Env      []string // the whole environment, KEY=VALUE
 	Dir      string   // working directory inside the container, made if missing
 	Mounts   []Mount
+	// Edits are further changes in the language of CDI, for devices: variables,
+	// which replace those of Env, mounts, device nodes, hooks. nil = none. Devices
+	// and hooks are impossible for a runtime without isolation, and in a Fork.
+	Edits *cdi.ContainerEdits
 
 	CPU      float64 // cores; 0 = no limit
 	Memory   int64   // bytes; 0 = no limit

@@ -181,7 +181,7 @@ func (m *member) answered(frames []wire.Frame) {
 		other.conn.Flush()
 	}
 	if done > 0 {
-		f.version().Meter.Inputs(done, failed)
+		m.set().Meter.Inputs(done, failed)
 	}
 	for _, k := range kept {
 		k.in.Call.Memory.Keep(k.in, k.result, k.took)

@@ -119,9 +119,9 @@ func (c *Change) try(ctx context.Context) (*member, error) {
 			return nil, fmt.Errorf("%s takes no other version: %s", f.Name(), f.stopping)
 		}
 		now := f.host.Clock.Now()
-		short, ok := f.host.Ledger.Reserve(f.Owner(), c.next.Need, f.kick)
+		choice, short, ok := f.host.Ledger.Reserve(f.Owner(), f.kick, c.next.needs()...)
 		if ok {
-			m := newMember(f, c.next, now)
+			m := newMember(f, c.next, choice, now)
 			m.trial = &trial{done: make(chan struct{})}
 			m.trace = f.trace.Start(m.id, []pool.Reason{{Rule: "version", Text: "a new version of the function has to come up before it takes over"}}, c.next.Limits.Memory, now)
 			f.members = append(f.members, m)

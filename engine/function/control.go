@@ -205,12 +205,12 @@ func (f *Function) Retire(reason string) {
 // mu is held.
 func (f *Function) start(now time.Time, s pool.Snapshot, d pool.Decision) bool {
 	v := f.version()
-	short, ok := f.host.Ledger.Reserve(f.Owner(), v.Need, f.kick)
+	choice, short, ok := f.host.Ledger.Reserve(f.Owner(), f.kick, v.needs()...)
 	if !ok {
 		f.short = short
 		return false
 	}
-	m := newMember(f, v, now)
+	m := newMember(f, v, choice, now)
 	m.trace = f.trace.Start(m.id, pool.Reasons(s, d), v.Limits.Memory, now)
 	f.members = append(f.members, m)
 	f.serving.Go(m.live)

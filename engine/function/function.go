@@ -34,6 +34,7 @@ import (
 	"github.com/gx-dev/gx/engine/runner"
 	"github.com/gx-dev/gx/engine/trace"
 	"github.com/gx-dev/gx/engine/volume"
+	"github.com/gx-dev/gx/gpu"
 	"github.com/gx-dev/gx/wire"
 )
 
@@ -61,6 +62,7 @@ type Host struct {
 	Probe     int            // containers started for inputs of unknown duration
 	Trace     *trace.Recorder
 	Volumes   *volume.Store
+	GPUs      gpu.Provider // nil = there are none
 }
 
 // App is the app that a function is part of.
@@ -255,7 +257,7 @@ func (f *Function) deliver(answers []call.Answer) {
 	if len(answers) == 0 {
 		return
 	}
-	f.version().Meter.Inputs(len(answers), len(answers))
+	f.version().Choices[0].Meter.Inputs(len(answers), len(answers))
 	call.DeliverNow(answers)
 }
 
@@ -401,6 +403,7 @@ func (f *Function) Containers() []api.Container {
 				list[i].Memory, list[i].CPU = stats.Memory, stats.CPU.Seconds()
 			}
 		}
+		m.describeCards(&list[i])
 	}
 	return list
 }

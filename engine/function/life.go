@@ -53,7 +53,7 @@ func (m *member) start() *failure {
 	defer timer.Stop()
 	began := f.host.Clock.Now()
 	m.mark("turn")
-	m.version().Meter.Started(m.id, began)
+	m.set().Meter.Started(m.id, began)
 	m.shown = true
 	m.tellState("starting", 0, "")
 
@@ -72,6 +72,7 @@ func (m *member) start() *failure {
 		return &failure{message: fmt.Sprintf("a container for %s cannot be started: %v", f.Name(), err)}
 	}
 	m.container.Store(&c)
+	m.observe(c)
 	var conn *runner.Conn
 	select {
 	case conn = <-arrival:
@@ -232,6 +233,9 @@ func (m *member) launch(token string, mark [8]byte) (_ container.Container, err 
 	}
 	m.mark("image")
 	if err := m.attach(&spec); err != nil {
+		return nil, err
+	}
+	if err := m.equip(&spec); err != nil {
 		return nil, err
 	}
 	pipes, err := newPipes(&spec)
@@ -401,8 +405,9 @@ func (m *member) end(why *failure) {
 	}
 	f.mu.Unlock()
 
-	f.host.Ledger.Release(f.Owner(), m.version().Need)
-	m.version().Meter.Ended(m.id, now)
+	m.giveBack()
+	f.host.Ledger.Release(f.Owner(), m.set().Need)
+	m.set().Meter.Ended(m.id, now)
 	if m.shown {
 		m.tellState("ended", 0, reason)
 	}

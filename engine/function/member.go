@@ -15,6 +15,7 @@ import (
 	"github.com/gx-dev/gx/engine/runner"
 	"github.com/gx-dev/gx/engine/trace"
 	"github.com/gx-dev/gx/engine/volume"
+	"github.com/gx-dev/gx/gpu"
 	"github.com/gx-dev/gx/wire"
 )
 
@@ -45,6 +46,8 @@ type member struct {
 	container atomic.Pointer[container.Container] // nil before its start
 	current   atomic.Pointer[Version]             // what it runs
 	pins      *Pins                               // of the version that it began with, whose files it has
+	choice    int                                 // which of the version's choices it was set aside
+	lease     atomic.Pointer[gpu.Lease]           // its cards; nil = it has none, or none yet
 
 	// Of the goroutine in live.
 	capture *output.Capture
@@ -93,10 +96,10 @@ const (
 	tailSize = 20   // lines
 )
 
-func newMember(f *Function, v *Version, now time.Time) *member {
+func newMember(f *Function, v *Version, choice int, now time.Time) *member {
 	m := &member{
 		f: f, id: call.NewID("co"), began: now, idle: now, quit: make(chan struct{}), gone: make(chan struct{}),
-		inputs: map[key]*call.Input{}, calls: map[uint32]*call.Call{}, pins: v.Pins,
+		inputs: map[key]*call.Input{}, calls: map[uint32]*call.Call{}, pins: v.Pins, choice: choice,
 	}
 	m.current.Store(v)
 	v.Pins.Hold()
@@ -290,7 +293,7 @@ func (m *member) kill(reason string) {
 // tellState tells the app's session of the container.
 func (m *member) tellState(state string, took time.Duration, reason string) {
 	m.f.cfg.App.Event(api.SessionMessage{Container: &api.ContainerEvent{
-		ID: m.id, Function: m.f.Name(), State: state, Time: m.f.host.Clock.Now(), GPU: m.version().GPU, Took: took.Seconds(), Reason: reason,
+		ID: m.id, Function: m.f.Name(), State: state, Time: m.f.host.Clock.Now(), GPU: m.set().Label, Took: took.Seconds(), Reason: reason,
 	}})
 }
 

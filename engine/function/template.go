@@ -64,8 +64,9 @@ func (f *Function) forkable(m *member) container.Template {
 	for _, other := range f.members {
 		others = others || other != m && other.state != stopping
 	}
-	// A template has no volumes: they are each container's own.
-	if m.leaves() || m.version() != f.version() || len(m.version().Spec.Volumes) > 0 {
+	// A template has no volumes: they are each container's own. Its cards are of
+	// the first choice.
+	if m.choice != 0 || m.leaves() || m.version() != f.version() || len(m.version().Spec.Volumes) > 0 {
 		f.mu.Unlock()
 		return nil
 	}
@@ -108,7 +109,7 @@ func (f *Function) load(ctx context.Context, forker container.Forker, v *Version
 	defer v.Pins.Release()
 	began := f.host.Clock.Now()
 	id := call.NewID("te")
-	from, capture, err := f.loadTemplate(ctx, forker, v, id)
+	from, capture, release, err := f.loadTemplate(ctx, forker, v, id)
 	t := &f.template
 	f.mu.Lock()
 	refused, isRefusal := errors.AsType[*container.RefusedError](err)
@@ -140,6 +141,7 @@ func (f *Function) load(ctx context.Context, forker container.Forker, v *Version
 	if err != nil {
 		return
 	}
+	defer release()
 	f.log.Debug("template loaded", "template", id, "took", f.host.Clock.Now().Sub(began))
 	<-from.Done()
 	capture.Close(pipePatience)
@@ -150,25 +152,34 @@ func (f *Function) load(ctx context.Context, forker container.Forker, v *Version
 	f.mu.Unlock()
 }
 
-// loadTemplate starts a template, and tells its runner what to load.
-func (f *Function) loadTemplate(ctx context.Context, forker container.Forker, v *Version, id string) (_ container.Template, _ *output.Capture, err error) {
+// loadTemplate starts a template, and tells its runner what to load. Release is
+// for after its end.
+func (f *Function) loadTemplate(ctx context.Context, forker container.Forker, v *Version, id string) (_ container.Template, _ *output.Capture, release func(), err error) {
 	token, arrival, forget := f.host.Hub.Expect()
 	defer forget()
 	spec, err := f.spec(v, id, token)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	spec.Args = sdk.TemplateArgs(v.Image.Config().Python)
+	if release, err = f.equipTemplate(ctx, v, &spec); err != nil {
+		return nil, nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			release()
+		}
+	}()
 	var mark [8]byte
 	_, _ = rand.Read(mark[:]) // never fails
 	pipes, err := newPipes(&spec)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	defer pipes.close()
 	capture, err := pipes.capture(mark, f.host.Clock, func(lines []output.Line) { f.templateLines(id, lines) })
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -186,9 +197,9 @@ func (f *Function) loadTemplate(ctx context.Context, forker container.Forker, v 
 	if err != nil {
 		pipes.close()
 		capture.Close(pipePatience)
-		return nil, nil, fmt.Errorf("loading a template for containers of %s: %w", f.Name(), err)
+		return nil, nil, nil, fmt.Errorf("loading a template for containers of %s: %w", f.Name(), err)
 	}
-	return from, capture, nil
+	return from, capture, release, nil
 }
 
 // tellTemplate tells a template's runner what to load, and serves the calls

@@ -56,7 +56,7 @@ func (f *Function) waitsFor(c *trace.Call, s pool.Snapshot, d pool.Decision, now
 	case s.Hold > 0 && s.Ready == 0:
 		return api.Waits{For: waitsBackOff, Text: f.backOff(s.Hold, now)}
 	case f.short != "" && d.Want > s.Ready+s.Starting:
-		missing, _ := f.host.Ledger.Missing(f.version().Need)
+		missing, _ := f.host.Ledger.Missing(f.version().needs()...)
 		var texts []string
 		for _, m := range missing {
 			texts = append(texts, m.Text)
@@ -169,7 +169,7 @@ func (f *Function) holders(w *api.Waits) {
 	if w == nil || w.For != waitsCapacity {
 		return
 	}
-	missing, holdings := f.host.Ledger.Missing(f.version().Need)
+	missing, holdings := f.host.Ledger.Missing(f.version().needs()...)
 	functions := map[pool.Owner]*Function{}
 	for _, other := range f.host.Functions() {
 		functions[other.Owner()] = other
@@ -187,13 +187,21 @@ func (f *Function) holders(w *api.Waits) {
 		has.Containers += h.Containers
 		has.CPU += h.CPU
 		has.Memory += h.Memory
+		for model, n := range h.Cards {
+			if has.GPUs == nil {
+				has.GPUs = map[string]int{}
+			}
+			has.GPUs[model] += n
+		}
 	}
-	resource := ""
+	resource, card := "", ""
 	if len(missing) > 0 {
-		resource = missing[0].Resource
+		resource, card = missing[0].Resource, missing[0].Card
 	}
 	for _, h := range byName {
-		w.Holders = append(w.Holders, *h)
+		if card == "" || h.GPUs[card] > 0 {
+			w.Holders = append(w.Holders, *h)
+		}
 	}
 	amount := func(h api.Holder) float64 {
 		switch resource {
@@ -201,6 +209,8 @@ func (f *Function) holders(w *api.Waits) {
 			return h.CPU
 		case "memory":
 			return float64(h.Memory)
+		case "gpu":
+			return float64(h.GPUs[card])
 		}
 		return float64(h.Containers)
 	}
@@ -219,6 +229,8 @@ func (f *Function) holders(w *api.Waits) {
 			of = fmt.Sprintf(", %.3g cores", h.CPU)
 		case "memory":
 			of = ", " + pool.Bytes(h.Memory)
+		case "gpu":
+			of = fmt.Sprintf(", %d × %s", h.GPUs[card], card)
 		}
 		plural := "s"
 		if h.Containers == 1 {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/gx-dev/gx/api"
-	"github.com/gx-dev/gx/gpu"
 )
 
 // Meter is what one function used. It is safe for concurrent use.
@@ -26,6 +25,8 @@ type Rate struct {
 	GPU      string
 	GPUs     int
 	Emulated bool // the cards are not real
+	// Price is US dollars per second of one container.
+	Price float64
 }
 
 // New makes a Meter.
@@ -88,6 +89,6 @@ func (m *Meter) Usage(now time.Time) api.Usage {
 	for _, since := range m.running {
 		u.Seconds += max(0, now.Sub(since).Seconds())
 	}
-	u.Cost = gpu.Cost(m.rate.GPU, m.rate.GPUs, m.rate.Cores, m.rate.Memory, time.Duration(u.Seconds*float64(time.Second)))
+	u.Cost = u.Seconds * m.rate.Price
 	return u
 }

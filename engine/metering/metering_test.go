@@ -9,7 +9,8 @@ import (
 )
 
 func TestUsage(t *testing.T) {
-	m := New(Rate{Function: "f", Cores: 2, Memory: 1 << 30, GPU: "A10G", GPUs: 2, Emulated: true})
+	price := gpu.ListPrices().PerSecond("A10G", 2, 2, 1<<30)
+	m := New(Rate{Function: "f", Cores: 2, Memory: 1 << 30, GPU: "A10G", GPUs: 2, Emulated: true, Price: price})
 	start := time.Unix(1e9, 0)
 	m.Started("a", start)
 	m.Started("b", start.Add(time.Second))

@@ -2,6 +2,8 @@ package pool
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -12,11 +14,18 @@ type Capacity struct {
 	CPU        float64 // cores
 	Memory     int64   // bytes
 	Containers int
+	// Cards are GPUs by model, as gpu.Card.Name; of what a host has, nil = as
+	// many of each as are asked for.
+	Cards map[string]int
 }
 
 // String writes it for people.
 func (c Capacity) String() string {
-	return fmt.Sprintf("%.3g cores, %s of memory", c.CPU, Bytes(c.Memory))
+	s := fmt.Sprintf("%.3g cores, %s of memory", c.CPU, Bytes(c.Memory))
+	for _, model := range slices.Sorted(maps.Keys(c.Cards)) {
+		s += fmt.Sprintf(", %d × %s", c.Cards[model], model)
+	}
+	return s
 }
 
 // Owner is who is given capacity: a pool of a function of an app.
@@ -36,8 +45,8 @@ type Ledger struct {
 }
 
 type waiter struct {
-	need Capacity
-	wake func()
+	needs []Capacity // any of them
+	wake  func()
 }
 
 // NewLedger makes a ledger of what a host has.
@@ -62,32 +71,37 @@ func (l *Ledger) Clamp(need Capacity) Capacity {
 		CPU:        min(need.CPU, l.total.CPU),
 		Memory:     min(need.Memory, l.total.Memory),
 		Containers: min(need.Containers, l.total.Containers),
+		Cards:      need.Cards,
 	}
 }
 
-// Reserve takes need off what is free. If that does not suffice, or somebody
-// with a smaller share waits for it, it says so, and calls wake when something
-// is given back, until Forget or a Reserve that succeeds; of calls for the same
-// owner only the last counts.
-func (l *Ledger) Reserve(o Owner, need Capacity, wake func()) (short string, ok bool) {
+// Reserve takes the first of needs that there is room for off what is free, and
+// says which. If there is none, or somebody with a smaller share waits for it, it
+// says what is short, and calls wake when something is given back, until Forget
+// or a Reserve that succeeds; of calls for the same owner only the last counts.
+func (l *Ledger) Reserve(o Owner, wake func(), needs ...Capacity) (which int, short string, ok bool) {
 	l.mu.Lock()
-	short = l.short(need)
 	first := waiter{wake: func() {}}
-	if short == "" {
+	for i, need := range needs {
+		if l.short(need) != "" {
+			continue
+		}
 		if w, found := l.before(o, need); found {
 			first, short = w, "its turn: another function waits for the same room, and has less of it"
+			continue
 		}
-	}
-	if short != "" {
-		l.waiting[o] = waiter{need, wake}
+		delete(l.waiting, o)
+		l.give(o, need, 1)
 		l.mu.Unlock()
-		first.wake()
-		return short, false
+		return i, "", true
 	}
-	delete(l.waiting, o)
-	l.give(o, need, 1)
+	if short == "" {
+		short = l.shortOf(needs)
+	}
+	l.waiting[o] = waiter{needs, wake}
 	l.mu.Unlock()
-	return "", true
+	first.wake()
+	return 0, short, false
 }
 
 // give changes what an owner has. mu is held.
@@ -105,12 +119,20 @@ func (l *Ledger) give(o Owner, need Capacity, sign int) {
 // room, and with it their share would be smaller. mu is held.
 func (l *Ledger) before(o Owner, need Capacity) (waiter, bool) {
 	for other, w := range l.waiting {
-		if other != o && l.short(w.need) == "" && l.poorer(other, w.need, o, need) {
-			return w, true
+		if other == o {
+			continue
+		}
+		for _, theirs := range w.needs {
+			if l.short(theirs) == "" && l.contend(theirs, need) && l.poorer(other, theirs, o, need) {
+				return w, true
+			}
 		}
 	}
 	return waiter{}, false
 }
+
+// contend reports whether there is no room for both. mu is held.
+func (l *Ledger) contend(a, b Capacity) bool { return l.short(add(a, b, 1)) != "" }
 
 // poorer reports whether a, with more, would have a smaller share than b with
 // its own. mu is held.
@@ -129,16 +151,20 @@ func (l *Ledger) Debtor(o Owner) (Owner, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w, waits := l.waiting[o]
-	if !waits || l.short(w.need) == "" {
+	if !waits || l.room(w.needs) {
 		return Owner{}, false
 	}
+	need := w.needs[0]
 	var best Owner
 	var app, pool float64
 	found := false
 	for other, has := range l.owners {
 		n := has.Containers
-		less := Capacity{CPU: -has.CPU / float64(n), Memory: -has.Memory / int64(n), Containers: -1}
-		if other == o || l.poorer(other, less, o, w.need) {
+		less := Capacity{CPU: -has.CPU / float64(n), Memory: -has.Memory / int64(n), Containers: -1, Cards: map[string]int{}}
+		for model, cards := range has.Cards {
+			less.Cards[model] = -(cards + n - 1) / n
+		}
+		if other == o || !l.helps(has, w.needs) || l.poorer(other, less, o, need) {
 			continue
 		}
 		a, p := l.share(l.ofApp(other.App)), l.share(has)
@@ -147,6 +173,34 @@ func (l *Ledger) Debtor(o Owner) (Owner, bool) {
 		}
 	}
 	return best, found
+}
+
+// Helps reports whether o, which waits, would have use of what other has: it has
+// cards of a model that o lacks, or it is no card that o lacks.
+func (l *Ledger) Helps(other, o Owner) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w, waits := l.waiting[o]
+	return !waits || l.helps(l.owners[other], w.needs)
+}
+
+// helps is Helps. mu is held.
+func (l *Ledger) helps(has Capacity, needs []Capacity) bool {
+	for _, need := range needs {
+		useful := true
+		for _, s := range l.missing(need) {
+			useful = useful && (s.Card == "" || has.Cards[s.Card] > 0)
+		}
+		if useful {
+			return true
+		}
+	}
+	return false
+}
+
+// room reports whether there is room for one of needs. mu is held.
+func (l *Ledger) room(needs []Capacity) bool {
+	return slices.ContainsFunc(needs, func(need Capacity) bool { return l.short(need) == "" })
 }
 
 // ofApp is what all pools of an app have. mu is held.
@@ -161,7 +215,13 @@ func (l *Ledger) ofApp(app string) (sum Capacity) {
 
 // share is the largest part of anything that the host has.
 func (l *Ledger) share(c Capacity) float64 {
-	return max(c.CPU/l.total.CPU, float64(c.Memory)/float64(l.total.Memory), float64(c.Containers)/float64(l.total.Containers))
+	most := max(c.CPU/l.total.CPU, float64(c.Memory)/float64(l.total.Memory), float64(c.Containers)/float64(l.total.Containers))
+	for model, cards := range c.Cards {
+		if total := l.total.Cards[model]; total > 0 {
+			most = max(most, float64(cards)/float64(total))
+		}
+	}
+	return most
 }
 
 // Forget takes back that o waits. It may have been others' turn but for o.
@@ -197,13 +257,26 @@ func (l *Ledger) wake() {
 }
 
 func add(a, b Capacity, sign int) Capacity {
-	return Capacity{CPU: a.CPU + float64(sign)*b.CPU, Memory: a.Memory + int64(sign)*b.Memory, Containers: a.Containers + sign*b.Containers}
+	sum := Capacity{CPU: a.CPU + float64(sign)*b.CPU, Memory: a.Memory + int64(sign)*b.Memory, Containers: a.Containers + sign*b.Containers, Cards: a.Cards}
+	if len(b.Cards) > 0 {
+		sum.Cards = maps.Clone(a.Cards)
+		if sum.Cards == nil {
+			sum.Cards = map[string]int{}
+		}
+		for model, n := range b.Cards {
+			if sum.Cards[model] += sign * n; sum.Cards[model] == 0 {
+				delete(sum.Cards, model)
+			}
+		}
+	}
+	return sum
 }
 
 // Shortage is what is missing of one resource.
 type Shortage struct {
-	Resource          string  // "containers", "cpu", "memory"
-	Need, Used, Total float64 // of which one container needs Need: containers, cores, bytes
+	Resource          string  // "containers", "cpu", "memory", "gpu"
+	Card              string  // the model, of "gpu"
+	Need, Used, Total float64 // of which one container needs Need: containers, cores, bytes, cards
 	Text              string  // "8 GiB of memory: 23.1 GiB of 24 GiB are set aside"
 }
 
@@ -213,15 +286,33 @@ type Holding struct {
 	Capacity
 }
 
-// Missing says what need lacks now, and who has what.
-func (l *Ledger) Missing(need Capacity) ([]Shortage, []Holding) {
+// Missing says what the first of needs lacks now that lacks least, and who has
+// what.
+func (l *Ledger) Missing(needs ...Capacity) ([]Shortage, []Holding) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	holders := make([]Holding, 0, len(l.owners))
 	for who, has := range l.owners {
 		holders = append(holders, Holding{who, has})
 	}
-	return l.missing(need), holders
+	var least []Shortage
+	for i, need := range needs {
+		if m := l.missing(need); i == 0 || len(m) < len(least) {
+			least = m
+		}
+	}
+	return least, holders
+}
+
+// shortOf says what is missing for each of needs, in a user's words. mu is held.
+func (l *Ledger) shortOf(needs []Capacity) string {
+	var texts []string
+	for _, need := range needs {
+		if text := l.short(need); !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	return strings.Join(texts, "; or ")
 }
 
 // short says what is missing for need, in a user's words; "" = nothing.
@@ -237,18 +328,39 @@ func (l *Ledger) short(need Capacity) string {
 func (l *Ledger) missing(need Capacity) (list []Shortage) {
 	const rounding = 1e-6 // sums of fractions of a core
 	if l.used.Containers+need.Containers > l.total.Containers {
-		list = append(list, Shortage{"containers", float64(need.Containers), float64(l.used.Containers), float64(l.total.Containers),
+		list = append(list, Shortage{"containers", "", float64(need.Containers), float64(l.used.Containers), float64(l.total.Containers),
 			fmt.Sprintf("a container: %d of %d are running", l.used.Containers, l.total.Containers)})
 	}
 	if l.used.CPU+need.CPU > l.total.CPU+rounding {
-		list = append(list, Shortage{"cpu", need.CPU, l.used.CPU, l.total.CPU,
+		list = append(list, Shortage{"cpu", "", need.CPU, l.used.CPU, l.total.CPU,
 			fmt.Sprintf("%.3g CPU cores: %.3g of %.3g are set aside", need.CPU, l.used.CPU, l.total.CPU)})
 	}
 	if l.used.Memory+need.Memory > l.total.Memory {
-		list = append(list, Shortage{"memory", float64(need.Memory), float64(l.used.Memory), float64(l.total.Memory),
+		list = append(list, Shortage{"memory", "", float64(need.Memory), float64(l.used.Memory), float64(l.total.Memory),
 			fmt.Sprintf("%s of memory: %s of %s are set aside", Bytes(need.Memory), Bytes(l.used.Memory), Bytes(l.total.Memory))})
 	}
+	if l.total.Cards == nil {
+		return list
+	}
+	for _, model := range slices.Sorted(maps.Keys(need.Cards)) {
+		n, used, total := need.Cards[model], l.used.Cards[model], l.total.Cards[model]
+		if used+n > total {
+			what := article(model)
+			if n > 1 {
+				what = fmt.Sprintf("%d × %s", n, model)
+			}
+			list = append(list, Shortage{"gpu", model, float64(n), float64(used), float64(total), fmt.Sprintf("%s: %d of %d in use", what, used, total)})
+		}
+	}
 	return list
+}
+
+// article is a card's name with its article.
+func article(model string) string {
+	if strings.ContainsAny(model[:1], "AEFHILMNORSX") { // as the letter is spoken
+		return "an " + model
+	}
+	return "a " + model
 }
 
 // Bytes writes a size for people: "1.5 GiB".

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -210,11 +211,11 @@ func TestLedger(t *testing.T) {
 	woken := 0
 	wake := func() { woken++ }
 	for range 3 {
-		if short, ok := l.Reserve(a, small, wake); !ok {
+		if _, short, ok := l.Reserve(a, wake, small); !ok {
 			t.Fatal(short)
 		}
 	}
-	short, ok := l.Reserve(a, Capacity{CPU: 1, Memory: 2 << 30, Containers: 1}, wake)
+	_, short, ok := l.Reserve(a, wake, Capacity{CPU: 1, Memory: 2 << 30, Containers: 1})
 	for _, word := range []string{"3 of 3 are running", "1 CPU cores: 0.3 of 1", "2 GiB of memory: 3 GiB of 4 GiB"} {
 		if ok || !strings.Contains(short, word) {
 			t.Errorf("%q does not say %q", short, word)
@@ -224,16 +225,16 @@ func TestLedger(t *testing.T) {
 	if len(missing) != 1 || missing[0].Resource != "containers" || len(holders) != 1 || holders[0].Who != a || holders[0].Containers != 3 {
 		t.Errorf("%+v is missing, %+v have it", missing, holders)
 	}
-	if _, ok := l.Reserve(a, small, wake); ok {
+	if _, _, ok := l.Reserve(a, wake, small); ok {
 		t.Error("one too many")
 	}
-	if _, ok := l.Reserve(b, small, wake); ok {
+	if _, _, ok := l.Reserve(b, wake, small); ok {
 		t.Error("one too many")
 	}
 	l.Forget(b)
 	l.Forget(a)
 	woken = 0
-	if _, ok := l.Reserve(b, small, wake); ok {
+	if _, _, ok := l.Reserve(b, wake, small); ok {
 		t.Error("one too many")
 	}
 	l.Release(a, small)
@@ -249,7 +250,7 @@ func TestLedger(t *testing.T) {
 	if _, holders := l.Missing(small); len(holders) != 0 {
 		t.Errorf("%+v still hold something", holders)
 	}
-	if got := l.Clamp(Capacity{CPU: 64, Memory: 1, Containers: 1}); got != (Capacity{CPU: 1, Memory: 1, Containers: 1}) {
+	if got := l.Clamp(Capacity{CPU: 64, Memory: 1, Containers: 1}); !reflect.DeepEqual(got, Capacity{CPU: 1, Memory: 1, Containers: 1}) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -261,10 +262,10 @@ func TestFairness(t *testing.T) {
 	l := NewLedger(Capacity{CPU: 8, Memory: 64 << 30, Containers: 100})
 	early, other, late := Owner{"early", "f"}, Owner{"early", "g"}, Owner{"late", "h"}
 	for range 6 {
-		l.Reserve(early, one, nobody)
+		l.Reserve(early, nobody, one)
 	}
 	for range 2 {
-		l.Reserve(other, one, nobody)
+		l.Reserve(other, nobody, one)
 	}
 	if _, found := l.Debtor(late); found {
 		t.Error("somebody should give, though nobody waits")
@@ -274,7 +275,7 @@ func TestFairness(t *testing.T) {
 		// Everybody always wants more; who owes ends a container.
 		for _, o := range []Owner{early, other, late} {
 			for {
-				if _, ok := l.Reserve(o, one, nobody); !ok {
+				if _, _, ok := l.Reserve(o, nobody, one); !ok {
 					break
 				}
 				got[o]++
@@ -295,5 +296,47 @@ func TestFairness(t *testing.T) {
 	}
 	if got[late] != 4 || got[early] != 2 || got[other] != 2 {
 		t.Errorf("%v: each app should have half, and within it each function", got)
+	}
+}
+
+// TestCards has functions ask for a host's few cards.
+func TestCards(t *testing.T) {
+	need := func(model string, n int) Capacity {
+		return Capacity{CPU: 0.1, Memory: 1 << 20, Containers: 1, Cards: map[string]int{model: n}}
+	}
+	l := NewLedger(Capacity{CPU: 8, Memory: 64 << 30, Containers: 100, Cards: map[string]int{"A100-80GB": 1, "T4": 2}})
+	a, b, c := Owner{"a", "f"}, Owner{"b", "f"}, Owner{"c", "f"}
+	woken := 0
+	wake := func() { woken++ }
+	which, _, ok := l.Reserve(a, wake, need("H100", 1), need("A100-80GB", 1))
+	if !ok || which != 1 {
+		t.Fatalf("took %d, %v; the first that is free is 1", which, ok)
+	}
+	_, short, ok := l.Reserve(b, wake, need("A100-80GB", 1), need("T4", 4))
+	if want := "an A100-80GB: 1 of 1 in use; or 4 × T4: 0 of 2 in use"; ok || short != want {
+		t.Errorf("%q, want %q", short, want)
+	}
+	missing, holders := l.Missing(need("A100-80GB", 1))
+	if len(missing) != 1 || missing[0].Resource != "gpu" || missing[0].Card != "A100-80GB" || holders[0].Cards["A100-80GB"] != 1 {
+		t.Errorf("%+v is missing, %+v have it", missing, holders)
+	}
+	if _, short, ok := l.Reserve(c, wake, need("T4", 1)); !ok {
+		t.Errorf("a T4 is free, and nobody who waits has use of one: %s", short)
+	}
+	if !l.Helps(a, b) || !l.Helps(c, b) || l.Helps(Owner{"d", "f"}, b) {
+		t.Error("b has use of what a and c have, and of nobody else")
+	}
+	woken = 0
+	l.Release(a, need("A100-80GB", 1))
+	if woken != 1 {
+		t.Errorf("woken %d times", woken)
+	}
+	if _, short, ok := l.Reserve(b, wake, need("A100-80GB", 1)); !ok {
+		t.Error(short)
+	}
+	l.Release(b, need("A100-80GB", 1))
+	l.Release(c, need("T4", 1))
+	if used := l.Used(); len(used.Cards) != 0 {
+		t.Errorf("%+v is left", used)
 	}
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/gx-dev/gx/gpu"
 )
 
 // Config are the settings of a host. The zero value of each means its default.
@@ -31,10 +33,20 @@ type Config struct {
 	DiskBudget Size `toml:"disk_budget"`
 	// DictTTL is how long an entry of a dict is kept after its last use, as
 	// "24h"; default: 7 days; "never" = entries stay.
-	DictTTL Expiry  `toml:"dict_ttl"`
-	Images  Images  `toml:"images"`
-	Volumes Volumes `toml:"volumes"`
-	Web     Web     `toml:"web"`
+	DictTTL Expiry `toml:"dict_ttl"`
+	// GPUProvider is where GPUs come from: "nvml" (the machine's own), "emulator",
+	// "none", or "auto" (the default) = the machine's own if it has some, else the
+	// emulator.
+	GPUProvider string `toml:"gpu_provider"`
+	// GPUs is the emulator's inventory, as "A100-80GB:8,T4:4"; default: as many as
+	// are asked for.
+	GPUs string `toml:"gpus"`
+	// GPUPrices are US dollars per second where they differ from the list: of a
+	// card, by its name, of "cpu" (one core) and "memory" (one GiB).
+	GPUPrices map[string]float64 `toml:"gpu_prices"`
+	Images    Images             `toml:"images"`
+	Volumes   Volumes            `toml:"volumes"`
+	Web       Web                `toml:"web"`
 }
 
 // Volumes say which old versions of a volume are kept: the newest ones, as long
@@ -71,7 +83,7 @@ type Images struct {
 
 // Load reads a file; one that does not exist is one without settings. The
 // environment goes before the file: GX_RUNTIME, GX_IDLE_TIMEOUT,
-// GX_DISK_BUDGET, GX_FORK_SERVER, GX_DICT_TTL, GX_VOLUMES_KEEP_FOR,
+// GX_DISK_BUDGET, GX_FORK_SERVER, GX_DICT_TTL, GX_GPU_PROVIDER, GX_GPUS, GX_VOLUMES_KEEP_FOR,
 // GX_VOLUMES_KEEP_VERSIONS, GX_VOLUMES_KEEP_SIZE, GX_REGISTRY, GX_WEB_ADDR.
 func Load(path string, getenv func(string) string) (Config, error) {
 	var c Config
@@ -95,6 +107,8 @@ func Load(path string, getenv func(string) string) (Config, error) {
 		{"GX_VOLUMES_KEEP_FOR", func(v string) error { return c.Volumes.KeepFor.UnmarshalText([]byte(v)) }},
 		{"GX_VOLUMES_KEEP_VERSIONS", func(v string) (err error) { c.Volumes.KeepVersions, err = strconv.Atoi(v); return err }},
 		{"GX_VOLUMES_KEEP_SIZE", func(v string) error { return c.Volumes.KeepSize.UnmarshalText([]byte(v)) }},
+		{"GX_GPU_PROVIDER", func(v string) error { c.GPUProvider = v; return nil }},
+		{"GX_GPUS", func(v string) error { c.GPUs = v; return nil }},
 		{"GX_WEB_ADDR", func(v string) error { c.Web.Addr = v; return nil }},
 		{"GX_REGISTRY", func(v string) error { c.Images.Registry = v; return nil }},
 	} {
@@ -117,6 +131,17 @@ func (c Config) validate() error {
 	case "", "auto", "off":
 	default:
 		return fmt.Errorf("fork_server %q: it can be auto or off", c.ForkServer)
+	}
+	switch c.GPUProvider {
+	case "", "auto", "nvml", "emulator", "none":
+	default:
+		return fmt.Errorf("gpu_provider %q: it can be nvml, emulator, none or auto", c.GPUProvider)
+	}
+	if _, err := gpu.ParseStock(c.GPUs); err != nil {
+		return fmt.Errorf("gpus: %w; write it as A100-80GB:8,T4:4", err)
+	}
+	if _, err := gpu.ListPrices().With(c.GPUPrices); err != nil {
+		return fmt.Errorf("gpu_prices: %w", err)
 	}
 	if c.Web.Addr != "" {
 		host, _, err := net.SplitHostPort(c.Web.Addr)

@@ -138,6 +138,11 @@ func (c *Client) StopApp(ctx context.Context, app string, now bool) error {
 	return c.call(ctx, http.MethodDelete, path, nil, nil)
 }
 
+// GPUs tells which GPUs the host has, and who holds them.
+func (c *Client) GPUs(ctx context.Context) (gpus api.GPUs, err error) {
+	return gpus, c.call(ctx, http.MethodGet, "/v1/gpus", nil, &gpus)
+}
+
 // Containers lists the containers of the host.
 func (c *Client) Containers(ctx context.Context) (containers []api.Container, err error) {
 	return containers, c.call(ctx, http.MethodGet, "/v1/containers", nil, &containers)

@@ -138,6 +138,10 @@ func (r *Runtime) start(ctx context.Context, spec container.Spec) (*running, err
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	spec, err := spec.Plain()
+	if err != nil {
+		return nil, err
+	}
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}

@@ -21,6 +21,10 @@ func (t *template) Fork(ctx context.Context, spec container.Spec) (container.Con
 }
 
 func (t *template) fork(ctx context.Context, spec container.Spec) (_ *running, err error) {
+	edited := spec.Edits != nil
+	if spec, err = spec.Plain(); err != nil {
+		return nil, err
+	}
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
@@ -42,7 +46,9 @@ func (t *template) fork(ctx context.Context, spec container.Spec) (_ *running, e
 		return nil, err
 	}
 	go c.wait(context.WithoutCancel(ctx))
-	t.refill(spec)
+	if !edited { // what they mount is one container's
+		t.refill(spec)
+	}
 	return c, nil
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+	"tags.cncf.io/container-device-interface/pkg/cdi"
 
 	"github.com/gx-dev/gx/engine/container"
 )
@@ -33,7 +34,7 @@ type place struct {
 }
 
 // ociSpec turns a Spec into the OCI runtime's configuration.
-func (r *Runtime) ociSpec(s container.Spec, at place) *specs.Spec {
+func (r *Runtime) ociSpec(s container.Spec, at place) (*specs.Spec, error) {
 	env := s.Env
 	if s.ExtraEnv != nil {
 		env = append(env[:len(env):len(env)], s.ExtraEnv()...)
@@ -73,10 +74,15 @@ func (r *Runtime) ociSpec(s container.Spec, at place) *specs.Spec {
 		spec.Linux.Namespaces = append(spec.Linux.Namespaces,
 			specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: at.namespace})
 	}
+	if s.Edits != nil {
+		if err := (&cdi.ContainerEdits{ContainerEdits: s.Edits}).Apply(spec); err != nil {
+			return nil, fmt.Errorf("give the container its devices: %w", err)
+		}
+	}
 	if at.template {
 		forTemplate(spec)
 	}
-	return spec
+	return spec, nil
 }
 
 // rlimits are the usual ones, no higher than this process's own: raising a

@@ -137,7 +137,11 @@ func (r *Runtime) prepare(ctx context.Context, c *running, spec container.Spec, 
 	if err != nil {
 		return err
 	}
-	config, err := json.Marshal(r.ociSpec(spec, at))
+	oci, err := r.ociSpec(spec, at)
+	if err != nil {
+		return err
+	}
+	config, err := json.Marshal(oci)
 	if err != nil {
 		return fmt.Errorf("encode a container's configuration: %w", err)
 	}

@@ -1,0 +1,19 @@
+// Package driver has the two programs that answer for emulated cards in a
+// container as NVIDIA's driver does for real ones: libnvidia-ml.so.1 (NVML) and
+// nvidia-smi. They are written in C without a libc, so that they run in any
+// image, read the shared page (package page), and are here as binaries: who
+// builds gx needs no C compiler. "make driver" builds them again, and a test
+// holds them to their sources.
+package driver
+
+// Driver is what is built for one architecture.
+type Driver struct {
+	Library []byte // libnvidia-ml.so.1
+	SMI     []byte // nvidia-smi
+}
+
+// For returns the driver for an architecture by Go's name; false = there is
+// none.
+func For(arch string) (Driver, bool) {
+	return Driver{}, false
+}

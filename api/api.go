@@ -20,7 +20,8 @@
 //	                                      stream (unix socket: passes descriptors), or WebSocket (binary
 //	                                      messages, a stream cut anywhere)
 //	GET    /v1/attach                     the same for a client of no app, which calls functions of others
-//	GET    /v1/apps/{id}/logs?follow=1    WebSocket of LogLine (id or name)
+//	GET    /v1/apps/{id}/logs?follow=1    WebSocket of LogMessage (LogQuery; id or name of an app, id of a container or call)
+//	GET    /v1/logs?app=NAME              []LogInfo: whose logs are kept, the newest first
 //	GET    /v1/containers                 []Container
 //	GET    /v1/why/{ref}                  Why: why a call, input, container or function waits, was slow, failed
 //	GET    /v1/images                     build.Usage

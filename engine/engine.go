@@ -5,6 +5,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,6 +72,7 @@ type Config struct {
 	Budget   int64         // bytes of disk for images, blobs and logs together; 0 = 64 GiB
 	DictTTL  time.Duration // how long an entry of a dict is kept after its last use; 0 = 7 days, negative = for ever
 	Keep     volume.Keep   // which old versions of volumes are kept
+	Logs     logs.Options  // how much of what apps print is kept; zero values = 4 GiB of one, 1 GiB of all that have ended, an eighth of Budget at most, 30 days
 	NoFork   bool          // each container is started by itself, none is forked from a template
 	Web      string        // address for web requests; "" = gateway.DefaultAddr, or near it
 	Version  string
@@ -145,12 +147,13 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.sources, err = source.Open(filepath.Join(cfg.Dir, "trees"), e.blobs, cfg.Clock); err != nil {
 		return nil, err
 	}
-	if e.logs, err = logs.Open(filepath.Join(cfg.Dir, "logs"), logs.Options{
-		Clock: cfg.Clock, MaxBytes: min(1<<30, cfg.Budget/8),
-		// A function may print faster than a terminal takes it: while its app
-		// runs, all of it is kept. What stays for later is MaxBytes.
-		AppBytes: min(4<<30, cfg.Budget/8),
-	}); err != nil {
+	keep := cfg.Logs
+	keep.Clock = cfg.Clock
+	keep.MaxBytes = cmp.Or(keep.MaxBytes, min(1<<30, cfg.Budget/8))
+	// A function may print faster than a terminal takes it: while its app runs,
+	// all of it is kept. What stays for later is MaxBytes.
+	keep.AppBytes = cmp.Or(keep.AppBytes, min(4<<30, cfg.Budget/8))
+	if e.logs, err = logs.Open(filepath.Join(cfg.Dir, "logs"), keep); err != nil {
 		return nil, err
 	}
 	if e.history, err = trace.OpenHistory(filepath.Join(cfg.Dir, "why")); err != nil {
@@ -388,24 +391,4 @@ func (e *Engine) reclaim(for_ *function.Function) {
 	if gone := debtor.Yield(); gone != nil {
 		e.awaited[for_.Owner()] = gone
 	}
-}
-
-// Logs passes on an app's log: what there is, and with q.Follow what comes,
-// until the app or ctx ends.
-func (e *Engine) Logs(ctx context.Context, appIDOrName string, q logs.Query, fn func(api.LogLine) error) error {
-	l, err := e.logs.Find(appIDOrName)
-	if err != nil {
-		if errors.Is(err, logs.ErrNotFound) {
-			err = fmt.Errorf("%w: %w", ErrNotFound, err)
-		}
-		return err
-	}
-	return l.Read(ctx, q, func(lines []api.LogLine) error {
-		for _, line := range lines {
-			if err := fn(line); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }

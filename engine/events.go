@@ -96,7 +96,7 @@ func (a *App) feed(ctx context.Context, ch chan<- api.SessionMessage) {
 			over = true
 		default:
 		}
-		if !a.pass(r, a.events.take(), send) {
+		if !a.pass(ctx, r, a.events.take(), send) {
 			return
 		}
 		if over {
@@ -119,9 +119,9 @@ func (a *App) feed(ctx context.Context, ch chan<- api.SessionMessage) {
 }
 
 // pass sends all lines and events that there are, merged by their time.
-func (a *App) pass(r *logs.Reader, events []api.SessionMessage, send func(api.SessionMessage) bool) bool {
+func (a *App) pass(ctx context.Context, r *logs.Reader, events []api.SessionMessage, send func(api.SessionMessage) bool) bool {
 	for {
-		lines, err := r.Next()
+		lines, err := r.Next(ctx)
 		if err != nil {
 			return send(api.SessionMessage{Error: &api.Error{Code: "internal", Message: err.Error()}})
 		}

@@ -10,7 +10,6 @@ import (
 	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/build"
-	"github.com/gx-dev/gx/engine/logs"
 )
 
 // good is a manifest with nothing wrong in it.
@@ -126,14 +125,29 @@ func TestSession(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	var tail []string
-	if err := h.Logs(t.Context(), "test", logs.Query{Tail: 2, Follow: true}, func(l api.LogLine) error {
-		tail = append(tail, l.Stream)
+	if err := h.Logs(t.Context(), "test", api.LogQuery{Tail: 2, Follow: true}, func(m api.LogMessage) error {
+		for _, l := range m.Lines {
+			tail = append(tail, l.Stream)
+		}
+		if m.End {
+			tail = append(tail, "end")
+		}
 		return nil
-	}); err != nil || len(tail) != 2 {
+	}); err != nil || len(tail) != 3 || tail[2] != "end" {
 		t.Errorf("%v, %v", tail, err)
 	}
-	if err := h.Logs(t.Context(), "other", logs.Query{}, nil); !errors.Is(err, ErrNotFound) {
-		t.Errorf("%v", err)
+	for ref, q := range map[string]api.LogQuery{"other": {}, "co-none": {}, "fc-none": {}} {
+		if err := h.Logs(t.Context(), ref, q, nil); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s: %v", ref, err)
+		}
+	}
+	for _, q := range []api.LogQuery{{Streams: []string{"out"}}, {Where: []string{"=1"}}} {
+		if err := h.Logs(t.Context(), "test", q, nil); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%+v: %v", q, err)
+		}
+	}
+	if list, err := h.LogList("test"); err != nil || len(list) != 1 || list[0].Live || list[0].App != a.id {
+		t.Errorf("%+v, %v", list, err)
 	}
 	if err := h.tidy(t.Context()); err != nil {
 		t.Error(err)

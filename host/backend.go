@@ -119,8 +119,13 @@ func (b *backend) Attach(ctx context.Context, app string, conn net.Conn) error {
 	return known(b.h.engine.ServeClient(ctx, app, conn))
 }
 
-func (b *backend) Logs(ctx context.Context, app string, follow bool, tail int, line func(api.LogLine) error) error {
-	return known(b.h.engine.Logs(ctx, app, logs.Query{Tail: tail, Follow: follow}, line))
+func (b *backend) Logs(ctx context.Context, ref string, q api.LogQuery, send func(api.LogMessage) error) error {
+	return known(b.h.engine.Logs(ctx, ref, q, send))
+}
+
+func (b *backend) LogList(ref string) ([]api.LogInfo, error) {
+	list, err := b.h.engine.LogList(ref)
+	return list, known(err)
 }
 
 func (b *backend) Apps() []api.App             { return b.h.engine.Apps() }

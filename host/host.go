@@ -22,6 +22,7 @@ import (
 
 	"github.com/gx-dev/gx/build/hostenv"
 	"github.com/gx-dev/gx/engine"
+	"github.com/gx-dev/gx/engine/logs"
 	"github.com/gx-dev/gx/engine/volume"
 	"github.com/gx-dev/gx/gpu"
 	"github.com/gx-dev/gx/host/config"
@@ -174,7 +175,10 @@ func assemble(ctx context.Context, cfg Config, log *slog.Logger, file *logFile) 
 		Keep: volume.Keep{
 			Age: time.Duration(cfg.Settings.Volumes.KeepFor), Versions: cfg.Settings.Volumes.KeepVersions, Bytes: int64(cfg.Settings.Volumes.KeepSize),
 		},
-		Web:     cfg.Settings.Web.Addr,
+		Web: cfg.Settings.Web.Addr,
+		Logs: logs.Options{
+			MaxAge: time.Duration(cfg.Settings.Logs.MaxAge), AppBytes: int64(cfg.Settings.Logs.PerApp), MaxBytes: int64(cfg.Settings.Logs.Budget),
+		},
 		Version: cfg.Version, Log: log,
 	})
 	if err != nil {

@@ -41,7 +41,12 @@ type Backend interface {
 	// Attach speaks frames of package wire over conn until it ends; app "" is a
 	// client of no app.
 	Attach(ctx context.Context, app string, conn net.Conn) error
-	Logs(ctx context.Context, app string, follow bool, tail int, line func(api.LogLine) error) error
+	// Logs passes on what a log has: first Log, last End unless the host ends
+	// before the log does. ref is an app's id or name, or a container's or a
+	// call's id.
+	Logs(ctx context.Context, ref string, q api.LogQuery, send func(api.LogMessage) error) error
+	// LogList lists whose logs there are, by an app's name or id; "" = all.
+	LogList(ref string) ([]api.LogInfo, error)
 	Apps() []api.App
 	Containers() []api.Container
 	GPUs(ctx context.Context) (api.GPUs, error)

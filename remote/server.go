@@ -57,6 +57,7 @@ func NewServer(ctx context.Context, backend Backend, log *slog.Logger) *Server {
 	s.mux.HandleFunc("GET /v1/version", func(w http.ResponseWriter, _ *http.Request) { reply(w, backend.Host()) })
 	s.until(s.rest, "GET /v1/session", s.session)
 	s.until(s.rest, "GET /v1/apps/{id}/attach", s.attach)
+	s.until(s.rest, "GET /v1/apps/{id}/logs", s.appLogs) // to the last line of what ends with the host
 	s.until(s.rest, "GET /v1/attach", s.attach)
 	for pattern, handle := range map[string]http.HandlerFunc{
 		"GET /v1/status":            s.status,
@@ -70,7 +71,7 @@ func NewServer(ctx context.Context, backend Backend, log *slog.Logger) *Server {
 		"DELETE /v1/apps/{id}":      s.stopApp,
 		"POST /v1/apps/{id}/update": s.updateApp,
 		"GET /v1/apps/{id}/usage":   s.usageOfApp,
-		"GET /v1/apps/{id}/logs":    s.appLogs,
+		"GET /v1/logs":              s.logList,
 		"GET /v1/containers":        func(w http.ResponseWriter, _ *http.Request) { reply(w, backend.Containers()) },
 		"GET /v1/gpus":              func(w http.ResponseWriter, r *http.Request) { answer(w)(backend.GPUs(r.Context())) },
 		"GET /v1/why/{ref}":         s.why,
@@ -186,6 +187,15 @@ func (s *Server) putBlobs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusCreated)
+}
+
+func (s *Server) logList(w http.ResponseWriter, r *http.Request) {
+	ref := r.URL.Query().Get("app")
+	if len(ref) > maxIdent {
+		refuse(w, &api.Error{Code: "invalid", Message: fmt.Sprintf("an app's id or name has at most %d bytes, this has %d", maxIdent, len(ref))})
+		return
+	}
+	answer(w)(s.backend.LogList(ref))
 }
 
 func (s *Server) images(w http.ResponseWriter, r *http.Request) {

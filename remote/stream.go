@@ -156,13 +156,13 @@ func (s *Server) appLogs(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	follow, lines, err := tail(r)
+	q, err := api.ParseLogQuery(r.URL.Query())
 	if err != nil {
 		refuse(w, err)
 		return
 	}
 	s.lines(w, r, func(ctx context.Context, send func(any) error) error {
-		return s.backend.Logs(ctx, id, follow, lines, func(line api.LogLine) error { return send(line) })
+		return s.backend.Logs(ctx, id, q, func(m api.LogMessage) error { return send(m) })
 	})
 }
 

@@ -1,12 +1,10 @@
 package logs
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
+	"math"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -20,6 +18,10 @@ const (
 	System = "system" // gx's own words
 )
 
+// segmentAge is how long a segment is written to at most, so that what is too
+// old can be removed though the app prints little.
+const segmentAge = 24 * time.Hour
+
 // Log is the log of one app. It is safe for concurrent use.
 type Log struct {
 	store *Store
@@ -27,31 +29,28 @@ type Log struct {
 	dir   string
 
 	mu       sync.Mutex
-	segments []segment // the oldest first; the last one is written to
-	file     *os.File  // the last segment, as long as lines may come
-	next     uint64    // sequence number of the next line
-	lost     int       // lines that could not be written
+	segments []*segment // the oldest first; the last one is written to
+	file     *os.File   // the last segment, as long as lines may come
+	next     uint64     // sequence number of the next line
+	latest   time.Time  // of the newest line
+	began    time.Time  // when the last segment was begun
+	lost     int        // lines that could not be written
 	buf      []byte
 	grown    chan struct{} // closed, and replaced, when somebody waits and lines came
 	waited   bool          // somebody took grown
 	ended    bool
+	// suspended says that lines will come again, from another Log of the same.
+	suspended bool
 }
-
-// segment is one file of a log.
-type segment struct {
-	first uint64 // sequence number of its first line
-	size  int64  // bytes of whole records
-}
-
-func (l *Log) path(s segment) string { return filepath.Join(l.dir, fmt.Sprintf("%020d.log", s.first)) }
 
 // Info tells whose log it is.
 func (l *Log) Info() Info { return l.info }
 
-// Append writes lines, sets their Seq, App and, where it is missing, Time, and
-// returns the sequence number of the last line that is in the log. It never
-// waits for a reader. When the disk is full the lines are lost; the log says
-// how many when it can be written again.
+// Append writes lines, sets their Seq, App and Time, and returns the sequence
+// number of the last line that is in the log. It never waits for a reader.
+// A line's time is now where it has none, and never before that of the line
+// before it, so that times can be searched. When the disk is full the lines are
+// lost; the log says how many when it can be written again.
 func (l *Log) Append(lines []api.LogLine) (last uint64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -75,11 +74,13 @@ func (l *Log) Append(lines []api.LogLine) (last uint64, err error) {
 
 // write appends lines to the last segment with one system call. mu is held.
 func (l *Log) write(lines []api.LogLine, now time.Time) error {
-	if l.file == nil || l.segments[len(l.segments)-1].size >= l.store.opt.SegmentBytes {
-		if err := l.rotate(); err != nil {
+	if l.file == nil || l.last().size >= l.store.opt.SegmentBytes || now.Sub(l.began) > segmentAge {
+		if err := l.rotate(now); err != nil {
 			return err
 		}
 	}
+	s := l.last()
+	before, blocks, latest := *s, len(s.blocks), l.latest
 	l.buf = l.buf[:0]
 	for i := range lines {
 		line := &lines[i]
@@ -87,15 +88,22 @@ func (l *Log) write(lines []api.LogLine, now time.Time) error {
 		if line.Time.IsZero() {
 			line.Time = now
 		}
+		if line.Time.Before(latest) {
+			line.Time = latest
+		}
+		latest = line.Time
+		at := len(l.buf)
 		l.buf = appendRecord(l.buf, line)
+		s.note(line.Seq, line.Time.UnixNano(), len(l.buf)-at)
 	}
-	s := &l.segments[len(l.segments)-1]
-	if _, err := l.file.WriteAt(l.buf, s.size); err != nil {
+	if _, err := l.file.WriteAt(l.buf, before.size); err != nil {
 		// What was written of it is written over, and lies beyond what is read.
+		before.blocks = s.blocks[:blocks]
+		*s = before
 		return fmt.Errorf("writing the log of %s: %w", l.info.ID, errors.Join(err, l.file.Truncate(s.size)))
 	}
-	s.size += int64(len(l.buf))
 	l.next += uint64(len(lines))
+	l.latest = latest
 	if cap(l.buf) > 1<<20 {
 		l.buf = nil
 	}
@@ -103,29 +111,62 @@ func (l *Log) write(lines []api.LogLine, now time.Time) error {
 	return nil
 }
 
+// last is the segment that is written to. mu is held.
+func (l *Log) last() *segment { return l.segments[len(l.segments)-1] }
+
 // rotate begins a segment, and drops the oldest for the budget. mu is held.
-func (l *Log) rotate() error {
-	s := segment{first: l.next}
-	f, err := os.OpenFile(l.path(s), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+func (l *Log) rotate(now time.Time) error {
+	f, err := os.OpenFile(segmentPath(l.dir, l.next), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("beginning a segment of the log of %s: %w", l.info.ID, err)
 	}
-	if l.file != nil {
-		_ = l.file.Close()
+	l.finish()
+	if n := len(l.segments); n > 0 && l.segments[n-1].size == 0 { // nothing could be written to it
+		l.segments = l.segments[:n-1]
 	}
-	l.file = f
-	l.segments = append(l.segments, s)
+	l.file, l.began = f, now
+	l.segments = append(l.segments, &segment{first: l.next, next: l.next})
+	l.drop(l.store.opt.AppBytes-l.store.opt.SegmentBytes, time.Time{})
+	return nil
+}
+
+// finish closes the segment that was written to. mu is held.
+func (l *Log) finish() {
+	if l.file == nil {
+		return
+	}
+	_ = l.file.Close()
+	l.file = nil
+	if s := l.last(); s.size > 0 {
+		_ = s.saveIndex(l.dir) // without it the segment is read when it is opened
+	}
+}
+
+// drop removes the oldest segments until no more than keep bytes are left and
+// none whose last line is older than since; but not the one that is written to.
+// mu is held.
+func (l *Log) drop(keep int64, since time.Time) (freed int64) {
+	sum := l.size()
+	for len(l.segments) > 1 {
+		oldest := l.segments[0]
+		if sum <= keep && (since.IsZero() || oldest.latest >= since.UnixNano()) {
+			break
+		}
+		sum -= oldest.size
+		freed += oldest.size
+		l.segments = l.segments[1:]
+		_ = removeSegment(l.dir, oldest.first) // found and removed with the log, if not now
+	}
+	return freed
+}
+
+// size is what the log occupies. mu is held.
+func (l *Log) size() int64 {
 	var sum int64
 	for _, s := range l.segments {
 		sum += s.size
 	}
-	for len(l.segments) > 1 && sum+l.store.opt.SegmentBytes > l.store.opt.AppBytes {
-		oldest := l.segments[0]
-		sum -= oldest.size
-		l.segments = l.segments[1:]
-		_ = os.Remove(l.path(oldest)) // found and removed with the log, if not now
-	}
-	return nil
+	return sum
 }
 
 // wake tells those who wait. mu is held.
@@ -150,18 +191,24 @@ func (l *Log) Grown() <-chan struct{} {
 	return l.grown
 }
 
+// ErrSuspended says that a log will go on when its host has been started again.
+var ErrSuspended = errors.New("the log is not written to at present: its host ends")
+
 // End says that no more lines will come. Followers read to the end and finish.
-func (l *Log) End() {
+func (l *Log) End() { l.close(false) }
+
+// Suspend says that no more lines will come before Store.Resume. Followers read
+// to the end, and Read returns ErrSuspended.
+func (l *Log) Suspend() { l.close(true) }
+
+func (l *Log) close(suspend bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
 		return
 	}
-	l.ended = true
-	if l.file != nil {
-		_ = l.file.Close()
-		l.file = nil
-	}
+	l.ended, l.suspended = true, suspend
+	l.finish()
 	close(l.grown)
 	l.store.ended(l)
 }
@@ -184,181 +231,12 @@ func (l *Log) Last() uint64 {
 func (l *Log) bytes() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var sum int64
-	for _, s := range l.segments {
-		sum += s.size
-	}
-	return sum
+	return l.size()
 }
 
-// Query says which lines to read.
-type Query struct {
-	Tail   int       // only so many of the newest; 0 = all
-	After  uint64    // only those with a higher sequence number
-	Since  time.Time // only those that are not older
-	Follow bool      // go on with what comes, until the log ends
-}
-
-// Read calls fn with lines in their order, and with Follow goes on until the
-// log ends or ctx does. Between the old lines and the new ones there is no gap
-// and no line comes twice. Where the budget has dropped lines, or drops them
-// while the reader is behind, a line of stream "system" says so; it bears the
-// sequence number of the last line that it stands for. A slow fn holds up
-// nobody.
-func (l *Log) Read(ctx context.Context, q Query, fn func([]api.LogLine) error) error {
-	r := l.NewReader(q)
-	defer r.Close()
-	for {
-		grown := l.Grown() // before the reading, so that nothing is missed
-		for {
-			lines, err := r.Next()
-			if err != nil {
-				return err
-			}
-			if len(lines) == 0 {
-				break
-			}
-			if err := fn(lines); err != nil {
-				return err
-			}
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-		}
-		if !q.Follow || l.over(r.next) {
-			return nil
-		}
-		select {
-		case <-grown:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// over reports whether a reader that is at next has read everything.
-func (l *Log) over(next uint64) bool {
+// expire removes segments that are wholly older than a moment.
+func (l *Log) expire(since time.Time) (freed int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.ended && next >= l.next
-}
-
-// Reader reads a log piece by piece. It is used by one goroutine.
-type Reader struct {
-	log   *Log
-	since time.Time
-	next  uint64 // sequence number of the next line to return
-	file  *os.File
-	first uint64 // of the segment that file is
-	at    int64  // offset in file
-	buf   []byte
-	lines []api.LogLine
-}
-
-// NewReader makes a Reader; q.Follow does not count. Close it.
-func (l *Log) NewReader(q Query) *Reader {
-	r := &Reader{log: l, since: q.Since, next: max(1, q.After+1)}
-	if last := l.Last(); q.Tail > 0 && uint64(q.Tail) < last {
-		r.next = max(r.next, last-uint64(q.Tail)+1)
-	}
-	return r
-}
-
-// readSize is how many bytes of a segment are read at once: a record and more.
-const readSize = 256 << 10
-
-// Next returns the next lines; none if there are no more at present. They are
-// valid until the next call.
-func (r *Reader) Next() ([]api.LogLine, error) {
-	r.lines = r.lines[:0]
-	for len(r.lines) == 0 {
-		limit, err := r.position()
-		if err != nil || limit == 0 {
-			return nil, err
-		}
-		if err := r.read(limit); err != nil {
-			return nil, err
-		}
-	}
-	return r.lines, nil
-}
-
-// position opens the segment that has the next line and returns how far it may
-// be read; 0 = there is no next line.
-func (r *Reader) position() (limit int64, err error) {
-	l := r.log
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if r.next >= l.next || len(l.segments) == 0 {
-		return 0, nil
-	}
-	if oldest := l.segments[0].first; r.next < oldest {
-		r.lines = append(r.lines, api.LogLine{Seq: oldest - 1, Time: l.store.opt.Clock.Now(), App: l.info.ID, Stream: System,
-			Text: fmt.Sprintf("%d lines of output were dropped here: the app has printed more than the %d MiB that are kept of one app's log", oldest-r.next, l.store.opt.AppBytes>>20)})
-		r.next = oldest
-	}
-	i := len(l.segments) - 1
-	for i > 0 && l.segments[i].first > r.next {
-		i--
-	}
-	s := l.segments[i]
-	if r.file == nil || r.first != s.first {
-		f, err := os.Open(l.path(s))
-		if err != nil {
-			return 0, fmt.Errorf("reading the log of %s: %w", l.info.ID, err)
-		}
-		r.Close()
-		r.file, r.first, r.at = f, s.first, 0
-	}
-	return s.size, nil
-}
-
-// read parses lines from where the reader is, up to limit.
-func (r *Reader) read(limit int64) error {
-	if r.buf == nil {
-		r.buf = make([]byte, readSize)
-	}
-	for {
-		n, err := r.file.ReadAt(r.buf[:min(int64(len(r.buf)), limit-r.at)], r.at)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("reading the log of %s: %w", r.log.info.ID, err)
-		}
-		used := 0
-		for used < n {
-			line := api.LogLine{App: r.log.info.ID}
-			size, err := parseRecord(r.buf[used:n], &line)
-			if err != nil {
-				return fmt.Errorf("reading the log of %s: %w", r.log.info.ID, err)
-			}
-			if size == 0 {
-				break
-			}
-			used += size
-			if line.Seq >= r.next {
-				r.next = line.Seq + 1
-				if !line.Time.Before(r.since) {
-					r.lines = append(r.lines, line)
-				}
-			}
-		}
-		r.at += int64(used)
-		switch {
-		case used == 0 && n == len(r.buf) && n < maxRecord+4:
-			r.buf = make([]byte, maxRecord+4) // one record is larger than the buffer
-			continue
-		case used == 0:
-			return fmt.Errorf("reading the log of %s: %w", r.log.info.ID, errRecord)
-		}
-		if len(r.lines) > 0 || r.at >= limit {
-			return nil
-		}
-	}
-}
-
-// Close closes what the reader has open.
-func (r *Reader) Close() {
-	if r.file != nil {
-		_ = r.file.Close()
-		r.file = nil
-	}
+	return l.drop(math.MaxInt64, since)
 }

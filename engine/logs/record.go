@@ -3,6 +3,7 @@ package logs
 import (
 	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"time"
 
 	"github.com/gx-dev/gx/api"
@@ -10,7 +11,8 @@ import (
 
 // A segment is a sequence of records:
 //
-//	u32 little-endian  size of what follows
+//	u32 little-endian  size of what follows the checksum
+//	u32 little-endian  CRC-32C of that
 //	uvarint            sequence number
 //	varint             time, nanoseconds since 1970
 //	byte               flags
@@ -21,11 +23,15 @@ import (
 //	string             text
 //
 // where a string is its length as uvarint, and its bytes. The app is known
-// from the directory. A record that is cut off ends the segment: it was being
-// written when the host was killed.
+// from the directory. A record that is cut off, or that its checksum does not
+// fit, ends the segment: it was being written when the host or the machine was
+// stopped.
 
-// maxRecord is the most bytes that a record may have.
-const maxRecord = 1 << 20
+const (
+	headSize = 4 + 4
+	// maxRecord is the most bytes that a record may have.
+	maxRecord = 1 << 20
+)
 
 const (
 	flagStderr = 1 << iota
@@ -37,9 +43,35 @@ const (
 // errRecord says that bytes are no record.
 var errRecord = errors.New("a log segment is damaged")
 
+// castagnoli is the polynomial that processors have an instruction for.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// record is a line as it lies in a segment: its strings are parts of the bytes
+// that it was read from.
+type record struct {
+	seq       uint64
+	time      int64
+	flags     byte
+	function  []byte
+	container []byte
+	call      []byte
+	input     uint32
+	text      []byte
+}
+
+func (r *record) stream() string {
+	switch {
+	case r.flags&flagStderr != 0:
+		return Stderr
+	case r.flags&flagSystem != 0:
+		return System
+	}
+	return Stdout
+}
+
 func appendRecord(b []byte, l *api.LogLine) []byte {
 	at := len(b)
-	b = append(b, 0, 0, 0, 0)
+	b = append(b, make([]byte, headSize)...)
 	b = binary.AppendUvarint(b, l.Seq)
 	b = binary.AppendVarint(b, l.Time.UnixNano())
 	var flags byte
@@ -63,7 +95,9 @@ func appendRecord(b []byte, l *api.LogLine) []byte {
 		b = binary.AppendUvarint(b, uint64(l.Input))
 	}
 	b = appendString(b, l.Text)
-	binary.LittleEndian.PutUint32(b[at:], uint32(len(b)-at-4))
+	body := b[at+headSize:]
+	binary.LittleEndian.PutUint32(b[at:], uint32(len(body)))
+	binary.LittleEndian.PutUint32(b[at+4:], crc32.Checksum(body, castagnoli))
 	return b
 }
 
@@ -73,41 +107,59 @@ func appendString(b []byte, s string) []byte {
 
 // parseRecord reads the first record of b and returns the bytes it takes: 0 if
 // b is too short for it.
-func parseRecord(b []byte, l *api.LogLine) (int, error) {
-	if len(b) < 4 {
+func parseRecord(b []byte, r *record) (int, error) {
+	if len(b) < headSize {
 		return 0, nil
 	}
 	size := int(binary.LittleEndian.Uint32(b))
 	if size > maxRecord {
 		return 0, errRecord
 	}
-	if len(b) < 4+size {
+	if len(b) < headSize+size {
 		return 0, nil
 	}
-	d := decoder{b: b[4 : 4+size]}
-	l.Seq = d.uvarint()
-	l.Time = time.Unix(0, d.varint())
-	flags := d.byte()
-	l.Stream = Stdout
-	switch {
-	case flags&flagStderr != 0:
-		l.Stream = Stderr
-	case flags&flagSystem != 0:
-		l.Stream = System
-	}
-	l.Partial = flags&flagPartial != 0
-	l.Function = d.string()
-	l.Container = d.string()
-	l.Call, l.Input = "", 0
-	if flags&flagCall != 0 {
-		l.Call = d.string()
-		l.Input = uint32(d.uvarint())
-	}
-	l.Text = d.string()
-	if d.bad || len(d.b) > 0 || flags&flagCall != 0 && l.Call == "" {
+	body := b[headSize : headSize+size]
+	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(b[4:]) {
 		return 0, errRecord
 	}
-	return 4 + size, nil
+	d := decoder{b: body}
+	r.seq = d.uvarint()
+	r.time = d.varint()
+	r.flags = d.byte()
+	r.function = d.string()
+	r.container = d.string()
+	r.call, r.input = nil, 0
+	if r.flags&flagCall != 0 {
+		r.call = d.string()
+		r.input = uint32(d.uvarint())
+	}
+	r.text = d.string()
+	if d.bad || len(d.b) > 0 || r.flags&flagCall != 0 && len(r.call) == 0 {
+		return 0, errRecord
+	}
+	return headSize + size, nil
+}
+
+// line is the record as others see it. names keeps one copy of what is the same
+// in many lines.
+func (r *record) line(app string, names map[string]string) api.LogLine {
+	return api.LogLine{
+		Seq: r.seq, Time: time.Unix(0, r.time), App: app,
+		Function: intern(names, r.function), Container: intern(names, r.container), Call: intern(names, r.call), Input: r.input,
+		Stream: r.stream(), Text: string(r.text), Partial: r.flags&flagPartial != 0,
+	}
+}
+
+func intern(names map[string]string, b []byte) string {
+	if s, ok := names[string(b)]; ok {
+		return s
+	}
+	if len(names) > 1000 {
+		clear(names)
+	}
+	s := string(b)
+	names[s] = s
+	return s
 }
 
 // decoder takes values off b; bad says that one was missing.
@@ -146,13 +198,13 @@ func (d *decoder) byte() byte {
 	return v
 }
 
-func (d *decoder) string() string {
+func (d *decoder) string() []byte {
 	n := d.uvarint()
 	if n > uint64(len(d.b)) {
 		d.bad, d.b = true, nil
-		return ""
+		return nil
 	}
-	s := string(d.b[:n])
+	s := d.b[:n]
 	d.b = d.b[n:]
 	return s
 }

@@ -1,11 +1,12 @@
 // Package logs keeps what containers print: one log per app, in append-only
-// segments, read back later and followed live. Readers read the same files
-// that writers append to, so that a slow one holds nobody up and needs no
-// memory.
+// segments with an index, read back later and followed live. Readers read the
+// same files that writers append to, so that a slow one holds nobody up and
+// needs no memory. It knows lines and their order, not what makes them.
 package logs
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,7 +19,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/engine/clock"
 	"github.com/gx-dev/gx/engine/environment"
 )
@@ -30,8 +30,8 @@ var ErrNotFound = errors.New("no app of that name or id has a log")
 type Options struct {
 	SegmentBytes int64         // size at which a segment is closed; default 8 MiB
 	AppBytes     int64         // most bytes kept of one app; default 256 MiB
-	MaxBytes     int64         // most bytes kept of all apps; default 1 GiB
-	MaxAge       time.Duration // age at which an ended app's log is removed; default 30 days
+	MaxBytes     int64         // most bytes kept of all apps that have ended; default 1 GiB
+	MaxAge       time.Duration // age at which lines are removed; default 30 days; negative = never
 	Clock        clock.Clock   // default clock.Real
 }
 
@@ -64,7 +64,7 @@ func Open(dir string, opt Options) (*Store, error) {
 	if opt.MaxBytes <= 0 {
 		opt.MaxBytes = 1 << 30
 	}
-	if opt.MaxAge <= 0 {
+	if opt.MaxAge == 0 {
 		opt.MaxAge = 30 * 24 * time.Hour
 	}
 	if opt.Clock == nil {
@@ -77,6 +77,47 @@ func Open(dir string, opt Options) (*Store, error) {
 }
 
 const infoFile = "app.json"
+
+// Resume goes on with the log of an app that an earlier host wrote, or begins
+// it: its lines are numbered on from the last one that is there whole. End it.
+func (s *Store) Resume(info Info) (*Log, error) {
+	if !validID(info.ID) {
+		return nil, fmt.Errorf("%q cannot name a log", info.ID)
+	}
+	s.mu.Lock()
+	_, live := s.live[info.ID]
+	s.mu.Unlock()
+	if live {
+		return nil, fmt.Errorf("the log of %s is being written to already", info.ID)
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, info.ID, infoFile)); errors.Is(err, fs.ErrNotExist) {
+		// What a host leaves that is killed while it begins a log has no lines.
+		if err := os.RemoveAll(filepath.Join(s.dir, info.ID)); err != nil {
+			return nil, fmt.Errorf("making the log of %s: %w", info.ID, err)
+		}
+		return s.Create(info)
+	}
+	l, err := s.open(info)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(l.segments); n > 0 {
+		last := l.segments[n-1]
+		path := segmentPath(l.dir, last.first)
+		if l.file, err = os.OpenFile(path, os.O_RDWR, 0o600); err == nil {
+			err = l.file.Truncate(last.size) // off goes what was cut off in the middle
+		}
+		if err != nil {
+			return nil, fmt.Errorf("going on with the log of %s: %w", info.ID, err)
+		}
+		l.latest, l.began = time.Unix(0, last.latest), time.Unix(0, last.blocks[0].time)
+	}
+	l.ended, l.grown = false, make(chan struct{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.live[info.ID] = l
+	return l, nil
+}
 
 // Create begins the log of an app. End it.
 func (s *Store) Create(info Info) (*Log, error) {
@@ -119,34 +160,76 @@ func (s *Store) ended(l *Log) {
 	delete(s.live, l.info.ID)
 }
 
-// Find returns the log of an app by its id, or the newest by its name, before
-// which is that of its environment if that is not the main one: "dev/app".
+// Find returns the log of an app by its id, or by its name, before which is
+// that of its environment if that is not the main one: "dev/app". Of several by
+// that name it is the newest that is written to, or else the newest.
 func (s *Store) Find(idOrName string) (*Log, error) {
-	in, name := environment.Split(idOrName)
-	s.mu.Lock()
-	if l, ok := s.live[idOrName]; ok {
-		s.mu.Unlock()
+	if l := s.written(idOrName); l != nil {
 		return l, nil
 	}
-	s.mu.Unlock()
 	all, err := s.List()
 	if err != nil {
 		return nil, err
 	}
-	for _, info := range all { // the newest first
-		if info.ID != idOrName && (info.Name != name || cmp.Or(info.Environment, environment.Main) != in) {
+	in, name := environment.Split(idOrName)
+	var newest *Info
+	for i, info := range all { // the newest first
+		if info.ID != name && (info.Name != name || cmp.Or(info.Environment, environment.Main) != in) {
 			continue
 		}
-		s.mu.Lock()
-		l, ok := s.live[info.ID]
-		s.mu.Unlock()
-		if ok {
+		if l := s.written(info.ID); l != nil {
 			return l, nil
 		}
-		return s.open(info)
+		if newest == nil {
+			newest = &all[i]
+		}
+		if info.ID == name {
+			break
+		}
 	}
-	return nil, fmt.Errorf("%q: %w", idOrName, ErrNotFound)
+	if newest == nil {
+		return nil, fmt.Errorf("%q: %w", idOrName, ErrNotFound)
+	}
+	return s.open(*newest)
 }
+
+// Holding returns the newest log that has a line which f wants.
+func (s *Store) Holding(ctx context.Context, f Filter) (*Log, error) {
+	all, err := s.List()
+	if err != nil {
+		return nil, err
+	}
+	for _, info := range all {
+		l := s.written(info.ID)
+		if l == nil {
+			if l, err = s.open(info); err != nil {
+				return nil, err
+			}
+		}
+		r := l.NewReader(Query{Filter: f})
+		r.quiet = true
+		lines, err := r.Next(ctx)
+		r.Close()
+		switch {
+		case errors.Is(err, ErrNotFound):
+		case err != nil:
+			return nil, err
+		case len(lines) > 0:
+			return l, nil
+		}
+	}
+	return nil, ErrNotFound
+}
+
+// written returns the log of an id if lines may still come.
+func (s *Store) written(id string) *Log {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live[id]
+}
+
+// Live reports whether lines may still come to the log of an id.
+func (s *Store) Live(id string) bool { return s.written(id) != nil }
 
 // List returns whose logs there are, the newest first.
 func (s *Store) List() ([]Info, error) {
@@ -177,27 +260,18 @@ func (s *Store) open(info Info) (*Log, error) {
 		return nil, fmt.Errorf("reading the log of %s: %w", info.ID, err)
 	}
 	for _, f := range files { // in the order of their names, which is that of the lines
-		number, is := strings.CutSuffix(f.Name(), ".log")
+		number, is := strings.CutSuffix(f.Name(), segmentSuffix)
 		first, err := strconv.ParseUint(number, 10, 64)
-		if !is || err != nil {
+		if !is || err != nil || first < l.next {
 			continue
 		}
-		seg := segment{first: first}
-		data, err := os.ReadFile(l.path(seg)) // a segment's size is bounded
+		seg, err := openSegment(l.dir, first)
 		if err != nil {
-			return nil, fmt.Errorf("reading the log of %s: %w", info.ID, err)
+			return nil, l.unreadable(err)
 		}
-		for {
-			var line api.LogLine
-			n, err := parseRecord(data[seg.size:], &line)
-			if n == 0 || err != nil {
-				break // the end, or what a kill has left of a record
-			}
-			seg.size += int64(n)
-			l.next = line.Seq + 1
-		}
-		if seg.size > 0 {
+		if seg != nil {
 			l.segments = append(l.segments, seg)
+			l.next = seg.next
 		}
 	}
 	return l, nil
@@ -224,9 +298,9 @@ func (s *Store) Usage() (int64, error) {
 	return sum, nil
 }
 
-// Collect removes the logs of apps that have ended: those that are too old, and
-// the oldest of the others until no more than keep bytes are left (0 = the
-// store's own limit). It returns how many bytes it freed.
+// Collect removes lines that are too old, and of the logs of apps that have
+// ended the oldest until no more than keep bytes are left (0 = the store's own
+// limit). It returns how many bytes it freed.
 func (s *Store) Collect(keep int64) (freed int64, err error) {
 	if keep <= 0 {
 		keep = s.opt.MaxBytes
@@ -235,12 +309,20 @@ func (s *Store) Collect(keep int64) (freed int64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	var since time.Time // what is older goes
+	if s.opt.MaxAge > 0 {
+		since = s.opt.Clock.Now().Add(-s.opt.MaxAge)
+	}
 	var sum int64
 	for _, info := range all { // the newest first: what fits stays
-		size, live := s.size(info.ID)
+		if l := s.written(info.ID); l != nil {
+			freed += l.expire(since)
+			sum += l.bytes()
+			continue
+		}
+		size, latest := s.size(info)
 		sum += size
-		old := s.opt.Clock.Now().Sub(info.Created) > s.opt.MaxAge
-		if live || !old && sum <= keep {
+		if !latest.Before(since) && sum <= keep {
 			continue
 		}
 		if rerr := os.RemoveAll(filepath.Join(s.dir, info.ID)); rerr != nil {
@@ -253,23 +335,27 @@ func (s *Store) Collect(keep int64) (freed int64, err error) {
 	return freed, err
 }
 
-// size is what a log occupies, and whether it is being written to.
-func (s *Store) size(id string) (int64, bool) {
-	s.mu.Lock()
-	l, live := s.live[id]
-	s.mu.Unlock()
-	if live {
-		return l.bytes(), true
-	}
-	var sum int64
-	files, err := os.ReadDir(filepath.Join(s.dir, id))
+// size is what the log of an app that has ended occupies, and when it was last
+// written to.
+func (s *Store) size(info Info) (sum int64, latest time.Time) {
+	dir, latest := filepath.Join(s.dir, info.ID), info.Created
+	files, err := os.ReadDir(dir)
 	if err != nil {
-		return 0, false
+		return 0, latest
 	}
-	for _, f := range files {
-		if info, err := f.Info(); err == nil {
-			sum += info.Size()
+	for _, f := range files { // the last segment comes last
+		info, err := f.Info()
+		if err != nil {
+			continue
+		}
+		sum += info.Size()
+		number, is := strings.CutSuffix(f.Name(), segmentSuffix)
+		if first, err := strconv.ParseUint(number, 10, 64); is && err == nil {
+			latest = info.ModTime()
+			if seg, ok := loadIndex(dir, first, info.Size()); ok {
+				latest = time.Unix(0, seg.latest)
+			}
 		}
 	}
-	return sum, false
+	return sum, latest
 }

@@ -47,6 +47,7 @@ type Config struct {
 	Images    Images             `toml:"images"`
 	Volumes   Volumes            `toml:"volumes"`
 	Web       Web                `toml:"web"`
+	Logs      Logs               `toml:"logs"`
 }
 
 // Volumes say which old versions of a volume are kept: the newest ones, as long
@@ -60,6 +61,19 @@ type Volumes struct {
 	// KeepSize is what one volume may have beyond its newest version, as
 	// "20 GiB"; default: that.
 	KeepSize Size `toml:"keep_size"`
+}
+
+// Logs are the settings of what apps print.
+type Logs struct {
+	// MaxAge is how long lines are kept, as "720h"; default: 30 days; "never" =
+	// age is no reason to remove them.
+	MaxAge Expiry `toml:"max_age"`
+	// PerApp is how much of one app is kept, as "1 GiB"; default: 4 GiB, at most
+	// an eighth of the disk budget.
+	PerApp Size `toml:"per_app"`
+	// Budget is how much of all apps that have ended is kept; default: 1 GiB, at
+	// most an eighth of the disk budget.
+	Budget Size `toml:"budget"`
 }
 
 // Web are the settings of web endpoints.
@@ -160,11 +174,17 @@ func (c Config) validate() error {
 	if c.Volumes.KeepVersions < 0 {
 		return fmt.Errorf("volumes.keep_versions %d: it is a number from 1 on", c.Volumes.KeepVersions)
 	}
+	if c.Logs.PerApp != 0 && c.Logs.PerApp < minLog {
+		return fmt.Errorf("logs.per_app %s: give %s at least", humanize.IBytes(uint64(c.Logs.PerApp)), humanize.IBytes(minLog))
+	}
 	if c.DiskBudget != 0 && c.DiskBudget < 1<<30 {
 		return fmt.Errorf("disk_budget %s: an image alone needs more; give 1 GiB at least", humanize.IBytes(uint64(c.DiskBudget)))
 	}
 	return nil
 }
+
+// minLog is the least that is kept of an app's output: two segments.
+const minLog = 16 << 20
 
 // explain says where in the file a mistake is.
 func explain(err error) error {

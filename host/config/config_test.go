@@ -59,6 +59,8 @@ func TestMistakes(t *testing.T) {
 		"dict_ttl = \"0s\"":             "not a duration",
 		"disk_budget = \"lots\"":        "not a size",
 		"disk_budget = \"10 MiB\"":      "1 GiB at least",
+		"[logs]\nper_app = \"1 MiB\"":   "16 MiB at least",
+		"[logs]\nmax_age = \"1 month\"": "is not a duration",
 		"runtime = ":                    "line 1",
 		"[volumes]\nkeep_versions = -1": "from 1 on",
 		"[images]\nregistry = \"some\"": "auto or off",

@@ -254,7 +254,7 @@ func receive[M any](ctx context.Context, ws *websocket.Conn, each func(M) (stop 
 			if errors.As(err, &closed) && closed.Code == websocket.CloseNormalClosure {
 				return nil
 			}
-			return fmt.Errorf("the connection to the host broke: %w", err)
+			return &brokenError{err}
 		}
 		var m M
 		if err := json.Unmarshal(data, &m); err != nil {
@@ -265,6 +265,14 @@ func receive[M any](ctx context.Context, ws *websocket.Conn, each func(M) (stop 
 		}
 	}
 }
+
+// brokenError says that a stream has ended without being closed.
+type brokenError struct{ cause error }
+
+func (e *brokenError) Error() string {
+	return fmt.Sprintf("the connection to the host broke: %v", e.cause)
+}
+func (e *brokenError) Unwrap() error { return e.cause }
 
 // HostLog passes on lines of the host's own log; with follow until ctx ends.
 func (c *Client) HostLog(ctx context.Context, follow bool, tail int, line func(string)) error {
@@ -281,24 +289,6 @@ func (c *Client) HostLog(ctx context.Context, follow bool, tail int, line func(s
 		}
 		line(m.Text)
 		return false, nil
-	})
-}
-
-// Logs passes on an app's log, by id or name; with follow until ctx ends or
-// line returns an error.
-func (c *Client) Logs(ctx context.Context, app string, follow bool, tail int, line func(api.LogLine) error) error {
-	ws, err := c.stream(ctx, "/v1/apps/"+url.PathEscape(app)+"/logs?"+tailQuery(follow, tail))
-	if err != nil {
-		return err
-	}
-	return receive(ctx, ws, func(m struct {
-		api.LogLine
-		Error *api.Error `json:"error"`
-	}) (bool, error) {
-		if m.Error != nil {
-			return true, m.Error
-		}
-		return false, line(m.LogLine)
 	})
 }
 

@@ -37,6 +37,7 @@ type backend struct {
 	app    *fakeApp
 	build  func(ctx context.Context, req api.BuildRequest, events func(build.Event)) (string, []string, error)
 	attach func(ctx context.Context, conn net.Conn) error
+	logs   func(ctx context.Context, ref string, q api.LogQuery, send func(api.LogMessage) error) error
 	end    context.CancelFunc // of the host's life
 	server *remote.Server
 }

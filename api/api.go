@@ -160,8 +160,9 @@ type SessionRequest struct {
 // UpdateRequest replaces what an app runs by a newer manifest of it. Images are
 // built, and contents of files uploaded, as for a SessionRequest.
 type UpdateRequest struct {
-	Manifest app.Manifest `json:"manifest"` // with hashes in place of local paths
-	Images   []string     `json:"images"`   // ids, in the order of Manifest.Images
+	Manifest app.Manifest `json:"manifest"`          // with hashes in place of local paths
+	Images   []string     `json:"images"`            // ids, in the order of Manifest.Images
+	Restart  bool         `json:"restart,omitempty"` // containers are replaced, whatever differs
 }
 
 // Kinds of updates: the most that any function of the app needed.
@@ -176,10 +177,14 @@ const (
 type Updated struct {
 	Version int    `json:"version"` // counts up from 1, the app as it was started
 	Kind    string `json:"kind"`
+	// Why says why containers were replaced although only code has changed.
+	Why string `json:"why,omitempty"`
 	// Took is seconds from the request's arrival until the new code was live.
 	Took float64 `json:"took"`
 	// Functions are the ids of the app's functions now, by name.
 	Functions map[string]string `json:"functions"`
+	// Web are the URLs of the app's web endpoints now, as in Started.
+	Web map[string]string `json:"web,omitempty"`
 }
 
 // SessionMessage is what a host says during a session. One field is set.

@@ -44,6 +44,8 @@ var benches = []bench{
 	{"state", state},
 	{"volumes", volumes},
 	{"files", localFiles},
+	{"web", web},
+	{"reload", reloads},
 }
 
 func main() {

@@ -142,8 +142,13 @@ func (a *App) Usage() []api.Usage { return a.bill(a.engine.cfg.Clock.Now()) }
 // ID is the app's id.
 func (a *App) ID() string { return a.id }
 
-// Started tells the ids of the app and its functions.
-func (a *App) Started() api.Started { return a.started }
+// Started tells the ids of the app and its functions as it was started, and the
+// URLs of its web endpoints as they are.
+func (a *App) Started() api.Started {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.started
+}
 
 // Done is closed when the app has ended and nothing of it is left.
 func (a *App) Done() <-chan struct{} { return a.done }

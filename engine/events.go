@@ -82,7 +82,7 @@ func (a *App) feed(ctx context.Context, ch chan<- api.SessionMessage) {
 			return false
 		}
 	}
-	started := a.started
+	started := a.Started()
 	if !send(api.SessionMessage{Started: &started}) {
 		return
 	}

@@ -46,22 +46,28 @@ func (a *App) Update(ctx context.Context, req api.UpdateRequest) (api.Updated, e
 		next.ids[d.spec.Name] = id
 	}
 	kind := difference(before, next)
-	if kind == api.UpdateNone {
+	if kind == api.UpdateNone && !req.Restart {
 		next.release()
-		return api.Updated{Version: before.number, Kind: kind, Functions: before.ids}, nil
+		return api.Updated{Version: before.number, Kind: kind, Functions: before.ids, Web: a.Started().Web}, nil
 	}
-	changes, err := a.prepare(ctx, next)
+	changes, err := a.prepare(ctx, next, req.Restart)
 	if err != nil {
 		next.release()
 		return api.Updated{}, err
 	}
-	if kind, err = a.commit(next, changes, kind); err != nil {
+	if err := a.expose(ctx, &req.Manifest); err != nil { // it is as it was before
+		abort(changes)
+		next.release()
+		return api.Updated{}, err
+	}
+	kind, why := done(kind, req.Restart, changes)
+	if err := a.commit(next, changes); err != nil {
 		next.release()
 		return api.Updated{}, err
 	}
 	before.release()
 	took := a.engine.cfg.Clock.Now().Sub(began)
-	return api.Updated{Version: next.number, Kind: kind, Took: took.Seconds(), Functions: next.ids}, nil
+	return api.Updated{Version: next.number, Kind: kind, Why: why, Took: took.Seconds(), Functions: next.ids, Web: a.Started().Web}, nil
 }
 
 // running is the edition that runs, and the ids of all functions that the app
@@ -87,12 +93,14 @@ type change struct {
 	pool  *function.Function
 	old   *function.Version
 	next  *function.Version
+	code  bool // nothing but the code of functions differs: it is exchanged in containers that go on
 	ready *function.Change
+	why   string // containers were replaced all the same
 	err   error
 }
 
 // prepare gets every pool ready for an edition. On an error none changes.
-func (a *App) prepare(ctx context.Context, next *edition) (map[*definition][]*change, error) {
+func (a *App) prepare(ctx context.Context, next *edition, restart bool) (map[*definition][]*change, error) {
 	changes := map[*definition][]*change{}
 	var all []*change
 	for _, declared := range next.functions {
@@ -100,7 +108,7 @@ func (a *App) prepare(ctx context.Context, next *edition) (map[*definition][]*ch
 		if d == nil {
 			continue // it is new
 		}
-		list, err := d.changes(declared)
+		list, err := d.changes(declared, restart)
 		changes[d], all = list, append(all, list...)
 		if err != nil {
 			for _, c := range all {
@@ -114,7 +122,12 @@ func (a *App) prepare(ctx context.Context, next *edition) (map[*definition][]*ch
 	defer cancel()
 	for _, c := range all {
 		preparing.Go(func() {
-			if c.ready, c.err = c.pool.Replace(ctx, c.next); c.err != nil {
+			if c.code {
+				c.ready, c.why, c.err = c.pool.Swap(ctx, c.next)
+			} else {
+				c.ready, c.err = c.pool.Replace(ctx, c.next)
+			}
+			if c.err != nil {
 				cancel() // the others are of no use
 			}
 		})
@@ -163,14 +176,30 @@ func abort(changes map[*definition][]*change) {
 	}
 }
 
+// done is the kind of an update as it was prepared, and why it is more than what
+// differs asks for.
+func done(kind string, restart bool, changes map[*definition][]*change) (_, why string) {
+	if restart && ranks[kind] < ranks[api.UpdateContainers] {
+		kind = api.UpdateContainers
+	}
+	for _, list := range changes {
+		for _, c := range list {
+			if c.why != "" && ranks[kind] < ranks[api.UpdateContainers] {
+				kind, why = api.UpdateContainers, c.why
+			}
+		}
+	}
+	return kind, why
+}
+
 // commit makes the edition the one that runs.
-func (a *App) commit(next *edition, changes map[*definition][]*change, kind string) (string, error) {
+func (a *App) commit(next *edition, changes map[*definition][]*change) error {
 	e := a.engine
 	a.mu.Lock()
 	if a.stopping {
 		a.mu.Unlock()
 		abort(changes)
-		return kind, fmt.Errorf("%w: app %s is ending, it cannot be updated", ErrInvalid, a.id)
+		return fmt.Errorf("%w: app %s is ending, it cannot be updated", ErrInvalid, a.id)
 	}
 	made := map[string]int{}
 	for _, d := range a.former {
@@ -208,7 +237,7 @@ func (a *App) commit(next *edition, changes map[*definition][]*change, kind stri
 	for _, d := range known {
 		d.wither(fmt.Sprintf("version %d of the app does not have it any more", next.number))
 	}
-	return kind, nil
+	return nil
 }
 
 // definition finds a function of the edition that runs; nil = it has none of
@@ -226,19 +255,20 @@ func (a *App) definition(name string) *definition {
 
 // changes is what an update does to the function's pools; it is the caller's to
 // release the versions, whatever is returned.
-func (d *definition) changes(next *declared) (list []*change, err error) {
+func (d *definition) changes(next *declared, restart bool) (list []*change, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.now.same(next) {
+	if d.now.same(next) && !restart {
 		return nil, nil
 	}
+	code := !restart && ranks[d.now.kind(next)] <= ranks[api.UpdateCode]
 	for _, f := range d.pools {
 		spec, err := next.variant(f.Params(), f.Options())
 		if err != nil {
 			return list, err
 		}
 		old := f.Version()
-		list = append(list, &change{pool: f, old: old, next: next.version(d.app.engine, spec, old)})
+		list = append(list, &change{pool: f, old: old, next: next.version(d.app.engine, spec, old), code: code})
 	}
 	return list, nil
 }

@@ -96,9 +96,10 @@ type Exit struct {
 	Result string `json:"result,omitempty"` // repr of the return value of `gx run FILE::function`
 }
 
-// Prepare names modules to import before it is known when to collect.
+// Prepare names what to do before it is known when to collect.
 type Prepare struct {
-	Modules []string `json:"modules"` // none of the user's own
+	Modules []string `json:"modules"` // to import, none of the user's own
+	Files   []string `json:"files"`   // to read, as far as the shape of the user's own Python files goes
 }
 
 // Collect asks for the apps of a file.

@@ -39,7 +39,7 @@ var names = [...]string{
 	Hello: "hello", Ready: "ready", Open: "open", Input: "input", End: "end",
 	Result: "result", Error: "error", Item: "item", Fail: "fail", Cancel: "cancel", Request: "request",
 	Reply: "reply", Start: "start", Stop: "stop", Bye: "bye", Failed: "failed", Opened: "opened", Batch: "batch", Within: "within",
-	Ask: "ask", Answer: "answer",
+	Ask: "ask", Answer: "answer", Stage: "stage", Staged: "staged", Swap: "swap",
 	WebRequest: "web request", WebResponse: "web response", WebData: "web data", WebEnd: "web end", WebMessage: "web message",
 	WebCredit: "web credit", WebGone: "web gone", WebConn: "web connection",
 }

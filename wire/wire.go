@@ -53,6 +53,9 @@
 //	                                Stop {grace:...}     finish, run exit hooks
 //	Bye {}
 //
+// A host may exchange the code of a runner that has told Ready: Stage, Staged,
+// and, once all of a function's runners are prepared, Swap.
+//
 // A runner is also a client: its user's code may open calls on the same
 // connection, and call numbers of the two directions are separate (bit 31 is
 // set in those that a runner opens). Within goes before such an Open, so that
@@ -99,6 +102,12 @@ const (
 	Within  Type = 19 // runner to host: the next Open is made by this input (call, index) that the runner is at; no body
 	Ask     Type = 20 // asks with bytes; call = number of the question; body: AskBody and the bytes, see EncodeMessage
 	Answer  Type = 21 // answers the Ask of that number; body: ReplyBody and bytes, see EncodeMessage
+
+	// Newer code for a runner that goes on.
+
+	Stage  Type = 22 // host to runner: see whether code can be exchanged; json StageBody. The last one counts
+	Staged Type = 23 // runner to host: answers a Stage; json StagedBody
+	Swap   Type = 24 // host to runner: inputs after this have the code of the last Stage; no body
 
 	// Web requests are inputs (call, index, attempt) whose bodies travel in
 	// pieces, see web.go.
@@ -252,6 +261,18 @@ type StartBody struct {
 	Functions   map[string]string `json:"functions"`         // name to id, of the whole app, for calls from the container
 	// Web says of the function (""), or of methods, that they are web endpoints (app.Web).
 	Web json.RawMessage `json:"web,omitempty"`
+}
+
+// StageBody is the body of Stage. The frame's call is its number, which the answer repeats.
+type StageBody struct {
+	// Files are those that differ, by path in the container (base64 in JSON); nil = it has gone.
+	Files     map[string][]byte `json:"files"`
+	Functions map[string]string `json:"functions"` // as in StartBody
+}
+
+// StagedBody is the body of Staged.
+type StagedBody struct {
+	Refused string `json:"refused,omitempty"` // why the code can't be exchanged; "" = it can
 }
 
 // StopBody is the body of Stop.

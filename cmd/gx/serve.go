@@ -149,7 +149,11 @@ func opener(env func(string) string) func(url string) error {
 		return nil
 	}
 	return func(url string) error {
-		return exec.Command(program, url).Run() //nolint:noctx // the browser goes on by itself
+		cmd := exec.Command(program, url) //nolint:noctx // the browser goes on by itself
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		return cmd.Process.Release()
 	}
 }
 

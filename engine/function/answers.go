@@ -66,6 +66,10 @@ func (m *member) handle(frames []wire.Frame) {
 			}
 		case wire.WebResponse, wire.WebData, wire.WebEnd, wire.WebMessage, wire.WebCredit, wire.WebConn:
 			m.answers = append(m.answers, f)
+		case wire.Staged:
+			if err := m.stagedBy(f); err != nil {
+				m.noteBroken(err)
+			}
 		case wire.Bye:
 			m.bye = true
 		default:

@@ -22,6 +22,7 @@ type Change struct {
 	f      *Function
 	next   *Version
 	trials []*member
+	swaps  []*member // that exchange their code
 }
 
 // trial is a container that is started to find out whether a version comes up.
@@ -211,15 +212,19 @@ func (c *Change) Commit() {
 	f.current.Store(c.next)
 	f.adopt(before)
 	f.health = health{}
-	trials := map[*member]bool{}
+	stay := map[*member]bool{}
 	for _, m := range c.trials {
-		trials[m] = true
+		stay[m] = true
 		m.trial = nil
 	}
 	var idle, touched, unborn []*member
+	for _, m := range c.swap() {
+		stay[m] = true
+		touched = append(touched, m)
+	}
 	for _, m := range f.members {
 		switch {
-		case trials[m] || m.state == stopping || m.outdated:
+		case stay[m] || m.state == stopping || m.outdated:
 		case m.state == starting:
 			unborn = append(unborn, m)
 		default:

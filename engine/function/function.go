@@ -127,6 +127,7 @@ type Function struct {
 	linger    clock.Timer // looks at a batch that waits for company
 	knot      knot
 	template  template
+	stages    uint32 // changes of code that containers were asked about, ever
 	trace     *trace.Function
 	over      bool // the record is not written any more
 }

@@ -80,6 +80,7 @@ type member struct {
 	batched  int       // batches that it is at
 	yields   bool      // it ends when it has nothing to do: its room is somebody else's
 	outdated bool      // it ends when it has nothing to do: a newer version has taken over
+	staging  staging   // newer code that it was asked about
 	trial    *trial    // it is of a version that is not the function's yet; nil = it is
 	idle     time.Time // since when it has nothing to do
 	busy     time.Time // since when its answers are being measured

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"github.com/gx-dev/gx/engine/gateway/swagger"
 )
 
 // route is an endpoint that is served.
@@ -101,6 +103,10 @@ func (g *Gateway) find(label string) *route {
 	return list[len(list)-1]
 }
 
+// ownPath begins the paths of files that pages of endpoints use and the gateway
+// has, by whatever name it is asked.
+const ownPath = "/__gx/swagger-ui/"
+
 // place is what a request's host name and path say.
 type place struct {
 	label string
@@ -144,6 +150,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p := locate(r.Host, r.URL.EscapedPath())
 	if !p.known {
 		refuse(w, http.StatusMisdirectedRequest, "the host %.100q is not one of this gateway: use LABEL.localhost, or localhost/LABEL/", r.Host)
+		return
+	}
+	if name, own := strings.CutPrefix(r.URL.Path, ownPath); own {
+		if !swagger.Serve(w, r, name) {
+			refuse(w, http.StatusNotFound, "there is no %.100q", r.URL.Path)
+		}
 		return
 	}
 	if p.label == "" {

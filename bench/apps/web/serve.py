@@ -11,14 +11,14 @@ image = gx.Image.debian_slim().pip_install("fastapi", "uvicorn[standard]")
 
 
 @app.function(image=image, max_containers=1, min_containers=1)
-@gx.concurrent(max_inputs=100)
+@gx.concurrent(max_inputs=300)
 @gx.asgi_app()
 def bare():
     return applications.bare
 
 
 @app.function(image=image, max_containers=1, min_containers=1)
-@gx.concurrent(max_inputs=100)
+@gx.concurrent(max_inputs=300)
 @gx.asgi_app()
 def fast():
     return applications.fast()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -21,6 +23,7 @@ type collector struct {
 	warned map[string]bool // what was said already
 
 	modules []string // to be imported beforehand
+	files   []string // to be read beforehand
 	spare   *python
 	ending  sync.WaitGroup
 }
@@ -64,11 +67,9 @@ func (c *collector) ready() error {
 	if err != nil {
 		return err
 	}
-	if len(c.modules) > 0 {
-		if err := p.Control().Send(sdk.ToPython{Prepare: &sdk.Prepare{Modules: c.modules}}); err != nil {
-			c.discard(p)
-			return err
-		}
+	if err := p.Control().Send(sdk.ToPython{Prepare: &sdk.Prepare{Modules: c.modules, Files: c.files}}); err != nil {
+		c.discard(p)
+		return err
 	}
 	c.spare = p
 	return nil
@@ -103,6 +104,9 @@ func (c *collector) ask(ctx context.Context, p *python, reference string, module
 			if len(m.Collected.Modules) > 0 {
 				c.modules = m.Collected.Modules
 			}
+			if files := pythonFiles(*m.Collected); len(files) > 0 {
+				c.files = files
+			}
 			return *m.Collected, nil
 		}
 	}
@@ -112,6 +116,20 @@ func (c *collector) ask(ctx context.Context, p *python, reference string, module
 	}
 	code := c.end(p, time.Second)
 	return sdk.Collected{}, fmt.Errorf("the Python that imported %s has ended: %s", reference, ending(code))
+}
+
+// pythonFiles are the user's Python files that go into containers.
+func pythonFiles(c sdk.Collected) (files []string) {
+	for _, a := range c.Apps {
+		for _, m := range a.Manifest.Mounts {
+			for _, f := range m.Files {
+				if strings.HasSuffix(f.Local, ".py") && !slices.Contains(files, f.Local) {
+					files = append(files, f.Local)
+				}
+			}
+		}
+	}
+	return files
 }
 
 // ending is how a process with an exit code has ended.

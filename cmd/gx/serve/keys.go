@@ -83,10 +83,29 @@ func (s *server) nextFilter() {
 	s.UI.Notice("showing the output of " + s.filter + " only")
 }
 
+// open shows the only URL in a browser, where there is one and a desktop; else
+// it tells the URLs.
 func (s *server) open() {
+	var all []address
 	for _, l := range s.live() {
-		s.urls(l)
+		all = append(all, l.addresses()...)
 	}
+	if len(all) != 1 || s.Open == nil {
+		for _, l := range s.live() {
+			s.urls(l)
+		}
+		return
+	}
+	url := all[0].url
+	if all[0].docs {
+		url += "/docs"
+	}
+	s.UI.Notice("opening " + url)
+	s.work(func() {
+		if err := s.Open(url); err != nil {
+			s.post(func() { s.UI.Warn(fmt.Sprintf("the browser can't be opened: %v", err)) })
+		}
+	})
 }
 
 func (s *server) showContainers() {

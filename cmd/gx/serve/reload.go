@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ const again = 30 * time.Millisecond
 type reload struct {
 	changes []watch.Change // "" = it was asked for
 	began   time.Time      // the save; zero = now
-	cold    bool           // nothing is imported beforehand
+	cold    bool           // nothing is imported beforehand, and containers are replaced
 }
 
 // outcome is how a reload ended. The apps that it has started and updated are
@@ -101,14 +102,14 @@ func (f *file) run(ctx context.Context, r reload, running map[string]App) outcom
 	}
 	for i, a := range collected.Apps {
 		got := reloaded{variable: a.Variable, order: i, manifest: a.Manifest}
-		f.one(ctx, &got, running[a.Variable])
+		f.one(ctx, &got, running[a.Variable], r.cold)
 		o.apps = append(o.apps, got)
 	}
 	return o
 }
 
 // one makes an app ready, and starts or updates it.
-func (f *file) one(ctx context.Context, got *reloaded, running App) {
+func (f *file) one(ctx context.Context, got *reloaded, running App, restart bool) {
 	preparer := f.preparer
 	preparer.Again = running != nil
 	ready, err := preparer.Prepare(ctx, got.manifest, true)
@@ -124,7 +125,7 @@ func (f *file) one(ctx context.Context, got *reloaded, running App) {
 		return
 	}
 	if running != nil {
-		got.updated, err = running.Update(whole, api.UpdateRequest{Manifest: ready.Manifest, Images: ready.Images})
+		got.updated, err = running.Update(whole, api.UpdateRequest{Manifest: ready.Manifest, Images: ready.Images, Restart: restart})
 	} else {
 		got.app, err = f.start(whole, api.SessionRequest{Manifest: ready.Manifest, Images: ready.Images})
 	}
@@ -226,6 +227,7 @@ func (s *server) took(f *file, r reload, o outcome, got reloaded) {
 	if l == nil {
 		return // it ended meanwhile
 	}
+	before := l.web
 	l.update(got)
 	if got.updated.Kind == api.UpdateNone {
 		if len(r.changes) == 0 {
@@ -234,7 +236,10 @@ func (s *server) took(f *file, r reload, o outcome, got reloaded) {
 		return
 	}
 	f.last, f.kind = o.took, got.updated.Kind
-	s.UI.Done(fmt.Sprintf("%s: version %d in %s", l.title(), l.version, ui.Duration(o.took)), l.kindText(got.updated.Kind)+f.because(r.changes))
+	s.UI.Done(fmt.Sprintf("%s: version %d in %s", l.title(), l.version, ui.Duration(o.took)), l.kindText(got.updated)+f.because(r.changes))
+	if !maps.Equal(before, l.web) {
+		s.urls(l)
+	}
 }
 
 // dropOthers ends apps that the file does not have any more.

@@ -12,6 +12,7 @@ import os
 import sys
 
 from gx import _session
+from gx._shape import Shapes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,8 +62,9 @@ class Inputs:
 class Collector:
     """One collection of a file's apps."""
 
-    def __init__(self, reference: str, as_module: bool) -> None:
+    def __init__(self, reference: str, as_module: bool, shapes: Shapes) -> None:
         self.reference = reference
+        self.shapes = shapes
         self.as_module = as_module
         self.inputs = Inputs()
 
@@ -98,7 +100,10 @@ class Collector:
         from gx import _entry
         from gx._manifest import manifest
 
-        return [{"variable": name, "manifest": manifest(app)} for name, app in _entry.served(self.reference, self.as_module)]
+        found: List[Dict[str, Any]] = [{"variable": name, "manifest": manifest(app)} for name, app in _entry.served(self.reference, self.as_module)]
+        for one in found:
+            self.shapes.add(one["manifest"])
+        return found
 
     def _look_for(self, error: BaseException, target: str) -> None:
         """A module that was missing is watched for: with it the next attempt may go well."""
@@ -145,11 +150,13 @@ def main() -> int:
     from gx import _entry, _manifest, _report, app, exception, image  # noqa: F401 - is there when it is needed
     from gx.exception import ConnectionError
 
+    shapes = Shapes()
     try:
         while True:
             line = control.receive()
             if "prepare" in line:
                 _prepare(list(line["prepare"].get("modules") or ()))
+                shapes.prepare(list(line["prepare"].get("files") or ()))
             elif "collect" in line:
                 break
     except (ConnectionError, KeyboardInterrupt):
@@ -157,7 +164,7 @@ def main() -> int:
     ask = line["collect"]
     reference = str(ask.get("reference"))
     sys.argv = [reference]
-    told = Collector(reference, bool(ask.get("module"))).collect()
+    told = Collector(reference, bool(ask.get("module")), shapes).collect()
     _session._flush()
     control.tell(collected=told)
     control.close()

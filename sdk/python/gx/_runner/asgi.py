@@ -45,6 +45,10 @@ class Asgi:
                 f"the function of an asgi_app returns an ASGI application, such as FastAPI(), and not a {type(made).__name__}",
             )
         self.app = made
+        if "fastapi" in sys.modules:
+            from gx._runner.docs import keep_local
+
+            keep_local()
         self._lifespan = Lifespan(self)
         await self._lifespan.startup()
 

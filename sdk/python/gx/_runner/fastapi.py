@@ -13,8 +13,8 @@ def application(target: Callable, settings: dict) -> Any:
     """An application whose only route is the function. Raises InvalidError if the image has no FastAPI."""
     name = getattr(target, "__qualname__", "the function")
     try:
-        from fastapi import FastAPI
-        from fastapi.middleware.cors import CORSMiddleware
+        from fastapi import FastAPI  # type: ignore[import-not-found,unused-ignore]
+        from fastapi.middleware.cors import CORSMiddleware  # type: ignore[import-not-found,unused-ignore]
     except ModuleNotFoundError as error:
         if error.name != "fastapi":
             raise
@@ -28,7 +28,7 @@ def application(target: Callable, settings: dict) -> Any:
         title=name,
         openapi_url="/openapi.json" if docs else None,
         docs_url="/docs" if docs else None,
-        redoc_url="/redoc" if docs else None,
+        redoc_url=None,
     )
     # Pages of other origins may call it, as they may on Modal.
     app.add_middleware(

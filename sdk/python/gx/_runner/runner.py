@@ -48,6 +48,7 @@ class Runner:
         self.executing: Any = None  # the executor, once there is one
         self._masks: Dict[int, Any] = {}  # of signals, by thread that is forking
         self._batches: Any = None  # a Collector, where the function takes batches
+        self._staged: Any = None  # a Swap
         self._methods: Dict[int, str] = {}
         self._call_ids: Dict[int, str] = {}
 
@@ -86,10 +87,34 @@ class Runner:
         elif type == _wire.BATCH:
             if self._batches is not None:
                 self._batches.announce(frame[2])
+        elif type == _wire.STAGE:
+            self._stage(frame)
+        elif type == _wire.SWAP:
+            self._swap()
         elif type == _wire.STOP:
             self.stopping = _wire.from_json(frame[3])
             self.arrived()
         # Other types have no meaning for a runner; a newer host may send them.
+
+    def _stage(self, frame: Frame) -> None:
+        """Sees whether newer code can take the place of what is here."""
+        from gx._runner import swap
+
+        self._staged, refused = None, ""
+        try:
+            body = _wire.from_json(frame[3])
+            self._staged = swap.Swap(body["files"], body["functions"])
+        except swap.Refused as reason:
+            refused = str(reason)
+        except Exception as error:  # the host replaces the container instead
+            refused = f"{type(error).__name__}: {error}"
+        self.connection.send(_wire.encode(_wire.STAGED, frame[1], body=_wire.to_json({"refused": refused})))
+
+    def _swap(self) -> None:
+        staged, self._staged = self._staged, None
+        if staged is not None and self.start is not None:
+            staged.make()
+            self.start["functions"] = staged.functions
 
     def _cancel(self, call: int, index: int) -> None:
         def matches(frame: Frame) -> bool:

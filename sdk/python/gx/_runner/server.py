@@ -108,7 +108,7 @@ class Server:
 
 def listening() -> List[int]:
     """The TCP ports that something listens on, in this network."""
-    ports = set()
+    ports: set = set()
     for file in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             with open(file) as table:

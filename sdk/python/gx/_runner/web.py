@@ -177,11 +177,11 @@ class Web(Aio):
         if _EAGER:
             return asyncio.Task(coroutine, loop=loop, eager_start=True)  # type: ignore[call-arg,unused-ignore]
         # A task asks its loop to take the first step soon: the loop lets us do it.
-        loop.call_soon = self._catch  # type: ignore[method-assign]
+        loop.call_soon = self._catch  # type: ignore[method-assign,assignment]
         try:
             task = asyncio.Task(coroutine, loop=loop)
         finally:
-            del loop.call_soon  # type: ignore[method-assign]
+            del loop.call_soon
         step, context = self._caught.pop()
         context.run(step)
         return task

@@ -144,6 +144,9 @@ func (s *Store) sweep(ctx context.Context) error {
 const (
 	// maxDepth is from how many layers on a volume's newest version is squashed.
 	maxDepth = 32
+	// mostDepth is from how many on who changes a volume waits for that: an
+	// overlay can have 500.
+	mostDepth = 4 * maxDepth
 	// leastRun is how many layers are squashed at least.
 	leastRun = 8
 	// wasteFloor is how many bytes may lie hidden in a version's layers.
@@ -189,6 +192,16 @@ func (s *Store) compact(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// bound squashes a volume's newest version now, if it has far too many layers:
+// it is changed faster than the housekeeping comes round.
+func (s *Store) bound(ctx context.Context, id string) error {
+	newest, err := head(ctx, s.cfg.DB.Read(), id)
+	if err != nil || len(newest.layers) < mostDepth {
+		return err
+	}
+	return s.compactOne(ctx, id)
 }
 
 func (s *Store) compactOne(ctx context.Context, id string) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -224,6 +225,9 @@ func (s *Store) edit(ctx context.Context, id string, edits []Edit, force bool, b
 	if len(edits) > maxEdits {
 		return 0, ask.TooLarge("%d changes at once; at most %d are allowed", len(edits), maxEdits)
 	}
+	if err := s.bound(ctx, id); err != nil {
+		return 0, err
+	}
 	defer s.lock(id)()
 	_, base, done, err := s.open(ctx, id, nil)
 	if err != nil {
@@ -264,7 +268,7 @@ func (s *Store) edit(ctx context.Context, id string, edits []Edit, force bool, b
 	}
 	number, err := s.publishLocked(ctx, id, d, layerID, nil, by, describeEdits(edits))
 	if err == nil {
-		s.stage.used(used)
+		s.stage.use(used)
 	}
 	return number, err
 }
@@ -299,16 +303,13 @@ func (s *Store) apply(editor *layer.Editor, e Edit, force bool) error {
 	}
 	switch e.Op {
 	case "put":
-		content, err := s.stage.open(e.SHA256)
-		if err != nil {
-			return err
-		}
-		defer content.Close()
 		mtime := s.cfg.Clock.Now()
 		if e.MTime != nil {
 			mtime = time.Unix(0, int64(*e.MTime*1e9))
 		}
-		return editor.Put(path, content, mode(0o644), mtime, force)
+		return s.stage.take(e.SHA256, func(content *os.File) error {
+			return editor.Put(path, content, mode(0o644), mtime, force)
+		})
 	case "mkdir":
 		return editor.Mkdir(path, mode(0o755))
 	case "symlink":

@@ -223,6 +223,9 @@ func (s *Store) mounted(containerID, volume, doing string) ([]*Mount, error) {
 // commit publishes what is different from what was seen. mu is held.
 func (m *Mount) commit(ctx context.Context, note string) (int, error) {
 	s := m.store
+	if err := s.bound(ctx, m.volume); err != nil {
+		return 0, err
+	}
 	d, id, release, err := s.draft()
 	if err != nil {
 		return 0, err

@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,8 +12,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/gx-dev/gx/engine/ask"
@@ -20,18 +23,28 @@ import (
 	"github.com/gx-dev/gx/engine/clock"
 )
 
-// stageAge is how long an upload is kept that is in no volume yet.
-const stageAge = 24 * time.Hour
+const (
+	// stageAge is how long an upload is kept that is in no volume yet.
+	stageAge = 24 * time.Hour
+	// usedAge is how long one is kept that is in a volume: somebody else may be
+	// about to put the same.
+	usedAge = time.Hour
+)
 
 // stage is where contents lie between their upload, in pieces, and the edit
 // that puts them into a volume. They are named by their hash, so an upload that
 // was interrupted goes on where it was, whoever began it.
+//
+// The first who puts a content takes the file itself, as a further name of it;
+// who puts it again has a copy, because a file has one mode and one time.
 type stage struct {
 	dir   string
 	clock clock.Clock
+	takes [64]sync.Mutex // by a content's hash: one takes it at a time
 
 	mu    sync.Mutex
 	parts map[string]*part
+	used  map[string]time.Time // contents that are in a volume, since when
 }
 
 // part is an upload that is not whole yet. A host that was started meanwhile has
@@ -46,7 +59,7 @@ func openStage(dir string, c clock.Clock) (*stage, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder of uploads: %w", err)
 	}
-	return &stage{dir: dir, clock: c, parts: map[string]*part{}}, nil
+	return &stage{dir: dir, clock: c, parts: map[string]*part{}, used: map[string]time.Time{}}, nil
 }
 
 func (s *stage) whole(sum string) string   { return filepath.Join(s.dir, sum) }
@@ -71,8 +84,10 @@ func (s *stage) have(sums []string) (missing []string, partial map[string]int64,
 		if !blob.Valid(sum) {
 			return nil, nil, ask.Refused("%.80q: %v", sum, blob.ErrName)
 		}
-		if _, err := os.Lstat(s.whole(sum)); err == nil {
-			s.touch(s.whole(sum))
+		if info, err := os.Lstat(s.whole(sum)); err == nil {
+			if !taken(info) {
+				s.touch(s.whole(sum))
+			}
 			continue
 		}
 		missing = append(missing, sum)
@@ -81,6 +96,12 @@ func (s *stage) have(sums []string) (missing []string, partial map[string]int64,
 		}
 	}
 	return missing, partial, nil
+}
+
+// taken says whether a volume has the file: nothing of it may be changed.
+func taken(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && st.Nlink > 1
 }
 
 // touch has an upload stay for as long again.
@@ -111,7 +132,7 @@ func (s *stage) upload(ctx context.Context, sum string, size, offset int64, data
 	if offset != p.size {
 		return p.size, nil // the client goes on from there
 	}
-	if _, err := f.WriteAt(data, offset); err != nil {
+	if err := write(f, data, offset); err != nil {
 		p.hash = nil
 		return 0, fmt.Errorf("storing an upload: %w", errors.Join(err, f.Truncate(offset)))
 	}
@@ -122,6 +143,15 @@ func (s *stage) upload(ctx context.Context, sum string, size, offset int64, data
 		return p.size, nil
 	}
 	return size, s.finish(p, sum)
+}
+
+// write writes a piece at the end of a file. Nothing but zeros is a hole.
+func write(f *os.File, data []byte, offset int64) error {
+	if len(data) == 0 || data[0] != 0 || !bytes.Equal(data[1:], data[:len(data)-1]) {
+		_, err := f.WriteAt(data, offset)
+		return err
+	}
+	return f.Truncate(offset + int64(len(data)))
 }
 
 // resume learns what there is.
@@ -171,11 +201,28 @@ func (s *stage) finish(p *part, sum string) error {
 // emptySum is the hash of nothing, which needs no upload.
 const emptySum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-// open opens a whole content.
-func (s *stage) open(sum string) (*os.File, error) {
+// take opens a whole content for f, which may give it a further name if it has
+// but one.
+func (s *stage) take(sum string, f func(*os.File) error) error {
 	if !blob.Valid(sum) {
-		return nil, ask.Refused("%.80q: %v", sum, blob.ErrName)
+		return ask.Refused("%.80q: %v", sum, blob.ErrName)
 	}
+	number, err := strconv.ParseUint(sum[:2], 16, 8)
+	if err != nil {
+		return ask.Refused("%.80q: %v", sum, blob.ErrName)
+	}
+	turn := &s.takes[number%uint64(len(s.takes))]
+	turn.Lock()
+	defer turn.Unlock()
+	content, err := s.open(sum)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	return f(content)
+}
+
+func (s *stage) open(sum string) (*os.File, error) {
 	flags := os.O_RDONLY
 	if sum == emptySum {
 		flags |= os.O_CREATE
@@ -187,29 +234,43 @@ func (s *stage) open(sum string) (*os.File, error) {
 	return f, err
 }
 
-// used removes contents that a volume has now.
-func (s *stage) used(sums []string) {
+// use notes contents that a volume has now.
+func (s *stage) use(sums []string) {
+	now := s.clock.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, sum := range sums {
-		_ = os.Remove(s.whole(sum)) // at the latest it is removed for its age
+		s.used[sum] = now
 	}
 }
 
-// collect removes what nobody has put into a volume.
+// stays says whether an upload is kept. mu is held.
+func (s *stage) stays(sum string, info fs.FileInfo) bool {
+	now := s.clock.Now()
+	if at, used := s.used[sum]; used || taken(info) {
+		return now.Sub(at) < usedAge
+	}
+	return now.Sub(info.ModTime()) < stageAge
+}
+
+// collect removes what a volume has, and what nobody has put into one.
 func (s *stage) collect() error {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return fmt.Errorf("listing uploads: %w", err)
 	}
-	limit := s.clock.Now().Add(-stageAge)
 	for _, e := range entries {
 		info, err := e.Info()
-		if err != nil || info.ModTime().After(limit) {
+		if err != nil {
 			continue
 		}
 		sum := strings.TrimSuffix(e.Name(), ".part")
 		s.mu.Lock()
-		delete(s.parts, sum)
-		err = os.Remove(filepath.Join(s.dir, e.Name()))
+		if !s.stays(sum, info) {
+			delete(s.parts, sum)
+			delete(s.used, sum)
+			err = os.Remove(filepath.Join(s.dir, e.Name()))
+		}
 		s.mu.Unlock()
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("removing an old upload: %w", err)

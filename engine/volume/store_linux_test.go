@@ -9,12 +9,15 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/engine/ask"
@@ -301,6 +304,114 @@ func TestUploadsGoOn(t *testing.T) {
 		_, _, err := f.try("volume.upload", bad, 'a')
 		require.Equal(t, ask.KindRefused, kind(err), "%v", bad)
 	}
+}
+
+func TestContentsAreSharedOnce(t *testing.T) {
+	f := newFixture(t)
+	a, b := f.create("a"), f.create("b")
+	f.upload("same")
+	put := func(id, path string, mode int) {
+		f.do("volume.edit", map[string]any{"id": id, "edits": []any{map[string]any{"op": "put", "path": path, "sha256": sum("same"), "mode": mode, "mtime": 1000 + mode}}})
+	}
+	entry := func(id, path string) map[string]any {
+		return f.do("volume.ls", map[string]any{"id": id, "path": path})["entries"].([]any)[0].(map[string]any)
+	}
+	put(a, "x", 0o600)
+	require.Empty(t, f.do("volume.have", map[string]any{"sha256": []string{sum("same")}})["missing"], "somebody else may be about to put it")
+	put(b, "y", 0o755)
+	require.EqualValues(t, 0o600, entry(a, "x")["mode"])
+	require.EqualValues(t, 1000+0o600, entry(a, "x")["mtime"])
+	require.EqualValues(t, 0o755, entry(b, "y")["mode"])
+	f.time.Advance(usedAge)
+	require.NoError(t, f.Collect(t.Context()))
+	require.Len(t, f.do("volume.have", map[string]any{"sha256": []string{sum("same")}})["missing"], 1)
+	require.Equal(t, "same", f.read(a, "x"))
+
+	// What is put at the same moment has modes of its own as well.
+	f.upload("again")
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			mode := uint32(0o600 + i)
+			if _, err := f.edit(context.Background(), []string{a, b}[i%2], []Edit{{Op: "put", Path: fmt.Sprint(i), SHA256: sum("again"), Mode: &mode}}, false, ""); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	for i := range 8 {
+		require.EqualValues(t, 0o600+i, entry([]string{a, b}[i%2], fmt.Sprint(i))["mode"])
+	}
+}
+
+func TestHolesStayHoles(t *testing.T) {
+	f := newFixture(t)
+	id := f.create("data")
+	content := strings.Repeat("\x00", 4<<20) + "end"
+	for at := 0; at < len(content); at += 1 << 20 {
+		end := min(at+1<<20, len(content))
+		f.do("volume.upload", map[string]any{"sha256": sum(content), "size": len(content), "offset": at}, []byte(content[at:end])...)
+	}
+	f.do("volume.edit", map[string]any{"id": id, "edits": []any{map[string]any{"op": "put", "path": "x", "sha256": sum(content)}}})
+	_, tree, done, err := f.open(t.Context(), id, nil)
+	require.NoError(t, err)
+	defer done()
+	e, err := tree.Lookup("x")
+	require.NoError(t, err)
+	file, err := tree.Open(e)
+	require.NoError(t, err)
+	defer file.Close()
+	info, err := file.Stat()
+	require.NoError(t, err)
+	require.EqualValues(t, len(content), info.Size())
+	require.Less(t, info.Sys().(*syscall.Stat_t).Blocks, int64(1<<20/512))
+}
+
+// TestFullDisk fills the disk of a store, which says so, and has every version
+// as it was.
+func TestFullDisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("a small file system can only be mounted as root")
+	}
+	f := newFixture(t)
+	id := f.create("data")
+	f.put(id, "x", "first")
+	f.stop()
+	small := filepath.Join(f.dir, "volumes")
+	moved := filepath.Join(f.dir, "moved")
+	require.NoError(t, os.Rename(small, moved))
+	require.NoError(t, os.Mkdir(small, 0o700))
+	require.NoError(t, unix.Mount("tmpfs", small, "tmpfs", 0, "size=1m"))
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(small, unix.MNT_DETACH)) })
+	require.NoError(t, os.CopyFS(small, os.DirFS(moved)))
+	f.start()
+	failed := 0
+	for i := range 40 {
+		content := strings.Repeat(fmt.Sprint(i, " "), 20_000)
+		_, _, err := f.try("volume.upload", map[string]any{"sha256": sum(content), "size": len(content), "offset": 0}, []byte(content)...)
+		if err == nil {
+			_, _, err = f.try("volume.edit", map[string]any{"id": id, "edits": []any{map[string]any{"op": "put", "path": fmt.Sprint(i), "sha256": sum(content)}}})
+		}
+		if err != nil {
+			require.ErrorContains(t, err, "no space left")
+			failed++
+		}
+	}
+	require.NotZero(t, failed)
+	require.Equal(t, "first", f.read(id, "x"))
+	for _, p := range f.paths(id) {
+		if p != "x" {
+			i, err := strconv.Atoi(p)
+			require.NoError(t, err)
+			require.Equal(t, strings.Repeat(fmt.Sprint(i, " "), 20_000), f.read(id, p))
+		}
+	}
+	// Once there is room, all goes on.
+	f.do("volume.restore", map[string]any{"id": id, "version": 1})
+	f.time.Advance(60 * 24 * time.Hour)
+	require.NoError(t, f.Collect(t.Context()))
+	f.put(id, "y", "again")
+	require.Equal(t, []string{"x", "y"}, f.paths(id))
 }
 
 func TestPages(t *testing.T) {

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -202,7 +203,7 @@ func (g *getter) file(ctx context.Context, e placed) error {
 		if len(data) == 0 {
 			return fmt.Errorf("%s ended after %d of %d bytes", e.Path, offset, e.Size)
 		}
-		if _, err := f.WriteAt(data, offset); err != nil {
+		if err := write(f, data, offset); err != nil {
 			return err
 		}
 		offset += int64(len(data))
@@ -219,6 +220,15 @@ func (g *getter) file(ctx context.Context, e placed) error {
 	}
 	when := time.Unix(0, int64(math.Round(e.MTime*1e6))*1000)
 	return g.dir.Chtimes(e.name, when, when)
+}
+
+// write writes a piece at the end of a file. Nothing but zeros is a hole.
+func write(f *os.File, data []byte, offset int64) error {
+	if data[0] != 0 || !bytes.Equal(data[1:], data[:len(data)-1]) {
+		_, err := f.WriteAt(data, offset)
+		return err
+	}
+	return f.Truncate(offset + int64(len(data)))
 }
 
 func (g *getter) read(ctx context.Context, path string, offset int64) ([]byte, error) {

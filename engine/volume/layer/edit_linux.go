@@ -191,20 +191,23 @@ func (e *Editor) Put(p string, content *os.File, mode uint32, mtime time.Time, f
 			return err
 		}
 		if st.Nlink > 1 || unix.Linkat(unix.AT_FDCWD, content.Name(), dir, name, 0) != nil {
-			fd, err := unix.Openat(dir, name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
-			if err != nil {
-				return err
-			}
-			to := os.NewFile(uintptr(fd), name)
-			err = copyData(to, content, st.Size)
-			to.Close()
-			if err != nil {
+			if err := copyTo(dir, name, content, st.Size); err != nil {
 				return err
 			}
 		}
 		t := unix.NsecToTimespec(mtime.UnixNano())
 		return errors.Join(unix.Fchmodat(dir, name, mode&0o777, 0), setTimes(dir, name, &unix.Stat_t{Mtim: t}))
 	})
+}
+
+// copyTo makes a file with a copy of a content.
+func copyTo(dir int, name string, content *os.File, size int64) error {
+	fd, err := unix.Openat(dir, name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	to := os.NewFile(uintptr(fd), name)
+	return errors.Join(copyData(to, content, size), to.Close())
 }
 
 // Mkdir makes a directory and those above it.
@@ -337,7 +340,19 @@ func (e *Editor) one(source Entry, dir int, name string) error {
 			return err
 		}
 		defer unix.Close(fd)
-		return unix.Linkat(fd, base, dir, name, 0)
+		err = unix.Linkat(fd, base, dir, name, 0)
+		if !errors.Is(err, unix.EMLINK) { // else it has as many names as it can have
+			return err
+		}
+		content, err := e.view.Open(source)
+		if err != nil {
+			return err
+		}
+		defer content.Close()
+		if err := copyTo(dir, name, content, source.stat.Size); err != nil {
+			return err
+		}
+		return errors.Join(unix.Fchmodat(dir, name, source.stat.Mode&0o7777, 0), setTimes(dir, name, &source.stat))
 	case isLink(&source.stat):
 		target, err := readlink(root, source.Path)
 		if err != nil {

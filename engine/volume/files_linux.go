@@ -202,7 +202,7 @@ func told(err error) error {
 	case errors.Is(err, fs.ErrNotExist) && isAt:
 		return ask.NotFound("there is no file or directory %q in the volume", at.Path)
 	case errors.Is(err, fs.ErrExist) && isAt:
-		return ask.Exists("%q is in the volume already; force replaces files", at.Path)
+		return ask.Exists("%q is in the volume already; --force, or force=True, replaces it", at.Path)
 	}
 	return err
 }
@@ -239,7 +239,6 @@ func (s *Store) edit(ctx context.Context, id string, edits []Edit, force bool, b
 		return 0, err
 	}
 	defer editor.Close()
-	var used []string
 	for i, e := range edits {
 		if ctx.Err() != nil {
 			return 0, ctx.Err()
@@ -250,9 +249,6 @@ func (s *Store) edit(ctx context.Context, id string, edits []Edit, force bool, b
 				err = fmt.Errorf("change %d of %d: %w", i+1, len(edits), err)
 			}
 			return 0, err
-		}
-		if e.Op == "put" {
-			used = append(used, e.SHA256)
 		}
 	}
 	d, layerID, release, err := s.draft()
@@ -266,11 +262,7 @@ func (s *Store) edit(ctx context.Context, id string, edits []Edit, force bool, b
 	if err := d.Sync(); err != nil {
 		return 0, errors.Join(err, d.Discard())
 	}
-	number, err := s.publishLocked(ctx, id, d, layerID, nil, by, describeEdits(edits))
-	if err == nil {
-		s.stage.use(used)
-	}
-	return number, err
+	return s.publishLocked(ctx, id, d, layerID, nil, by, describeEdits(edits))
 }
 
 // describeEdits is what a history tells of edits.

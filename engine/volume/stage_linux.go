@@ -88,6 +88,7 @@ func (s *stage) have(sums []string) (missing []string, partial map[string]int64,
 			if !taken(info) {
 				s.touch(s.whole(sum))
 			}
+			s.use(sum, false)
 			continue
 		}
 		missing = append(missing, sum)
@@ -219,6 +220,7 @@ func (s *stage) take(sum string, f func(*os.File) error) error {
 		return err
 	}
 	defer content.Close()
+	s.use(sum, true)
 	return f(content)
 }
 
@@ -234,13 +236,13 @@ func (s *stage) open(sum string) (*os.File, error) {
 	return f, err
 }
 
-// use notes contents that a volume has now.
-func (s *stage) use(sums []string) {
-	now := s.clock.Now()
+// use notes that a content goes into a volume now, or that one that has is asked
+// for.
+func (s *stage) use(sum string, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, sum := range sums {
-		s.used[sum] = now
+	if _, used := s.used[sum]; used || first {
+		s.used[sum] = s.clock.Now()
 	}
 }
 

@@ -1,7 +1,9 @@
 package layer
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -25,7 +27,12 @@ type Upper struct {
 
 // Stamps remember the state in which files of a writable layer were taken, so
 // that they are not taken again unless they change.
-type Stamps map[string]Stamp
+type Stamps map[string]taken
+
+type taken struct {
+	Stamp
+	fresh bool // it had changed so lately that a further change may show no other stamp
+}
 
 // Stamp is the state of one file.
 type Stamp struct {
@@ -263,7 +270,7 @@ func (f *differ) entry(v dirView, p string, it item, old Entry, was bool) error 
 		}
 		return f.dir(next)
 	case it.upper:
-		return f.file(p, it, was)
+		return f.file(p, it, old, was)
 	case was && old.stat.Dev == it.stat.Dev && old.stat.Ino == it.stat.Ino:
 		return nil
 	default:
@@ -275,10 +282,19 @@ func (f *differ) entry(v dirView, p string, it item, old Entry, was bool) error 
 }
 
 // file puts a file of the writable layer, unless it was taken as it is.
-func (f *differ) file(p string, it item, was bool) error {
-	if was && f.known[p] == stampOf(&it.stat) && f.known[p] != (Stamp{}) {
-		f.taken[p] = f.known[p]
-		return nil
+func (f *differ) file(p string, it item, old Entry, was bool) error {
+	if known, is := f.known[p]; is && was && known.Stamp == stampOf(&it.stat) {
+		same, err := true, error(nil)
+		if known.fresh {
+			same, err = f.unchanged(p, &it.stat, old)
+		}
+		if err != nil {
+			return err
+		}
+		if same {
+			f.taken[p] = f.stamp(&it.stat)
+			return nil
+		}
 	}
 	if err := f.flush(false); err != nil {
 		return err
@@ -309,11 +325,74 @@ func (f *differ) file(p string, it item, was bool) error {
 	if f.vanished(err) {
 		return nil
 	}
-	if err == nil && f.began.Sub(time.Unix(it.stat.Ctim.Unix())) > racy {
-		f.taken[p] = stampOf(&it.stat)
+	if err == nil {
+		f.taken[p] = f.stamp(&it.stat)
 	}
 	return err
 }
+
+func (f *differ) stamp(st *unix.Stat_t) taken {
+	return taken{stampOf(st), f.began.Sub(time.Unix(st.Ctim.Unix())) <= racy}
+}
+
+// unchanged says whether a file is what was taken.
+func (f *differ) unchanged(p string, st *unix.Stat_t, old Entry) (bool, error) {
+	was := &old.stat
+	if st.Mode != was.Mode || st.Size != was.Size || st.Uid != was.Uid || st.Gid != was.Gid || st.Mtim != was.Mtim {
+		return false, nil
+	}
+	if !isRegular(st) {
+		if !isLink(st) {
+			return true, nil
+		}
+		mine, err := readlink(f.root, p)
+		if f.vanished(err) {
+			return false, nil
+		}
+		theirs, err2 := f.seen.Readlink(old)
+		return mine == theirs, errors.Join(err, err2)
+	}
+	fd, err := open(f.root, p, unix.O_RDONLY|unix.O_NONBLOCK)
+	if f.vanished(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, &fs.PathError{Op: "compare", Path: "/" + p, Err: err}
+	}
+	mine := os.NewFile(uintptr(fd), p)
+	defer mine.Close()
+	theirs, err := f.seen.Open(old)
+	if err != nil {
+		return false, err
+	}
+	defer theirs.Close()
+	return sameContent(mine, theirs)
+}
+
+func sameContent(a, b io.Reader) (bool, error) {
+	const piece = 256 << 10
+	var buffers [2 * piece]byte
+	for {
+		n, err := io.ReadFull(a, buffers[:piece])
+		m, err2 := io.ReadFull(b, buffers[piece:])
+		if !bytes.Equal(buffers[:n], buffers[piece:piece+m]) {
+			return false, nil
+		}
+		end, end2 := ended(err), ended(err2)
+		switch {
+		case end && end2:
+			return true, nil
+		case err != nil && !end:
+			return false, err
+		case err2 != nil && !end2:
+			return false, err2
+		case end != end2:
+			return false, nil
+		}
+	}
+}
+
+func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 
 // beneath finds out what a directory of the writable layer is merged with.
 func (f *differ) beneath(v dirView, next *dirView) error {

@@ -152,7 +152,7 @@ def part():
     return sorted(os.listdir("/all/b")), sorted(os.listdir("/part"))
 
 
-@app.function(volumes={"/data": volume}, max_containers=10, single_use_containers=True)
+@app.function(volumes={"/data": volume}, max_containers=10, single_use_containers=True, cpu=0.02)
 def ten(i, barrier):
     """Ten of these commit at the same moment."""
     (DATA / f"own-{i}").write_text(str(i))

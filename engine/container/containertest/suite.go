@@ -87,6 +87,12 @@ func Run(t *testing.T, s Suite) {
 		{"NetworkNone", []Capability{Networks}, testNetworkNone},
 		{"NetworkOutbound", []Capability{Networks}, testNetworkOutbound},
 		{"NetworkHost", nil, testNetworkHost},
+		{"Exec", nil, testExec},
+		{"ExecEndsWithContainer", nil, testExecEndsWithContainer},
+		{"ExecKill", nil, testExecKill},
+		{"ExecTerminal", nil, testExecTerminal},
+		{"ExecMany", nil, testExecMany},
+		{"ExecConfined", []Capability{Privileges}, testExecConfined},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

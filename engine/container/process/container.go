@@ -26,10 +26,14 @@ type running struct {
 	folder  string
 	token   string
 	memory  int64
+	paths   paths
+	venv    string
 	cmd     *exec.Cmd
 	started time.Time
 	over    chan struct{} // closed when the first process has ended
 	done    chan struct{}
+
+	starting sync.Mutex // held while something is started beside it
 
 	mu     sync.Mutex
 	ended  bool
@@ -47,6 +51,8 @@ func (c *running) wait() {
 	finished := time.Now()
 	close(c.over)
 	watch.Wait()
+	c.starting.Lock()
+	c.starting.Unlock() //nolint:staticcheck // what was being started is there now
 	// The first process is still there, as a zombie, so its pid and session
 	// mean nobody else.
 	if err := killAll(c.members); err != nil {

@@ -212,13 +212,7 @@ func (r *Runtime) launch(spec container.Spec) (_ *running, err error) {
 		env = append(env[:len(env):len(env)], spec.ExtraEnv()...)
 	}
 	env = p.environment(env)
-	bin := filepath.Join(spec.Root.Venv, "bin")
-	search := bin
-	for _, entry := range env {
-		if v, ok := strings.CutPrefix(entry, "PATH="); ok && v != "" {
-			search = bin + ":" + v
-		}
-	}
+	search := searchPath(spec.Root.Venv, env)
 	nonce := make([]byte, 8)
 	_, _ = rand.Read(nonce)
 	token := fmt.Sprintf("%s/%s/%x", r.owner, spec.ID, nonce)
@@ -234,13 +228,26 @@ func (r *Runtime) launch(spec container.Spec) (_ *running, err error) {
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
 	c := &running{
-		id: spec.ID, runtime: r, folder: folder, token: token, memory: spec.Memory,
+		id: spec.ID, runtime: r, folder: folder, token: token, memory: spec.Memory, paths: p, venv: spec.Root.Venv,
 		cmd: cmd, done: make(chan struct{}), over: make(chan struct{}), started: time.Now(),
 	}
 	if err := r.fork.start(cmd); err != nil {
 		return nil, fmt.Errorf("execute %s: %w", spec.Args[0], err)
 	}
 	return c, nil
+}
+
+// searchPath is where programs are looked up: in the virtual environment, then
+// in the environment's own PATH.
+func searchPath(venv string, env []string) string {
+	bin := filepath.Join(venv, "bin")
+	search := bin
+	for _, entry := range env {
+		if v, ok := strings.CutPrefix(entry, "PATH="); ok && v != "" {
+			search = bin + ":" + v
+		}
+	}
+	return search
 }
 
 // lookUp finds a program in the container's own search path.

@@ -31,6 +31,7 @@ type running struct {
 	endpoint  *network.Endpoint // nil without outbound network
 	disk      int64
 	pid       int    // the first process's on the host; 0 = not known
+	template  string // id of the one that it was forked from; "" = the OCI runtime knows it
 	ending    func() // called when nothing is left; may be nil
 	status    <-chan unix.WaitStatus
 	orphaned  <-chan struct{} // closed when its parent process is gone, and it with that

@@ -61,7 +61,7 @@ func (t *template) process(ctx context.Context, spec container.Spec) (_ *running
 	stop := b.bound(ctx)
 	defer stop()
 	c := b.running
-	c.id, c.started, c.ending = spec.ID, time.Now(), t.leave
+	c.id, c.template, c.started, c.ending = spec.ID, t.id, time.Now(), t.leave
 	defer func() {
 		b.release()
 		if err != nil {

@@ -6,6 +6,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -23,6 +24,12 @@ type Engine interface {
 	// goroutine; events may be nil. An unchanged recipe whose image is at hand
 	// costs no solve.
 	Build(ctx context.Context, req Request, events func(Event)) (Image, error)
+
+	// Open returns a pin of an image that was made earlier, by this engine or by
+	// one before it on the same store, as Image.Kept told of it: that very file
+	// system, without a build. An error with ErrGone in its chain says that the
+	// store does not have it any more.
+	Open(ctx context.Context, kept Kept) (Image, error)
 
 	// Usage tells what the engine's store occupies.
 	Usage(ctx context.Context) (Usage, error)
@@ -51,10 +58,23 @@ type Image interface {
 	// Unhonoured lists recipe steps that this engine could not carry out, in a
 	// user's words. It is empty for an engine that builds real images.
 	Unhonoured() []string
+	// Kept is what Engine.Open finds the image by. It may be written down.
+	Kept() Kept
 	// Retain returns another pin of the same image.
 	Retain() Image
 	Release()
 }
+
+// Kept tells one finished image from all others, those of the same recipe too.
+type Kept struct {
+	ID     string `json:"id"`
+	Ref    string `json:"ref"` // of the file system in the engine's store
+	Config Config `json:"config"`
+}
+
+// ErrGone is in the chain of errors about an image that is not in the store any
+// more.
+var ErrGone = errors.New("the image is not in the store any more")
 
 // Root is an image's file system on this machine.
 type Root struct {

@@ -80,6 +80,12 @@ func (e *machineImages) Build(_ context.Context, req build.Request, events func(
 	}
 	return machineImage{e}.Retain(), nil
 }
+func (e *machineImages) Open(_ context.Context, kept build.Kept) (build.Image, error) {
+	if kept.Ref != "machine" {
+		return nil, build.ErrGone
+	}
+	return machineImage{e}.Retain(), nil
+}
 func (e *machineImages) Usage(context.Context) (build.Usage, error) { return build.Usage{}, nil }
 func (e *machineImages) Prune(context.Context, int64, bool) (build.Usage, error) {
 	return build.Usage{}, nil
@@ -92,6 +98,7 @@ func (i machineImage) ID() string           { return "im-0123456789abcdef" }
 func (i machineImage) Root() build.Root     { return i.e.root }
 func (i machineImage) Config() build.Config { return i.e.config }
 func (i machineImage) Unhonoured() []string { return nil }
+func (i machineImage) Kept() build.Kept     { return build.Kept{ID: i.ID(), Ref: "machine"} }
 func (i machineImage) Retain() build.Image  { i.e.count(1); return i }
 func (i machineImage) Release()             { i.e.count(-1) }
 

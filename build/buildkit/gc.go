@@ -39,7 +39,7 @@ func (e *Engine) Usage(ctx context.Context) (build.Usage, error) {
 		}
 		names := make([]string, len(rec.Steps))
 		for i, step := range rec.Steps {
-			names[i] = stepName(step)
+			names[i] = build.StepName(step)
 		}
 		usage.Images = append(usage.Images, build.ImageUsage{
 			ID: rec.ID, Bytes: bytes, Created: rec.Created, LastUsed: rec.LastUsed, InUse: pinned[rec.ID], Steps: names,

@@ -4,6 +4,8 @@ package buildkit
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"sync"
 
 	"github.com/moby/buildkit/cache"
@@ -92,6 +94,67 @@ func (i *image) Root() build.Root     { return build.Root{Lower: i.held.lower} }
 func (i *image) Config() build.Config { return i.held.config }
 func (i *image) Unhonoured() []string { return nil }
 func (i *image) Release()             { i.once.Do(func() { i.held.engine.unpin(i.held) }) }
+
+func (i *image) Kept() build.Kept {
+	return build.Kept{ID: i.held.id, Ref: i.held.ref.ID(), Config: i.held.config}
+}
+
+// Open finds an image by the layer that it ends with.
+func (e *Engine) Open(ctx context.Context, kept build.Kept) (build.Image, error) {
+	if image := e.pinRef(kept); image != nil {
+		return image, nil
+	}
+	lock := e.makingLock(kept.ID)
+	lock.Lock()
+	defer lock.Unlock()
+	if image := e.pinRef(kept); image != nil {
+		return image, nil
+	}
+	ref, err := e.server.layers.Get(ctx, kept.Ref, nil)
+	if err != nil {
+		return nil, fmt.Errorf("opening image %s: %w: %w", kept.ID, build.ErrGone, err)
+	}
+	lower, unmount, err := lowerDirs(ctx, ref)
+	if err == nil {
+		err = present(lower)
+		if err != nil {
+			_ = unmount()
+		}
+	}
+	if err != nil {
+		_ = ref.Release(context.WithoutCancel(ctx))
+		return nil, fmt.Errorf("opening image %s: %w", kept.ID, err)
+	}
+	h := &held{engine: e, id: kept.ID, ref: ref, unmount: unmount, lower: lower, config: kept.Config}
+	// The next build of the recipe finds it, if it is what the recipe made last.
+	if rec, err := e.records.load(kept.ID); err == nil && rec.Ref == kept.Ref {
+		return e.hold(h), nil
+	}
+	h.pins = 1
+	return &image{held: h}, nil
+}
+
+// pinRef pins an image that is held, if it is the very one.
+func (e *Engine) pinRef(kept build.Kept) build.Image {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	h := e.held[kept.ID]
+	if h == nil || h.ref.ID() != kept.Ref {
+		return nil
+	}
+	h.pins++
+	return &image{held: h}
+}
+
+// present reports layers that somebody has deleted behind BuildKit's back.
+func present(lower []string) error {
+	for _, dir := range lower {
+		if _, err := os.Stat(dir); err != nil {
+			return fmt.Errorf("%w: %w", build.ErrGone, err)
+		}
+	}
+	return nil
+}
 
 func (i *image) Retain() build.Image {
 	e := i.held.engine

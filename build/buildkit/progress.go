@@ -236,7 +236,7 @@ func (t *tracker) failure(err error) error {
 		e.Took = time.Since(p.started)
 	}
 	failure := &build.StepError{
-		Index: step, Name: stepName(t.recipe.steps[step]), Step: t.recipe.steps[step],
+		Index: step, Name: build.StepName(t.recipe.steps[step]), Step: t.recipe.steps[step],
 		Log: string(p.log[max(0, len(p.log)-logKeep):]), Err: err,
 	}
 	if code, ok := exitCode(err); ok {

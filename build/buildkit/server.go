@@ -13,6 +13,7 @@ import (
 
 	ctdsnapshot "github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
+	"github.com/moby/buildkit/cache"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/control"
 	"github.com/moby/buildkit/executor/oci"
@@ -41,6 +42,7 @@ import (
 type server struct {
 	client  *client.Client
 	refs    *refTable
+	layers  cache.Accessor
 	grpc    *grpc.Server
 	serving chan struct{}
 	closers []func() error
@@ -71,6 +73,7 @@ func newServer(ctx context.Context, cfg Config, cgroup string, running *function
 		return nil, fmt.Errorf("starting BuildKit's worker: %w", err)
 	}
 	s.closers = append(s.closers, inner.Close)
+	s.layers = inner.CacheManager()
 
 	sessions, err := session.NewManager()
 	if err != nil {
@@ -80,11 +83,11 @@ func newServer(ctx context.Context, cfg Config, cgroup string, running *function
 	if err := workers.Add(&refWorker{Worker: inner, refs: s.refs}); err != nil {
 		return nil, err
 	}
-	cache, err := bboltcachestorage.NewStore(filepath.Join(cfg.Dir, "cache.db"))
+	results, err := bboltcachestorage.NewStore(filepath.Join(cfg.Dir, "cache.db"))
 	if err != nil {
 		return nil, fmt.Errorf("opening BuildKit's cache: %w", err)
 	}
-	s.closers = append(s.closers, cache.Close)
+	s.closers = append(s.closers, results.Close)
 	history, err := boltutil.SafeOpen(filepath.Join(cfg.Dir, "history.db"), 0o600, &bolt.Options{NoFreelistSync: true, FreelistType: bolt.FreelistMapType})
 	if err != nil {
 		return nil, fmt.Errorf("opening BuildKit's history: %w", err)
@@ -96,9 +99,9 @@ func newServer(ctx context.Context, cfg Config, cgroup string, running *function
 		Frontends: map[string]frontend.Frontend{
 			"dockerfile.v0": forwarder.NewGatewayForwarder(workers.Infos(), dockerfile.Build),
 		},
-		CacheManager:   solver.NewCacheManager(ctx, "local", cache, worker.NewCacheResultStorage(workers)),
+		CacheManager:   solver.NewCacheManager(ctx, "local", results, worker.NewCacheResultStorage(workers)),
 		HistoryDB:      history,
-		CacheStore:     cache,
+		CacheStore:     results,
 		LeaseManager:   inner.LeaseManager(),
 		ContentStore:   inner.ContentStore(),
 		GarbageCollect: inner.GarbageCollect,

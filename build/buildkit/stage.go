@@ -15,6 +15,7 @@ import (
 	"github.com/tonistiigi/fsutil"
 
 	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/build"
 )
 
 // staged are the local files of a recipe's steps, laid out as folders that
@@ -51,7 +52,7 @@ func (e *Engine) stage(r *recipe, open func(string) (io.ReadCloser, error)) (_ *
 		}
 		dir := filepath.Join(s.dir, r.keys[i])
 		if err := layOut(dir, step.Files, open); err != nil {
-			return nil, fmt.Errorf("laying out the files of %s: %w", stepName(step), err)
+			return nil, fmt.Errorf("laying out the files of %s: %w", build.StepName(step), err)
 		}
 		if step.Op == app.OpFunction {
 			if err := writeFunction(dir, step); err != nil {

@@ -147,6 +147,19 @@ func (s *store) pin(key string) *environmentDir {
 	return d
 }
 
+// pinDir returns the environment in a folder of the store, pinned; nil if there
+// is none that can be used.
+func (s *store) pinDir(name string) *environmentDir {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.all[filepath.Join(s.dir, name)]
+	if d == nil || !d.usable() {
+		return nil
+	}
+	d.pins++
+	return d
+}
+
 func (s *store) repin(d *environmentDir) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -175,6 +175,19 @@ func (i *image) Root() build.Root     { return build.Root{Venv: i.dir.venv()} }
 func (i *image) Config() build.Config { return i.config }
 func (i *image) Unhonoured() []string { return append([]string(nil), i.notes...) }
 
+func (i *image) Kept() build.Kept {
+	return build.Kept{ID: i.id, Ref: filepath.Base(i.dir.dir), Config: i.config}
+}
+
+// Open finds an image by the folder of its environment.
+func (e *Engine) Open(_ context.Context, kept build.Kept) (build.Image, error) {
+	dir := e.store.pinDir(kept.Ref)
+	if dir == nil {
+		return nil, fmt.Errorf("opening image %s: %w", kept.ID, build.ErrGone)
+	}
+	return &image{engine: e, id: kept.ID, dir: dir, config: kept.Config}, nil
+}
+
 func (i *image) Retain() build.Image {
 	i.engine.store.repin(i.dir)
 	return &image{engine: i.engine, id: i.id, dir: i.dir, config: i.config, notes: i.notes}

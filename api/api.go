@@ -269,13 +269,21 @@ type Usage struct {
 
 // App is an app on a host.
 type App struct {
-	ID          string    `json:"id"`
-	Name        string    `json:"name"`
-	Environment string    `json:"environment"`
-	State       string    `json:"state"` // "running", "stopping", "stopped"
-	Created     time.Time `json:"created"`
-	Functions   []string  `json:"functions"`
-	Containers  int       `json:"containers"`
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	Environment string `json:"environment"`
+	// State is "running", "stopping"; of a deployed app also "deployed",
+	// "stopped", or "failed": the host could not start it again.
+	State      string    `json:"state"`
+	Created    time.Time `json:"created"`
+	Functions  []string  `json:"functions"`
+	Containers int       `json:"containers"`
+	// Version is the number of the current one, of a deployed app; 0 = it ends
+	// with its session.
+	Version  int       `json:"version,omitempty"`
+	Tag      string    `json:"tag,omitempty"`     // of the version
+	Deployed time.Time `json:"deployed,omitzero"` // when that was made
+	Error    string    `json:"error,omitempty"`   // why it failed
 }
 
 // Container is a container on a host.

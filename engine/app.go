@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/build"
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/environment"
 	"github.com/gx-dev/gx/engine/function"
@@ -21,8 +23,8 @@ type App struct {
 	engine      *Engine
 	id, name    string
 	environment string // its name
-	deployed    bool   // it is there again when the host is: its spawned calls outlive the host
 	created     time.Time
+	deployed    *deployed // nil = it ends with its session
 	log         *logs.Log
 	memory      memory
 	started     api.Started
@@ -35,6 +37,7 @@ type App struct {
 	edition   *edition      // that runs
 	functions []*definition // of the edition
 	former    []*definition // of earlier ones: what they were given is still being done
+	proving   bool          // it is not to be found by its name yet
 	stopping  bool
 	reason    string
 	clients   map[closer]struct{}
@@ -52,15 +55,35 @@ func (e *Engine) StartApp(ctx context.Context, req api.SessionRequest) (_ *App, 
 		return nil, err
 	}
 	defer end()
-	m := &req.Manifest
-	if err := check(m, req.Images); err != nil {
+	if err := check(&req.Manifest, req.Images); err != nil {
 		return nil, err
 	}
-	if _, err := e.environments.ID(ctx, m.Environment); err != nil {
+	if _, err := e.environments.ID(ctx, req.Manifest.Environment); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
+	images, err := e.images.all(req.Images)
+	if err != nil {
+		return nil, err
+	}
+	return e.launch(ctx, &req.Manifest, images, launch{id: call.NewID("ap"), number: 1, created: e.cfg.Clock.Now(), resume: req.Resume})
+}
+
+// launch is who an app is that starts.
+type launch struct {
+	id       string
+	number   int               // of the edition that it starts with
+	ids      map[string]string // of functions that it had before, by name
+	created  time.Time
+	resume   bool
+	deployed *deployed // nil = the app ends with its session
+	proving  bool      // it is not to be found by its name yet
+}
+
+// launch starts an app from a manifest that was checked. It takes the images
+// over.
+func (e *Engine) launch(ctx context.Context, m *app.Manifest, images []build.Image, l launch) (_ *App, err error) {
 	a := &App{
-		engine: e, id: call.NewID("ap"), name: m.Name, environment: cmp.Or(m.Environment, environment.Main), created: e.cfg.Clock.Now(),
+		engine: e, id: l.id, name: m.Name, environment: cmp.Or(m.Environment, environment.Main), created: l.created, deployed: l.deployed, proving: l.proving,
 		done: make(chan struct{}), clients: map[closer]struct{}{}, events: newEvents(),
 	}
 	a.started = api.Started{App: a.id, Functions: map[string]string{}}
@@ -70,15 +93,20 @@ func (e *Engine) StartApp(ctx context.Context, req api.SessionRequest) (_ *App, 
 			a.letGo()
 		}
 	}()
-	a.memory.resume = req.Resume
-	if a.edition, err = e.newEdition(ctx, 1, m, req.Images); err != nil {
+	a.memory.resume = l.resume
+	if a.edition, err = e.newEdition(ctx, l.number, m, images); err != nil {
 		return nil, err
 	}
-	if a.log, err = e.logs.Create(logs.Info{ID: a.id, Name: a.name, Environment: a.environment, Created: a.created}); err != nil {
+	begin := e.logs.Create
+	if l.deployed != nil {
+		begin = e.logs.Resume
+	}
+	if a.log, err = begin(logs.Info{ID: a.id, Name: a.name, Environment: a.environment, Created: a.created}); err != nil {
 		return nil, err
 	}
 	for i := range m.Functions {
-		a.started.Functions[m.Functions[i].Name] = call.NewID("fu")
+		name := m.Functions[i].Name
+		a.started.Functions[name] = cmp.Or(l.ids[name], call.NewID("fu"))
 	}
 	a.edition.ids = a.started.Functions
 	if err := a.expose(ctx, m); err != nil {
@@ -98,6 +126,50 @@ func (e *Engine) StartApp(ctx context.Context, req api.SessionRequest) (_ *App, 
 		return nil, errors.Join(ErrClosed, a.Stop(context.WithoutCancel(ctx), true))
 	}
 	return a, nil
+}
+
+// proved has a container of each function come up, and returns those for which
+// there was no room.
+func (a *App) proved(ctx context.Context) (unproven map[string]error, err error) {
+	var proving sync.WaitGroup
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	proofs := a.prove(ctx, a.definitions(), &proving, cancel)
+	proving.Wait()
+	unproven = map[string]error{}
+	for _, p := range proofs {
+		if p.unproven != nil {
+			unproven[p.pool.Name()] = p.unproven
+		}
+	}
+	return unproven, cause(proofs, "; nothing was deployed")
+}
+
+func (a *App) isProving() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.proving
+}
+
+// found says that the app may be found by its name.
+func (a *App) found() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.proving = false
+}
+
+// ids are those of the app's functions, by name.
+func (a *App) ids() map[string]string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.edition.ids
+}
+
+// webAddresses are those of the app's web endpoints.
+func (a *App) webAddresses() map[string]string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.started.Web
 }
 
 // say puts gx's own words into the app's log.
@@ -167,6 +239,9 @@ func (a *App) describe() api.App {
 		state = "stopping"
 	}
 	d := api.App{ID: a.id, Name: a.name, Environment: a.environment, State: state, Created: a.created}
+	if a.deployed != nil {
+		a.deployed.describe(&d)
+	}
 	for _, f := range a.functions {
 		d.Functions = append(d.Functions, f.name)
 	}

@@ -18,13 +18,16 @@ import (
 
 // Operations of a Request that are about functions, and their parameters.
 //
-//	function.find   environment, app, name     Found: a function of an app that runs, by name
+//	app.find        environment, app           {app, version}: of an app that runs; version 0 = it is not deployed
+//	function.find   environment, app, name, version   Found: a function of an app that runs, by name;
+//	                                           version, unless 0, has to be the app's current one
 //	function.stats  function, params, options  function.Stats
 //	function.web    function, method           {url, path_url}: of a web endpoint
 //	function.scale  function, params, options, and what function.Scale has   {}
 //
 // An app or a function that is not there is answered with kind "not_found".
 const (
+	opApp   = "app.find"
 	opFind  = "function.find"
 	opStats = "function.stats"
 	opScale = "function.scale"
@@ -66,18 +69,23 @@ func (e directory) Ask(op string, params json.RawMessage) (any, *wire.FailBody, 
 		Params      []byte          `json:"params"`
 		Options     json.RawMessage `json:"options"`
 		Method      string          `json:"method"`
+		Version     int             `json:"version"`
 		function.Scale
 	}
 	switch op {
-	case opFind, opStats, opScale, opWeb:
+	case opApp, opFind, opStats, opScale, opWeb:
 	default:
 		return nil, nil, false
 	}
 	if err := json.Unmarshal(params, &p); err != nil {
 		return nil, refused("the parameters of %q cannot be read: %v", op, err), true
 	}
-	if op == opFind {
-		found, fail := e.find(p.Environment, p.App, p.Name)
+	switch op {
+	case opApp:
+		found, fail := e.findApp(p.Environment, p.App)
+		return found, fail, true
+	case opFind:
+		found, fail := e.find(p.Environment, p.App, p.Name, p.Version)
 		return found, fail, true
 	}
 	e.mu.Lock()
@@ -113,16 +121,60 @@ func (e directory) Answer(ctx context.Context, q ask.Query) (ask.Answer, error) 
 	return e.desk.Answer(ctx, q)
 }
 
-// find looks a function up by the names of its app and its own.
-func (e directory) find(in, appName, name string) (*Found, *wire.FailBody) {
+// foundApp is the result of app.find.
+type foundApp struct {
+	App     string `json:"app"`     // id
+	Version int    `json:"version"` // the current one; 0 = it is not deployed
+}
+
+// findApp looks an app up by its name.
+func (e directory) findApp(in, appName string) (*foundApp, *wire.FailBody) {
+	a, fail := e.app(in, appName)
+	if fail != nil {
+		return nil, fail
+	}
+	found := &foundApp{App: a.id}
+	if a.deployed != nil {
+		found.Version = a.deployed.state().Current
+	}
+	return found, nil
+}
+
+// app finds an app that runs.
+func (e directory) app(in, appName string) (*App, *wire.FailBody) {
 	in = cmp.Or(in, environment.Main)
 	a, err := e.App(in + "/" + appName)
-	if err != nil {
-		where := "on this host"
-		if in != environment.Main {
-			where = fmt.Sprintf("in environment %q of this host", in)
+	if err == nil {
+		return a, nil
+	}
+	where := "on this host"
+	if in != environment.Main {
+		where = fmt.Sprintf("in environment %q of this host", in)
+	}
+	message := fmt.Sprintf("no app %q is running %s", appName, where)
+	if d, err := e.deployment(context.Background(), in+"/"+appName); err == nil {
+		message = fmt.Sprintf("app %q is stopped; `gx app rollback %s %d` starts it again", appName, appName, d.state().Current)
+		if why := d.failure(); why != nil {
+			message = fmt.Sprintf("app %q could not be started by this host: %v", appName, why)
 		}
-		return nil, &wire.FailBody{Kind: wire.FailNotFound, Message: fmt.Sprintf("no app %q is running %s", appName, where)}
+	}
+	return nil, &wire.FailBody{Kind: wire.FailNotFound, Message: message}
+}
+
+// find looks a function up by the names of its app and its own. version, unless
+// 0, has to be the app's current one.
+func (e directory) find(in, appName, name string, version int) (*Found, *wire.FailBody) {
+	a, fail := e.app(in, appName)
+	if fail != nil {
+		return nil, fail
+	}
+	if version != 0 {
+		if a.deployed == nil {
+			return nil, &wire.FailBody{Kind: wire.FailNotFound, Message: fmt.Sprintf("app %q is not deployed, and has no versions", appName)}
+		}
+		if now := a.deployed.state().Current; now != version {
+			return nil, &wire.FailBody{Kind: wire.FailNotFound, Message: fmt.Sprintf("app %q is at version %d; `gx app rollback %s %d` makes one that is as version %d", appName, now, appName, version, version)}
+		}
 	}
 	var names []string
 	a.mu.Lock()

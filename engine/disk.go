@@ -83,6 +83,7 @@ func (e *Engine) tidy(ctx context.Context) error {
 			d.tidy(e.cfg.Clock.Now())
 		}
 	}
+	e.trimDeployed(ctx)
 	err := e.sources.Collect(unusedTrees)
 	_, failed := e.logs.Collect(0)
 	err = errors.Join(err, failed)

@@ -22,6 +22,7 @@ import (
 // are made of. It does not change; an update replaces it by another one.
 type edition struct {
 	number    int               // from 1
+	manifest  *app.Manifest     // is not changed
 	ids       map[string]string // of its functions, by name
 	functions []*declared
 	images    []build.Image       // a pin of each
@@ -37,9 +38,10 @@ type declared struct {
 	pins    *function.Pins // of image and tree
 }
 
-// newEdition checks nothing: see check. Release it.
-func (e *Engine) newEdition(ctx context.Context, number int, m *app.Manifest, images []string) (_ *edition, err error) {
-	d := &edition{number: number}
+// newEdition checks nothing: see check. It takes the images over, on an error
+// too. Release it.
+func (e *Engine) newEdition(ctx context.Context, number int, m *app.Manifest, images []build.Image) (_ *edition, err error) {
+	d := &edition{number: number, manifest: m, images: images}
 	defer func() {
 		if err != nil {
 			d.release()
@@ -53,13 +55,6 @@ func (e *Engine) newEdition(ctx context.Context, number int, m *app.Manifest, im
 			}
 		}
 		d.data = append(d.data, files)
-	}
-	for _, id := range images {
-		image, err := e.images.get(id)
-		if err != nil {
-			return nil, err
-		}
-		d.images = append(d.images, image)
 	}
 	// Most functions of an app have the same files, which may be many.
 	trees := map[string]source.Tree{}
@@ -199,7 +194,11 @@ func (d *edition) release() {
 	for _, f := range d.functions {
 		f.pins.Release()
 	}
-	for _, i := range d.images {
+	release(d.images)
+}
+
+func release(images []build.Image) {
+	for _, i := range images {
 		i.Release()
 	}
 }

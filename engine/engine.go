@@ -26,6 +26,7 @@ import (
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/clock"
 	"github.com/gx-dev/gx/engine/container"
+	"github.com/gx-dev/gx/engine/deployment"
 	"github.com/gx-dev/gx/engine/dict"
 	"github.com/gx-dev/gx/engine/environment"
 	"github.com/gx-dev/gx/engine/function"
@@ -74,9 +75,11 @@ type Config struct {
 	Keep     volume.Keep   // which old versions of volumes are kept
 	Logs     logs.Options  // how much of what apps print is kept; zero values = 4 GiB of one, 1 GiB of all that have ended, an eighth of Budget at most, 30 days
 	NoFork   bool          // each container is started by itself, none is forked from a template
-	Web      string        // address for web requests; "" = gateway.DefaultAddr, or near it
-	Version  string
-	Log      *slog.Logger // nil = none
+	// Deployments says which versions of deployed apps are kept.
+	Deployments deployment.Retention
+	Web         string // address for web requests; "" = gateway.DefaultAddr, or near it
+	Version     string
+	Log         *slog.Logger // nil = none
 }
 
 // Engine is a running engine.
@@ -104,10 +107,12 @@ type Engine struct {
 	volumes      *volume.Store
 	spawned      *spawned.Ledger
 	bills        *billing.Book
+	deployments  *deployment.Store
 	desk         *ask.Desk // what is stored here, for who asks
 
 	mu        sync.Mutex
 	apps      map[string]*App
+	deployed  map[deploymentKey]*deployed
 	functions map[string]*definition         // of all apps, by id
 	awaited   map[pool.Owner]<-chan struct{} // containers that end so that these get room
 	clients   map[closer]struct{}            // that belong to no app
@@ -138,7 +143,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e := &Engine{
 		cfg: cfg, ledger: pool.NewLedger(capacity), parked: map[string][]*late{},
-		images: newImageCache(cfg.Clock), apps: map[string]*App{}, functions: map[string]*definition{}, awaited: map[pool.Owner]<-chan struct{}{}, clients: map[closer]struct{}{}, closing: make(chan struct{}), idle: cfg.Clock.Now(),
+		images: newImageCache(cfg.Clock), apps: map[string]*App{}, deployed: map[deploymentKey]*deployed{}, functions: map[string]*definition{}, awaited: map[pool.Owner]<-chan struct{}{}, clients: map[closer]struct{}{}, closing: make(chan struct{}), idle: cfg.Clock.Now(),
 	}
 	e.registry = call.NewRegistry(cfg.Clock, archive{e})
 	if e.blobs, err = blob.Open(filepath.Join(cfg.Dir, "blobs"), cfg.Clock); err != nil {
@@ -191,6 +196,9 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, errors.Join(err, e.hub.Close(), e.closeStores())
 	}
 	e.gateway = e.newGateway()
+	if err := e.restore(ctx); err != nil {
+		return nil, errors.Join(err, e.Close(ctx))
+	}
 	e.tending.Go(e.housekeep)
 	e.tending.Go(e.keepBills)
 	return e, nil
@@ -225,6 +233,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.gateway.Close()
 	err := e.hub.Close()
 	e.tending.Wait()
+	e.releaseDeployed(func(*deployed) bool { return true })
 	e.images.close()
 	e.registry.Close()
 	e.journals.Close()
@@ -265,6 +274,26 @@ func (e *Engine) IdleSince() (time.Time, bool) {
 	return e.idle, e.busy == 0 && len(e.apps) == 0 && len(e.clients) == 0
 }
 
+// Occupied reports whether the end of the host would cut something off. A
+// deployed app that has nothing to do goes on with the next host.
+func (e *Engine) Occupied() bool {
+	e.mu.Lock()
+	apps := e.list()
+	occupied := e.busy > 0 || len(e.clients) > 0
+	e.mu.Unlock()
+	for _, a := range apps {
+		occupied = occupied || a.deployed == nil || slices.ContainsFunc(a.pools(), (*function.Function).Busy)
+	}
+	return occupied
+}
+
+// Running is how many apps are running.
+func (e *Engine) Running() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.apps)
+}
+
 // MissingBlobs returns those of the hashes whose content is not here.
 func (e *Engine) MissingBlobs(ctx context.Context, sums []string) ([]string, error) {
 	missing, err := e.blobs.Missing(ctx, sums)
@@ -288,7 +317,8 @@ func (e *Engine) PutBlob(ctx context.Context, sha256 string, r io.Reader) error 
 	return err
 }
 
-// Apps lists the apps that are running, the oldest first.
+// Apps lists the apps that are running, the oldest first, and deployed ones that
+// are not.
 func (e *Engine) Apps() []api.App {
 	e.mu.Lock()
 	apps := e.list()
@@ -297,10 +327,11 @@ func (e *Engine) Apps() []api.App {
 	for i, a := range apps {
 		list[i] = a.describe()
 	}
-	return list
+	return append(list, e.idleDeployed()...)
 }
 
-// App finds a running app by its id, or the newest by its name; the name of an
+// App finds a running app by its id, or by its name: the deployed one, else the
+// one that was started last; the name of an
 // app outside of the main environment has that of its own before it: "dev/app".
 func (e *Engine) App(ref string) (*App, error) {
 	e.mu.Lock()
@@ -309,11 +340,14 @@ func (e *Engine) App(ref string) (*App, error) {
 	if a := e.apps[name]; a != nil {
 		return a, nil
 	}
-	apps := e.list()
-	for i := len(apps) - 1; i >= 0; i-- {
-		if apps[i].name == name && apps[i].environment == in && name != "" {
-			return apps[i], nil
+	var found *App
+	for _, a := range e.list() {
+		if a.name == name && a.environment == in && name != "" && !a.isProving() && (found == nil || found.deployed == nil) {
+			found = a
 		}
+	}
+	if found != nil {
+		return found, nil
 	}
 	where := ""
 	if in != environment.Main {
@@ -322,11 +356,18 @@ func (e *Engine) App(ref string) (*App, error) {
 	return nil, fmt.Errorf("no app %q is running%s: %w", name, where, ErrNotFound)
 }
 
-// StopApp ends an app and waits for it.
+// StopApp ends an app and waits for it. A deployed one stays ended until it is
+// deployed, or rolled back, again.
 func (e *Engine) StopApp(ctx context.Context, idOrName string, now bool) error {
 	a, err := e.App(idOrName)
 	if err != nil {
+		if d, failed := e.deployment(ctx, idOrName); failed == nil {
+			return d.stop(ctx, "", now)
+		}
 		return err
+	}
+	if a.deployed != nil {
+		return a.deployed.stop(ctx, "", now)
 	}
 	return a.Stop(ctx, now)
 }

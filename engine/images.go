@@ -57,6 +57,20 @@ func (c *imageCache) get(id string) (build.Image, error) {
 	return p.image.Retain(), nil
 }
 
+// all returns pins of several images.
+func (c *imageCache) all(ids []string) ([]build.Image, error) {
+	var list []build.Image
+	for _, id := range ids {
+		image, err := c.get(id)
+		if err != nil {
+			release(list)
+			return nil, err
+		}
+		list = append(list, image)
+	}
+	return list, nil
+}
+
 // release lets go of images that were not used for a time.
 func (c *imageCache) release(unused time.Duration) {
 	c.mu.Lock()

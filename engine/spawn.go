@@ -39,7 +39,7 @@ func (e directory) Record(c *call.Call, open wire.OpenBody) call.Record {
 	e.mu.Lock()
 	d := e.functions[open.Function]
 	e.mu.Unlock()
-	if d == nil || !d.app.deployed {
+	if d == nil || d.app.deployed == nil {
 		return nil
 	}
 	c.ID = call.NewID("fc")

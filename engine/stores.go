@@ -8,6 +8,7 @@ import (
 	"github.com/gx-dev/gx/engine/ask"
 	"github.com/gx-dev/gx/engine/billing"
 	"github.com/gx-dev/gx/engine/call"
+	"github.com/gx-dev/gx/engine/deployment"
 	"github.com/gx-dev/gx/engine/dict"
 	"github.com/gx-dev/gx/engine/environment"
 	"github.com/gx-dev/gx/engine/queue"
@@ -44,8 +45,11 @@ func (e *Engine) openStores(ctx context.Context) (err error) {
 	if e.bills, err = billing.Open(ctx, billing.Config{DB: e.db, Clock: e.cfg.Clock, Running: e.running, Log: e.cfg.Log}); err != nil {
 		return err
 	}
+	if e.deployments, err = deployment.Open(ctx, e.db, e.cfg.Clock); err != nil {
+		return err
+	}
 	e.environments.Guard(e.quiet)
-	e.environments.OnDelete(func(int64) { e.environmentGone(ctx) })
+	e.environments.OnDelete(func(id int64) { e.environmentGone(ctx, id) })
 	e.desk = ask.NewDesk(e.environments, e.dicts, e.queues, e.volumes, e.bills)
 	return nil
 }
@@ -53,15 +57,16 @@ func (e *Engine) openStores(ctx context.Context) (err error) {
 // quiet refuses changes to an environment in which apps run.
 func (e *Engine) quiet(environment string) error {
 	for _, a := range e.Apps() {
-		if a.Environment == environment {
+		if a.Environment == environment && a.State != "stopped" {
 			return ask.Refused("app %s (%s) is running in environment %q: stop it first", a.Name, a.ID, environment)
 		}
 	}
 	return nil
 }
 
-// environmentGone ends the use of dicts and queues of an environment that was deleted.
-func (e *Engine) environmentGone(ctx context.Context) {
+// environmentGone ends the use of what an environment had that was deleted.
+func (e *Engine) environmentGone(ctx context.Context, id int64) {
+	e.releaseDeployed(func(d *deployed) bool { return d.environment == id })
 	err := errors.Join(e.dicts.EnvironmentGone(ctx), e.queues.EnvironmentGone(ctx))
 	if err != nil {
 		e.cfg.Log.Warn("after an environment's end", "error", err)

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/build"
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/function"
 )
@@ -23,17 +26,46 @@ func (a *App) Update(ctx context.Context, req api.UpdateRequest) (api.Updated, e
 		return api.Updated{}, err
 	}
 	defer end()
-	a.updating.Lock()
-	defer a.updating.Unlock()
-	began := a.engine.cfg.Clock.Now()
 	if err := check(&req.Manifest, req.Images); err != nil {
 		return api.Updated{}, err
 	}
-	before, ids, err := a.running()
+	images, err := a.engine.images.all(req.Images)
 	if err != nil {
 		return api.Updated{}, err
 	}
-	next, err := a.engine.newEdition(ctx, before.number+1, &req.Manifest, req.Images)
+	return a.revise(ctx, revision{manifest: &req.Manifest, images: images, restart: req.Restart})
+}
+
+// revision is what an app is to go on with.
+type revision struct {
+	manifest *app.Manifest // that was checked
+	images   []build.Image // pins, which are taken over
+	restart  bool          // containers are replaced even where nothing differs
+	rollout  *rollout      // of a deployed app; nil = of another
+}
+
+// rollout is how a deployed app goes on to another version: functions whose
+// containers are exchanged show before that those of the version come up.
+type rollout struct {
+	recreate bool // the old ones end before there are new ones
+	// confirm is asked when everything is ready, before anybody notices; an error
+	// leaves the app as it was.
+	confirm func(next *edition) error
+	// unproven are functions that could not be tried, and why.
+	unproven map[string]error
+}
+
+// revise is Update for manifests from anywhere.
+func (a *App) revise(ctx context.Context, r revision) (api.Updated, error) {
+	a.updating.Lock()
+	defer a.updating.Unlock()
+	began := a.engine.cfg.Clock.Now()
+	before, ids, err := a.running()
+	if err != nil {
+		release(r.images)
+		return api.Updated{}, err
+	}
+	next, err := a.engine.newEdition(ctx, before.number+1, r.manifest, r.images)
 	if err != nil {
 		return api.Updated{}, err
 	}
@@ -46,22 +78,23 @@ func (a *App) Update(ctx context.Context, req api.UpdateRequest) (api.Updated, e
 		next.ids[d.spec.Name] = id
 	}
 	kind := difference(before, next)
-	if kind == api.UpdateNone && !req.Restart {
+	if kind == api.UpdateNone && !r.restart && r.rollout == nil {
 		next.release()
 		return api.Updated{Version: before.number, Kind: kind, Functions: before.ids, Web: a.Started().Web}, nil
 	}
-	changes, err := a.prepare(ctx, next, req.Restart)
+	changes, added, err := a.prepare(ctx, next, r)
 	if err != nil {
 		next.release()
 		return api.Updated{}, err
 	}
-	if err := a.expose(ctx, &req.Manifest); err != nil { // it is as it was before
-		abort(changes)
+	defer resume(changes)
+	if err := a.confirm(ctx, before, next, r.rollout); err != nil {
+		abandon(changes, added, err)
 		next.release()
 		return api.Updated{}, err
 	}
-	kind, why := done(kind, req.Restart, changes)
-	if err := a.commit(next, changes); err != nil {
+	kind, why := done(kind, r.restart, changes)
+	if err := a.commit(next, changes, added); err != nil {
 		next.release()
 		return api.Updated{}, err
 	}
@@ -97,24 +130,34 @@ type change struct {
 	ready *function.Change
 	why   string // containers were replaced all the same
 	err   error
+
+	resume   func() // nil = the pool was not cleared
+	unproven error  // why no container of it was tried
 }
 
-// prepare gets every pool ready for an edition. On an error none changes.
-func (a *App) prepare(ctx context.Context, next *edition, restart bool) (map[*definition][]*change, error) {
+// prepare gets every pool ready for an edition, and those of functions that are
+// new where they have to show that they come up. On an error none changes.
+func (a *App) prepare(ctx context.Context, next *edition, r revision) (map[*definition][]*change, []*definition, error) {
+	out := r.rollout
 	changes := map[*definition][]*change{}
 	var all []*change
+	var added []*definition
 	for _, declared := range next.functions {
 		d := a.definition(declared.spec.Name)
 		if d == nil {
-			continue // it is new
+			if out != nil {
+				added = append(added, newDefinition(a, declared, a.made(declared.spec.Name)))
+			}
+			continue
 		}
-		list, err := d.changes(declared, restart)
+		list, err := d.changes(declared, r.restart)
 		changes[d], all = list, append(all, list...)
 		if err != nil {
 			for _, c := range all {
 				c.next.Pins.Release()
 			}
-			return nil, err
+			abandon(nil, added, err)
+			return nil, nil, err
 		}
 	}
 	var preparing sync.WaitGroup
@@ -122,33 +165,133 @@ func (a *App) prepare(ctx context.Context, next *edition, restart bool) (map[*de
 	defer cancel()
 	for _, c := range all {
 		preparing.Go(func() {
-			if c.code {
-				c.ready, c.why, c.err = c.pool.Swap(ctx, c.next)
-			} else {
-				c.ready, c.err = c.pool.Replace(ctx, c.next)
-			}
-			if c.err != nil {
+			if c.err = c.prepare(ctx, out); c.err != nil {
 				cancel() // the others are of no use
 			}
 		})
 	}
+	proofs := a.prove(ctx, added, &preparing, cancel)
 	preparing.Wait()
-	err := cause(all)
-	if err == nil {
-		return changes, nil
+	err := cause(append(all, proofs...), "; the version before goes on")
+	if out != nil && err == nil {
+		out.unproven = map[string]error{}
+		for _, c := range append(all, proofs...) {
+			if c.unproven != nil {
+				out.unproven[c.pool.Name()] = c.unproven
+			}
+		}
 	}
+	if err == nil {
+		return changes, added, nil
+	}
+	abandon(changes, added, err)
+	resume(changes)
+	return nil, nil, err
+}
+
+// resume has pools that were cleared start containers again.
+func resume(changes map[*definition][]*change) {
+	for _, list := range changes {
+		for _, c := range list {
+			if c.resume != nil {
+				c.resume()
+			}
+		}
+	}
+}
+
+// prepare gets one pool ready.
+func (c *change) prepare(ctx context.Context, out *rollout) (err error) {
+	if out == nil && c.code {
+		c.ready, c.why, err = c.pool.Swap(ctx, c.next)
+		return err
+	}
+	if out == nil {
+		c.ready, err = c.pool.Replace(ctx, c.next)
+		return err
+	}
+	if out.recreate {
+		if c.resume, err = c.pool.Clear(ctx); err != nil {
+			c.next.Pins.Release()
+			return err
+		}
+	}
+	if c.pool.Params() != nil || c.pool.Options() != nil { // a variant comes up if its function does
+		c.ready, err = c.pool.Replace(ctx, c.next)
+		return err
+	}
+	c.ready, c.unproven, err = c.pool.ReplaceProven(ctx, c.next)
+	return err
+}
+
+// prove has a container of each function come up, in goroutines that it adds to
+// a group; an error is told by failed. What it returns is filled in when they
+// have ended.
+func (a *App) prove(ctx context.Context, added []*definition, group *sync.WaitGroup, failed func()) []*change {
+	var proofs []*change
+	for _, d := range added {
+		for _, f := range d.list() {
+			c := &change{pool: f}
+			proofs = append(proofs, c)
+			group.Go(func() {
+				err := f.Prove(ctx)
+				if errors.Is(err, function.ErrNoRoom) {
+					c.unproven, err = err, nil
+				}
+				if c.err = err; err != nil {
+					failed()
+				}
+			})
+		}
+	}
+	return proofs
+}
+
+// made is how many pools functions of a name had.
+func (a *App) made(name string) (n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, d := range a.former {
+		if d.name == name {
+			n = d.made
+		}
+	}
+	return n
+}
+
+// confirm makes the web endpoints those of the next edition, and has whoever
+// keeps deployments confirm it. On an error the app is as it was before.
+func (a *App) confirm(ctx context.Context, before, next *edition, out *rollout) error {
+	if err := a.expose(ctx, next.manifest); err != nil || out == nil {
+		return err
+	}
+	err := out.confirm(next)
+	if err != nil {
+		err = errors.Join(err, a.expose(context.WithoutCancel(ctx), before.manifest))
+	}
+	return err
+}
+
+// abandon forgets a version: changes of pools that there are, and functions
+// that were started for it.
+func abandon(changes map[*definition][]*change, added []*definition, why error) {
 	abort(changes)
-	return nil, err
+	for _, d := range added {
+		d.stop(why.Error(), true)
+		for _, f := range d.list() {
+			f.Wait()
+		}
+	}
 }
 
 // cause is why preparing has failed: rather what a container said than that
-// others were not waited for.
-func cause(changes []*change) error {
+// others were not waited for. then is what becomes of the app.
+func cause(changes []*change, then string) error {
 	var first error
 	for _, c := range changes {
 		var start *function.StartError
 		if errors.As(c.err, &start) {
-			return refusal(start)
+			return refusal(start, then)
 		}
 		if first == nil || errors.Is(first, context.Canceled) {
 			first = c.err
@@ -158,8 +301,8 @@ func cause(changes []*change) error {
 }
 
 // refusal tells a user why a version does not start.
-func refusal(e *function.StartError) error {
-	told := &api.Error{Code: "start_failed", Message: e.Error() + "; the version before goes on"}
+func refusal(e *function.StartError, then string) error {
+	told := &api.Error{Code: "start_failed", Message: e.Error() + then}
 	if e.Raised != nil {
 		told.Raised = &api.Raised{Function: e.Function, Type: e.Raised.Type, Message: e.Raised.Message, Traceback: e.Raised.Traceback, File: e.Raised.File, Line: e.Raised.Line}
 	}
@@ -193,12 +336,12 @@ func done(kind string, restart bool, changes map[*definition][]*change) (_, why 
 }
 
 // commit makes the edition the one that runs.
-func (a *App) commit(next *edition, changes map[*definition][]*change) error {
+func (a *App) commit(next *edition, changes map[*definition][]*change, ready []*definition) error {
 	e := a.engine
 	a.mu.Lock()
 	if a.stopping {
 		a.mu.Unlock()
-		abort(changes)
+		abandon(changes, ready, errors.New("its app is ending"))
 		return fmt.Errorf("%w: app %s is ending, it cannot be updated", ErrInvalid, a.id)
 	}
 	made := map[string]int{}
@@ -215,7 +358,11 @@ func (a *App) commit(next *edition, changes map[*definition][]*change) error {
 		d := known[declared.spec.Name]
 		delete(known, declared.spec.Name)
 		if d == nil {
-			d = newDefinition(a, declared, made[declared.spec.Name])
+			if i := slices.IndexFunc(ready, func(r *definition) bool { return r.name == declared.spec.Name }); i >= 0 {
+				d = ready[i]
+			} else {
+				d = newDefinition(a, declared, made[declared.spec.Name])
+			}
 			added = append(added, d)
 		}
 		a.functions = append(a.functions, d)

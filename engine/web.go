@@ -32,7 +32,7 @@ func (a *App) expose(ctx context.Context, m *app.Manifest) error {
 			e.Function += "." + method
 		}
 		if e.Label == "" {
-			e.Label = gateway.DefaultLabel(a.name, f.Name, method, true)
+			e.Label = gateway.DefaultLabel(a.name, f.Name, method, a.deployed == nil)
 		}
 		endpoints = append(endpoints, e)
 	}

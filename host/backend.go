@@ -42,7 +42,7 @@ func (b *backend) Status(ctx context.Context) (api.Status, error) {
 		Started: h.started, Uptime: time.Since(h.started).Seconds(),
 		Runtime: h.parts.runtime.Name(), Unisolated: h.parts.runtime.Isolation(), Engine: h.parts.images.Name(),
 		StateDir: h.cfg.Dirs.State, LogFile: h.cfg.Dirs.LogFile, Disk: disk,
-		Apps: len(h.engine.Apps()), Containers: len(h.engine.Containers()),
+		Apps: h.engine.Running(), Containers: len(h.engine.Containers()),
 	}
 	if idle, ok := h.idle(); ok {
 		s.Idle = idle.Seconds()
@@ -51,8 +51,8 @@ func (b *backend) Status(ctx context.Context) (api.Status, error) {
 }
 
 func (b *backend) Stop(_ context.Context, force bool) error {
-	if _, idle := b.h.engine.IdleSince(); !idle && !force {
-		return &api.Error{Code: "busy", Message: "apps are running on this host, or images are being built"}
+	if !force && b.h.engine.Occupied() {
+		return &api.Error{Code: "busy", Message: "apps are running on this host, or images are being built; deployed apps count while they have something to do"}
 	}
 	b.h.log.Info("host ends", "asked", true, "force", force)
 	b.h.end()
@@ -161,6 +161,9 @@ func known(err error) error {
 		return &api.Error{Code: "not_found", Message: err.Error()}
 	case errors.Is(err, engine.ErrInvalid):
 		return &api.Error{Code: "invalid", Message: err.Error()}
+	}
+	if kind := ask.Kind(err); kind != ask.KindInternal {
+		return &api.Error{Code: kind, Message: err.Error()}
 	}
 	return err
 }

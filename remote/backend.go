@@ -38,6 +38,15 @@ type Backend interface {
 	// App finds a running app by its id or name.
 	App(id string) (App, error)
 	StopApp(ctx context.Context, id string, now bool) error
+
+	// Deployed apps; see package api.
+	Deploy(ctx context.Context, req api.DeployRequest) (api.Deployed, error)
+	DeployServed(ctx context.Context, app string, req api.DeployServedRequest) (api.Deployed, error)
+	Deployment(ctx context.Context, app string) (api.Deployment, error)
+	Rollback(ctx context.Context, app string, req api.RollbackRequest) (api.Deployed, error)
+	Rollover(ctx context.Context, app string, req api.RolloverRequest) (api.Deployed, error)
+	Diff(ctx context.Context, app string, from, to int) (api.Diff, error)
+
 	// Attach speaks frames of package wire over conn until it ends; app "" is a
 	// client of no app.
 	Attach(ctx context.Context, app string, conn net.Conn) error

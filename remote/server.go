@@ -81,6 +81,9 @@ func NewServer(ctx context.Context, backend Backend, log *slog.Logger) *Server {
 	} {
 		s.until(s.life, pattern, handle)
 	}
+	for pattern, handle := range s.deployments() {
+		s.until(s.life, pattern, handle)
+	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, &api.Error{Code: "not_found", Message: fmt.Sprintf("this host has no %s %s; is the client newer than the host?", r.Method, r.URL.Path)})
 	})

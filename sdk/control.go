@@ -13,6 +13,8 @@
 //	           or  {"failed": Failure}         it was told to the user already
 //	python to gx   {"connect": {}}             no app of its own: calls functions of others
 //	gx to python   {"started": Started} + fd   Started is empty; or {"failed": Failure}
+//	python to gx   {"deploy": Deploy}          make this a version of a deployed app
+//	gx to python   {"deployed": Deployed}      or {"failed": Failure}
 //	python to gx   {"sync": 41}                print log lines up to this one
 //	gx to python   {"synced": 41}              they are printed
 //	python to gx   {"exception": Exception}    the user's code raised; gx prints it
@@ -35,6 +37,7 @@ import "github.com/gx-dev/gx/app"
 type FromPython struct {
 	Start     *Start     `json:"start,omitempty"`
 	Connect   *struct{}  `json:"connect,omitempty"`
+	Deploy    *Deploy    `json:"deploy,omitempty"`
 	Sync      uint64     `json:"sync,omitempty"`
 	Exception *Exception `json:"exception,omitempty"`
 	Warning   string     `json:"warning,omitempty"` // said once: an older name, a parameter without effect
@@ -45,12 +48,28 @@ type FromPython struct {
 
 // ToPython is one line from gx to Python. One field is set.
 type ToPython struct {
-	Started *Started  `json:"started,omitempty"`
-	Failed  *Failure  `json:"failed,omitempty"`
-	Synced  uint64    `json:"synced,omitempty"`
-	Stopped *struct{} `json:"stopped,omitempty"`
-	Prepare *Prepare  `json:"prepare,omitempty"`
-	Collect *Collect  `json:"collect,omitempty"`
+	Started  *Started  `json:"started,omitempty"`
+	Failed   *Failure  `json:"failed,omitempty"`
+	Deployed *Deployed `json:"deployed,omitempty"`
+	Synced   uint64    `json:"synced,omitempty"`
+	Stopped  *struct{} `json:"stopped,omitempty"`
+	Prepare  *Prepare  `json:"prepare,omitempty"`
+	Collect  *Collect  `json:"collect,omitempty"`
+}
+
+// Deploy asks for a version of a deployed app.
+type Deploy struct {
+	Manifest app.Manifest `json:"manifest"` // files by their local paths
+	Output   bool         `json:"output"`   // show progress
+	Tag      string       `json:"tag,omitempty"`
+	Strategy string       `json:"strategy,omitempty"` // "rolling" or "recreate"
+}
+
+// Deployed tells of the version.
+type Deployed struct {
+	App       string            `json:"app"` // id
+	Version   int               `json:"version"`
+	Functions map[string]string `json:"functions"` // name to id
 }
 
 // Start asks for an app.

@@ -3,7 +3,7 @@ package main
 import "github.com/spf13/cobra"
 
 func newAppCmd(d deps) *cobra.Command {
-	cmd := &cobra.Command{Use: "app", Short: "List and stop apps, read their output"}
-	cmd.AddCommand(newAppListCmd(d), newAppStopCmd(d), newAppLogsCmd(d))
+	cmd := &cobra.Command{Use: "app", Short: "List, stop and roll back apps, read their output"}
+	cmd.AddCommand(newAppListCmd(d), newAppHistoryCmd(d), newAppDiffCmd(d), newAppRollbackCmd(d), newAppRolloverCmd(d), newAppStopCmd(d), newAppLogsCmd(d))
 	return group(cmd)
 }

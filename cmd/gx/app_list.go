@@ -44,8 +44,15 @@ func runAppList(ctx context.Context, d deps, asJSON bool) error {
 	}
 	var rows [][]string
 	for _, a := range apps {
-		rows = append(rows, []string{a.ID, a.Name, a.State, ui.Ago(d.now(), a.Created), fmt.Sprint(a.Containers), strings.Join(a.Functions, ", ")})
+		version := ""
+		if a.Version > 0 {
+			version = fmt.Sprint(a.Version)
+			if a.Tag != "" {
+				version += " (" + a.Tag + ")"
+			}
+		}
+		rows = append(rows, []string{a.ID, a.Name, a.State, version, ui.Ago(d.now(), a.Created), fmt.Sprint(a.Containers), strings.Join(a.Functions, ", ")})
 	}
-	d.ui.Table([]string{"APP", "NAME", "STATE", "CREATED", "CONTAINERS", "FUNCTIONS"}, rows)
+	d.ui.Table([]string{"APP", "NAME", "STATE", "VERSION", "CREATED", "CONTAINERS", "FUNCTIONS"}, rows)
 	return nil
 }

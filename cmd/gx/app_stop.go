@@ -11,8 +11,10 @@ func newAppStopCmd(d deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stop APP",
 		Short: "End an app, by id or name",
-		Long:  "End an app, by id or name: its exit hooks run within their grace period.",
-		Args:  cobra.ExactArgs(1),
+		Long: `End an app, by id or name: its exit hooks run within their grace period. A
+deployed app stays ended; its versions are kept, and gx deploy or
+` + "`gx app rollback`" + ` has it run again.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runAppStop(cmd.Context(), d, args[0], now)
 		},

@@ -24,7 +24,10 @@ func enterEnvironment(cmd *cobra.Command) error {
 	if flag == nil || !flag.Changed {
 		return nil
 	}
-	name := flag.Value.String()
+	return setEnvironment(flag.Value.String())
+}
+
+func setEnvironment(name string) error {
 	if err := app.CheckName("environment", name); err != nil {
 		return exit.With(exit.Usage, err)
 	}

@@ -18,6 +18,7 @@ resources they ask for, on this machine. A file written for Modal runs as it is.
     gx run app.py                 run an app's entrypoint
     gx run app.py::train --lr 3   run one function of it
     gx serve app.py               keep it running, and have it follow its files
+    gx deploy app.py              let it stay, whatever becomes of this terminal
     gx doctor                     check what this machine has and lacks`,
 		Version:       d.version,
 		SilenceUsage:  true,
@@ -40,7 +41,7 @@ resources they ask for, on this machine. A file written for Modal runs as it is.
 			root.AddCommand(c)
 		}
 	}
-	add("apps", newRunCmd(d), newServeCmd(d), newAppCmd(d), newLogsCmd(d), newContainerCmd(d), newWhyCmd(d))
+	add("apps", newRunCmd(d), newServeCmd(d), newDeployCmd(d), newCallCmd(d), newAppCmd(d), newLogsCmd(d), newContainerCmd(d), newWhyCmd(d))
 	add("host", newHostCmd(d), newEnvironmentCmd(d), newVolumeCmd(d), newDictCmd(d), newQueueCmd(d), newImageCmd(d), newBillingCmd(d), newDoctorCmd(d), newSDKCmd(d))
 	add("help", newVersionCmd(d))
 	root.AddCommand(newSessionCmd(d), newExitCodesTopic())

@@ -138,7 +138,9 @@ func (c *Change) try(ctx context.Context) (*member, error) {
 		victim := f.leastBusy()
 		f.mu.Unlock()
 		gone := make(chan struct{}) // nobody is left who could make room: others may
-		if victim != nil {
+		if victim == nil {
+			f.host.Reclaim(f)
+		} else {
 			gone = victim.gone
 			f.log.Info("a container makes room for one of a new version", "container", victim.id, "short of", short)
 			victim.leave()

@@ -17,6 +17,9 @@ const DefaultWindow = 60 * time.Second
 // tellEvery is how often at most a user is told that inputs wait.
 const tellEvery = time.Second
 
+// pausedHold is when a pool that is paused is looked at again at the latest.
+const pausedHold = time.Minute
+
 // kick has the pool looked at soon.
 func (f *Function) kick() {
 	select {
@@ -109,6 +112,9 @@ func (f *Function) snapshot(now time.Time) pool.Snapshot {
 		Hold:     max(0, f.health.hold.Sub(now)),
 		Failing:  f.health.failures > 0,
 		Closing:  f.closing,
+	}
+	if f.paused {
+		s.Hold = max(s.Hold, pausedHold)
 	}
 	s.Newest = math.MaxInt64 // counts only if a container is ready
 	if !f.meter.Sure() {     // as if it were still running

@@ -122,6 +122,7 @@ type Function struct {
 	short     string // what a container last waited for
 	told      api.Waiting
 	toldAt    time.Time
+	paused    bool // no container is started, see Clear
 	closing   bool
 	stopping  string      // why it is closing
 	linger    clock.Timer // looks at a batch that waits for company

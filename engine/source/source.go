@@ -139,6 +139,24 @@ func (t Tree) Dirs() []string {
 	return dirs
 }
 
+// Names are those of the tree's layers, by which Pin finds them.
+func (t Tree) Names() []string { return t.names }
+
+// Pin keeps the layers of a tree that was made earlier, by this host or by one
+// before it, until they are released. Layers that are gone are left out.
+func (s *Store) Pin(names []string) Tree {
+	t := Tree{store: s, once: new(sync.Once)}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range names {
+		if l := s.layers[name]; l != nil {
+			l.refs++
+			t.names = append(t.names, name)
+		}
+	}
+	return t
+}
+
 // Retain pins the tree once more.
 func (t Tree) Retain() Tree {
 	if t.store == nil {

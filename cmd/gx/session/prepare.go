@@ -30,6 +30,8 @@ type started struct {
 	output  bool
 	detach  bool
 	failure *sdk.Failure
+	// deployed is a version that was made; nothing was started for Python then.
+	deployed *sdk.Deployed
 }
 
 // Trouble is a failure that knows how to be shown and how gx ends by it.
@@ -71,6 +73,15 @@ func (s *session) prepare(ctx context.Context, st sdk.Start) started {
 		return done
 	}
 	return s.failed(ctx, err, st.Output)
+}
+
+// deploy makes what Python declares a version of a deployed app.
+func (s *session) deploy(ctx context.Context, d sdk.Deploy) started {
+	done, err := Preparer{UI: s.UI, Hashes: s.Hashes, Connect: s.Connect}.Deploy(ctx, d)
+	if err != nil {
+		return s.failed(ctx, err, d.Output)
+	}
+	return started{deployed: &sdk.Deployed{App: done.App, Version: done.Version, Functions: done.Functions}}
 }
 
 // connection gets Python a connection to the host without an app.

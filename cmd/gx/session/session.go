@@ -38,6 +38,7 @@ type Host interface {
 	Upload(ctx context.Context, files []app.File, open func(app.File) (io.ReadCloser, error), progress func(done, total int64)) error
 	Build(ctx context.Context, req api.BuildRequest, events func(build.Event)) (id string, notes []string, err error)
 	StartSession(ctx context.Context, req api.SessionRequest) (App, error)
+	Deployer
 	// Connection returns a descriptor that speaks frames, for a program that has
 	// no app of its own, and what to call when the session ends.
 	Connection(ctx context.Context) (*os.File, func(), error)
@@ -195,6 +196,8 @@ func (s *session) python(ctx context.Context, m sdk.FromPython) {
 		s.start(ctx, func(ctx context.Context) started { return s.prepare(ctx, *m.Start) })
 	case m.Connect != nil:
 		s.start(ctx, s.connection)
+	case m.Deploy != nil:
+		s.start(ctx, func(ctx context.Context) started { return s.deploy(ctx, *m.Deploy) })
 	case m.Sync != 0:
 		s.sync = m.Sync
 		s.answerSync()
@@ -249,6 +252,11 @@ func (s *session) started(ctx context.Context, st started) {
 		s.fail(st.failure.Exit)
 		s.answerStop = false
 		s.send(sdk.ToPython{Failed: st.failure})
+		return
+	}
+	if st.deployed != nil {
+		s.send(sdk.ToPython{Deployed: st.deployed})
+		s.answerStopped()
 		return
 	}
 	if st.app == nil {

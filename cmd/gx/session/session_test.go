@@ -132,6 +132,10 @@ func (s *stage) Build(ctx context.Context, _ api.BuildRequest, events func(build
 	return "im-1", []string{"apt_install is not honoured"}, nil
 }
 
+func (s *stage) Deploy(_ context.Context, req api.DeployRequest) (api.Deployed, error) {
+	return api.Deployed{App: "ap-deployed", Name: req.Manifest.Name, Version: 1}, nil
+}
+
 func (s *stage) StartSession(_ context.Context, req api.SessionRequest) (App, error) {
 	s.request = req
 	return s, nil

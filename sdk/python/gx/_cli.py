@@ -205,6 +205,11 @@ def main(words: List[str]) -> int:
 
         _line_by_line()
         return _serve.main()
+    if words[:1] == ["call"]:
+        from gx import _call
+
+        _line_by_line()
+        return _call.main(words[1:])
     if len(words) < 2 or words[0] != "run":
         print("usage: python -m gx._cli run [-m] [--write-result FILE] [--env E] FILE[::NAME] [flags]", file=sys.stderr)
         return 2

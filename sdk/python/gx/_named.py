@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 class Named:
     """Where a function or class of another app is: looked up when it is first used, on each connection anew."""
 
-    def __init__(self, app_name: str, name: str, environment: Optional[str] = None) -> None:
+    def __init__(self, app_name: str, name: str, environment: Optional[str] = None, version: Optional[int] = None) -> None:
+        self.version = version  # that the app must be at; None = whichever it is
         self.app_name = app_name
         self.name = name
         self.environment = environment
@@ -36,7 +37,9 @@ class Named:
             from gx._client import reply
             from gx._environment import current
 
-            asked = {"environment": current(self.environment), "app": self.app_name, "name": self.name}
+            asked: Dict[str, Any] = {"environment": current(self.environment), "app": self.app_name, "name": self.name}
+            if self.version is not None:
+                asked["version"] = self.version
             self._found = reply(client.request("function.find", **asked))
             self._client = client
         return self._found
@@ -73,8 +76,12 @@ def not_here(name: str) -> Callable:
     return missing
 
 
-def check(app_name: Any, name: Any, what: str) -> None:
-    """Raises InvalidError for what can't be names."""
+def check(app_name: Any, name: Any, what: str, version: Any = None) -> None:
+    """Raises InvalidError for what can't be names, or a version's number."""
+    if version is not None and (isinstance(version, bool) or not isinstance(version, int) or version < 1):
+        from gx.exception import InvalidError
+
+        raise InvalidError(f"{what}(..., version={version!r}): versions are numbers, from 1")
     if not isinstance(app_name, str) or not isinstance(name, str) or not app_name or not name:
         from gx.exception import InvalidError
 

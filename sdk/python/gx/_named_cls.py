@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 class NamedCls(Cls):
     """A class whose code is not here: its parameters are checked by its containers, its methods' names by the host."""
 
-    def __init__(self, app_name: str, name: str, environment: Optional[str] = None) -> None:
+    def __init__(self, app_name: str, name: str, environment: Optional[str] = None, version: Optional[int] = None) -> None:
         from gx._settings import Settings
 
         self._app = None
         self._raw = not_here(name)
         self._name = name
         self._settings = Settings(f"class {name}", {})
-        self._origin = Named(app_name, name, environment)
+        self._origin = Named(app_name, name, environment, version)
         self._options: Optional[Dict[str, Any]] = None
         self._members = {}
 
@@ -37,7 +37,7 @@ class NamedCls(Cls):
         raise AttributeError(f"{self!r} has no attribute {name!r}")
 
     def __reduce__(self) -> Any:
-        return _found, (self._origin.app_name, self._name, self._options, self._origin.environment)
+        return _found, (self._origin.app_name, self._name, self._options, self._origin.environment, self._origin.version)
 
     @property
     def object_id(self) -> Optional[str]:
@@ -84,6 +84,8 @@ class NamedMethod(NamedFunction):
         return getattr, (self._object, self._method)
 
 
-def _found(app_name: str, name: str, options: Optional[Dict[str, Any]], environment: Optional[str]) -> Cls:
-    found: Cls = NamedCls(app_name, name, environment)
+def _found(
+    app_name: str, name: str, options: Optional[Dict[str, Any]], environment: Optional[str], version: Optional[int] = None
+) -> Cls:
+    found: Cls = NamedCls(app_name, name, environment, version)
     return found._with(options) if options else found

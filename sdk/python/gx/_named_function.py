@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 class NamedFunction(Function):
     """A function that is found by name; ``gx.Function.from_name`` makes it."""
 
-    def __init__(self, app_name: str, name: str, environment: Optional[str] = None) -> None:
+    def __init__(self, app_name: str, name: str, environment: Optional[str] = None, version: Optional[int] = None) -> None:
         from gx._named import Named, not_here
         from gx._settings import Settings
 
         super().__init__(None, not_here(name), name, Settings(name, {}))
-        self._origin = Named(app_name, name, environment)
+        self._origin = Named(app_name, name, environment, version)
         self._known: Any = None  # the client that has told what kind it is
 
     def _hydrate(self, client: Any = None) -> Function:
@@ -49,7 +49,7 @@ class NamedFunction(Function):
         return described
 
     def __reduce__(self) -> Any:
-        return _found_by_name, (self._origin.app_name, self._name, self._options, self._origin.environment)
+        return _found_by_name, (self._origin.app_name, self._name, self._options, self._origin.environment, self._origin.version)
 
     def _describe(self) -> None:
         found = self._origin.expect(False)
@@ -82,6 +82,8 @@ class NamedFunction(Function):
     remote = Dual(_remote, Function._remote_aio)
 
 
-def _found_by_name(app_name: str, name: str, options: Optional[Dict[str, Any]], environment: Optional[str]) -> Function:
-    found = NamedFunction(app_name, name, environment)
+def _found_by_name(
+    app_name: str, name: str, options: Optional[Dict[str, Any]], environment: Optional[str], version: Optional[int] = None
+) -> Function:
+    found = NamedFunction(app_name, name, environment, version)
     return found._with(options) if options else found

@@ -142,6 +142,33 @@ def start(
     return session
 
 
+def deploy(app: App, name: Optional[str], tag: str, strategy: str, environment: Optional[str]) -> Dict[str, Any]:
+    """Makes the app a version of a deployed one: {"app": its id, "version", "functions": ids by name}."""
+    from gx._manifest import manifest
+    from gx._runner import state
+    from gx.exception import InvalidError
+
+    if state.runner is not None:
+        raise InvalidError("app.deploy() was called in a container: an app is deployed from the program that declares it")
+    made = manifest(app, name, environment)
+    _name_main(app)
+    control, process = use_inherited(), None
+    if control is None or any([session.control is control for session in _running]):
+        control, process = _start_gx()
+    assert control is not None
+    try:
+        _flush()
+        asked = {"deploy": {"manifest": made, "output": _output, "tag": tag, "strategy": strategy}}
+        which, value, _ = control.ask(("deployed", "failed"), **asked)
+        if which == "failed":
+            raise StartError(value).error()
+    finally:
+        if process is not None:
+            control.close()
+            process.wait()
+    return dict(value)
+
+
 def any_client() -> Client:
     """The connection of an app that runs in this program, or of the container, or one of its own to the host."""
     if _running:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gx._dual import Dual
+from gx._dual import Dual, StaticDual
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class App:
         self._client: Optional[Client] = None
         self._ids: Dict[str, str] = {}
         self._app_id: Optional[str] = None
+        self._deployed: Optional[str] = None  # the id of the deployed app that this one is
+        self._deployed_ids: Dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"gx.App({'' if self._name is None else repr(self._name)})"
@@ -84,8 +86,8 @@ class App:
 
     @property
     def app_id(self) -> Optional[str]:
-        """The id of the running app; None while it does not run."""
-        return self._app_id
+        """The id of the running app, or of the deployed one that it is; None for any other."""
+        return self._app_id or self._deployed
 
     @property
     def description(self) -> Optional[str]:
@@ -309,16 +311,50 @@ class App:
 
     run = Dual(_run, _run)
 
-    def _deploy(self, *_: Any, **__: Any) -> NoReturn:
-        """Planned: apps that stay."""
-        _planned("app.deploy: deployed apps")
+    def _deploy(
+        self,
+        *,
+        name: Optional[str] = None,
+        tag: str = "",
+        strategy: str = "rolling",
+        environment_name: Optional[str] = None,
+        client: Any = None,
+    ) -> App:
+        """Makes the app a version of a deployed one, as ``gx deploy`` does, and returns it with that one's ``app_id``.
+
+        strategy: "rolling" (containers of the new version are ready before the old
+        ones end) or "recreate" (the old ones end first). Raises InvalidError for an
+        app without a name, ImageBuildError, and ExecutionError if the containers do
+        not come up, in which case the version before goes on.
+        """
+        from gx._session import deploy
+
+        _check_name(name)
+        if strategy not in ("rolling", "recreate"):
+            raise _invalid(f'app.deploy(strategy={strategy!r}): it can be "rolling" or "recreate"')
+        if not (name or self._name):
+            raise _invalid('app.deploy() needs a name for the app: gx.App("name"), or app.deploy(name="name")')
+        made = deploy(self, name, tag, strategy, environment_name)
+        for app in self._together():
+            app._deployed, app._deployed_ids = str(made.get("app")), dict(made.get("functions") or {})
+        return self
 
     deploy = Dual(_deploy)
 
     @staticmethod
-    def lookup(name: str, **_: Any) -> NoReturn:
-        """Planned: a deployed app."""
-        _planned("App.lookup: deployed apps")
+    def _lookup(
+        name: str, *, create_if_missing: bool = False, environment_name: Optional[str] = None, client: Any = None
+    ) -> App:
+        """A deployed app, by its name. Raises NotFoundError.
+
+        With ``create_if_missing`` an app of that name that is not deployed is one
+        without functions.
+        """
+        from gx._deployed import look_up
+
+        return look_up(name, create_if_missing, environment_name)
+
+    lookup = StaticDual(_lookup.__func__)  # type: ignore[attr-defined]
 
     def _set_tags(self, tags: Mapping[str, str]) -> None:
         """Sets the app's tags."""
@@ -352,7 +388,7 @@ class App:
         return [*self._functions.values(), *self._classes.values()]
 
     def _function_id(self, name: str) -> Optional[str]:
-        return self._ids.get(name)
+        return (self._ids if self._client is not None or not self._deployed else self._deployed_ids).get(name)
 
     def _connect(self, function: str) -> Client:
         """The connection for calls of the app's functions."""
@@ -362,12 +398,16 @@ class App:
         from gx._runner import state
 
         client = in_container()
+        if client is None and self._deployed:
+            from gx._session import any_client
+
+            return any_client()
         if client is None:
             from gx.exception import ExecutionError
 
             raise ExecutionError(
                 f"{function} can't be called remotely because its app does not run: start the file with `gx run FILE`, "
-                "or call it in a block `with app.run():`"
+                "call it in a block `with app.run():`, or find it by gx.Function.from_name once its app is deployed"
             )
         assert state.runner is not None and state.runner.start is not None
         self._ids = dict(state.runner.start.get("functions") or {})

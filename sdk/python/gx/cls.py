@@ -169,13 +169,14 @@ class Cls:
     ) -> Cls:
         """A class of an app that runs on the host, by the names of both. It is looked up when it is first used.
 
-        Using it raises NotFoundError if there is none, and InvalidError if it is a function.
+        With ``version`` the app's current version has to be that one. Using it raises
+        NotFoundError if there is none, and InvalidError if it is a function.
         """
         from gx._named import check
         from gx._named_cls import NamedCls
 
-        check(app_name, name, "gx.Cls.from_name")
-        return NamedCls(app_name, name, environment_name)
+        check(app_name, name, "gx.Cls.from_name", version)
+        return NamedCls(app_name, name, environment_name, version)
 
     @staticmethod
     def lookup(app_name: str, name: str, *, environment_name: Optional[str] = None, **_: Any) -> Cls:

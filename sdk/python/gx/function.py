@@ -293,13 +293,14 @@ class Function:
     ) -> Function:
         """A function of an app that runs on the host, by the names of both. It is looked up when it is first used.
 
-        Using it raises NotFoundError if there is none, and InvalidError if it is a class.
+        With ``version`` the app's current version has to be that one. Using it raises
+        NotFoundError if there is none, and InvalidError if it is a class.
         """
         from gx._named import check
         from gx._named_function import NamedFunction
 
-        check(app_name, name, "gx.Function.from_name")
-        return NamedFunction(app_name, name, environment_name)
+        check(app_name, name, "gx.Function.from_name", version)
+        return NamedFunction(app_name, name, environment_name, version)
 
     @staticmethod
     def lookup(app_name: str, name: str, *, environment_name: Optional[str] = None, **_: Any) -> Function:

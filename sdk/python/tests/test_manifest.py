@@ -123,7 +123,7 @@ def test_planned() -> None:
     app = gx.App()
     for use in (
         lambda: gx.Secret.from_name("x"),
-        lambda: gx.Sandbox.create("ls"), lambda: app.deploy(),
+        lambda: gx.Sandbox.create("ls"),
         lambda: gx.forward(80),
         lambda: gx.billing.report, lambda: gx.Image.from_name("x"),
         lambda: gx.experimental.anything,

@@ -1,0 +1,325 @@
+package deployment
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/gx-dev/gx/engine/ask"
+	"github.com/gx-dev/gx/engine/clock"
+	"github.com/gx-dev/gx/engine/store"
+)
+
+const schema = `
+CREATE TABLE deployed_apps (
+	key         INTEGER PRIMARY KEY AUTOINCREMENT, -- never given twice
+	id          TEXT NOT NULL UNIQUE,
+	environment INTEGER NOT NULL REFERENCES environments (id) ON DELETE CASCADE,
+	name        TEXT NOT NULL,
+	functions   TEXT NOT NULL,    -- ids by name, JSON
+	current     INTEGER NOT NULL, -- number of a version
+	stopped     INTEGER NOT NULL DEFAULT 0,
+	created     REAL NOT NULL,    -- seconds since 1970, as all times here
+	UNIQUE (environment, name)
+) STRICT;
+CREATE TABLE deployed_versions (
+	app      INTEGER NOT NULL REFERENCES deployed_apps (key) ON DELETE CASCADE,
+	number   INTEGER NOT NULL,
+	created  REAL NOT NULL,
+	who      TEXT NOT NULL,
+	tag      TEXT NOT NULL,
+	strategy TEXT NOT NULL,
+	origin   TEXT NOT NULL,
+	repeats  INTEGER NOT NULL, -- 0 = none
+	source   TEXT NOT NULL,
+	sdk      TEXT NOT NULL,
+	contents BLOB,             -- Contents as JSON, with gzip; NULL = not kept
+	PRIMARY KEY (app, number)
+) STRICT;
+CREATE TABLE deployed_actions (
+	key     INTEGER PRIMARY KEY AUTOINCREMENT,
+	app     INTEGER NOT NULL REFERENCES deployed_apps (key) ON DELETE CASCADE,
+	time    REAL NOT NULL,
+	what    TEXT NOT NULL,
+	version INTEGER NOT NULL,
+	before  INTEGER NOT NULL,
+	who     TEXT NOT NULL,
+	note    TEXT NOT NULL
+) STRICT;
+CREATE INDEX deployed_actions_by_app ON deployed_actions (app);
+`
+
+// Store is the deployed apps of a host. It is safe for concurrent use.
+type Store struct {
+	db    *store.DB
+	clock clock.Clock
+}
+
+// Open opens the store in the host's database, which must have environments.
+func Open(ctx context.Context, db *store.DB, c clock.Clock) (*Store, error) {
+	if err := db.Migrate(ctx, "deployments", schema); err != nil {
+		return nil, err
+	}
+	return &Store{db: db, clock: c}, nil
+}
+
+// apps is the query of App.
+const apps = `SELECT a.key, a.id, e.name, a.name, a.functions, a.current, a.stopped, a.created
+	FROM deployed_apps a JOIN environments e ON e.id = a.environment `
+
+func scanApp(row interface{ Scan(...any) error }) (a App, err error) {
+	var functions string
+	var created float64
+	if err := row.Scan(&a.Key, &a.ID, &a.Environment, &a.Name, &functions, &a.Current, &a.Stopped, &created); err != nil {
+		return a, err
+	}
+	a.Created = fromSeconds(created)
+	return a, json.Unmarshal([]byte(functions), &a.Functions)
+}
+
+// Apps lists the deployed apps, stopped ones too, in the order in which they
+// were first deployed.
+func (s *Store) Apps(ctx context.Context) ([]App, error) {
+	rows, err := s.db.Read().QueryContext(ctx, apps+`ORDER BY a.key`)
+	if err != nil {
+		return nil, fmt.Errorf("listing the deployed apps: %w", err)
+	}
+	defer rows.Close()
+	var list []App
+	for rows.Next() {
+		a, err := scanApp(rows)
+		if err != nil {
+			return nil, fmt.Errorf("listing the deployed apps: %w", err)
+		}
+		list = append(list, a)
+	}
+	return list, rows.Err()
+}
+
+// CheckTag says what is wrong with a version's tag.
+func CheckTag(tag string) error {
+	if len(tag) > maxTag {
+		return ask.Refused("a version's tag has at most %d bytes, this has %d", maxTag, len(tag))
+	}
+	for _, c := range tag {
+		if c < ' ' || c == 0x7f {
+			return ask.Refused("the tag %q has a control character", tag)
+		}
+	}
+	return nil
+}
+
+// Add makes a version the app's current one, and the app itself if there is
+// none of its name: environment is the id of its environment, and Key 0 then.
+// The version's number is the next one; it is returned with the app as it is
+// now. When Add returns, the end of the process changes nothing any more.
+func (s *Store) Add(ctx context.Context, environment int64, a App, v Version, c Contents) (App, Version, error) {
+	contents, err := pack(c)
+	if err != nil {
+		return a, v, err
+	}
+	functions, err := json.Marshal(a.Functions)
+	if err != nil {
+		return a, v, fmt.Errorf("recording a deployment: %w", err)
+	}
+	now := s.clock.Now()
+	v.Created, v.Kept = now, true
+	err = s.db.Update(ctx, func(tx *sql.Tx) error {
+		before := 0
+		if a.Key == 0 {
+			a.Created = now
+			res, err := tx.Exec(`INSERT INTO deployed_apps (id, environment, name, functions, current, created) VALUES (?, ?, ?, ?, 0, ?)`,
+				a.ID, environment, a.Name, string(functions), seconds(now))
+			if err != nil {
+				return err
+			}
+			if a.Key, err = res.LastInsertId(); err != nil {
+				return err
+			}
+		} else if err := tx.QueryRow(`SELECT CASE WHEN stopped THEN 0 ELSE current END FROM deployed_apps WHERE key = ?`, a.Key).Scan(&before); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(`SELECT coalesce(max(number), 0) + 1 FROM deployed_versions WHERE app = ?`, a.Key).Scan(&v.Number); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(`INSERT INTO deployed_versions (app, number, created, who, tag, strategy, origin, repeats, source, sdk, contents) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			a.Key, v.Number, seconds(now), v.Who, v.Tag, v.Strategy, v.Origin, v.Of, v.Source, v.SDK, contents); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(`UPDATE deployed_apps SET current = ?, stopped = 0, functions = ? WHERE key = ?`, v.Number, string(functions), a.Key); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(`DELETE FROM deployed_versions WHERE app = ? AND number <= ?`, a.Key, v.Number-maxVersions); err != nil {
+			return err
+		}
+		note := ""
+		if v.Of > 0 {
+			note = fmt.Sprintf("as version %d", v.Of)
+		}
+		return record(tx, a.Key, Action{Time: now, What: v.Origin, Version: v.Number, Before: before, Who: v.Who, Note: note})
+	})
+	if err != nil {
+		return a, v, fmt.Errorf("recording a version of app %s: %w", a.Name, err)
+	}
+	a.Current, a.Stopped = v.Number, false
+	return a, v, nil
+}
+
+// record adds an entry to an app's history.
+func record(tx *sql.Tx, app int64, a Action) error {
+	if _, err := tx.Exec(`INSERT INTO deployed_actions (app, time, what, version, before, who, note) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		app, seconds(a.Time), a.What, a.Version, a.Before, a.Who, a.Note); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`DELETE FROM deployed_actions WHERE app = ? AND key <= (SELECT key FROM deployed_actions WHERE app = ? ORDER BY key DESC LIMIT 1 OFFSET ?)`, app, app, maxActions)
+	return err
+}
+
+// Stop notes that the app runs no more, until another version is added. It may
+// be called again, which changes nothing.
+func (s *Store) Stop(ctx context.Context, key int64, who string) error {
+	err := s.db.Update(ctx, func(tx *sql.Tx) error {
+		var before int
+		err := tx.QueryRow(`UPDATE deployed_apps SET stopped = 1 WHERE key = ? AND NOT stopped RETURNING current`, key).Scan(&before)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return record(tx, key, Action{Time: s.clock.Now(), What: "stop", Before: before, Who: who})
+	})
+	if err != nil {
+		return fmt.Errorf("recording that an app was stopped: %w", err)
+	}
+	return nil
+}
+
+// Versions lists an app's versions, the newest first.
+func (s *Store) Versions(ctx context.Context, key int64) ([]Version, error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT number, created, who, tag, strategy, origin, repeats, source, sdk, contents IS NOT NULL
+		FROM deployed_versions WHERE app = ? ORDER BY number DESC`, key)
+	if err != nil {
+		return nil, fmt.Errorf("listing an app's versions: %w", err)
+	}
+	defer rows.Close()
+	var list []Version
+	for rows.Next() {
+		var v Version
+		var created float64
+		if err := rows.Scan(&v.Number, &created, &v.Who, &v.Tag, &v.Strategy, &v.Origin, &v.Of, &v.Source, &v.SDK, &v.Kept); err != nil {
+			return nil, fmt.Errorf("listing an app's versions: %w", err)
+		}
+		v.Created = fromSeconds(created)
+		list = append(list, v)
+	}
+	return list, rows.Err()
+}
+
+// History lists what was done with an app, the newest first.
+func (s *Store) History(ctx context.Context, key int64) ([]Action, error) {
+	rows, err := s.db.Read().QueryContext(ctx, `SELECT time, what, version, before, who, note FROM deployed_actions WHERE app = ? ORDER BY key DESC`, key)
+	if err != nil {
+		return nil, fmt.Errorf("reading an app's history: %w", err)
+	}
+	defer rows.Close()
+	var list []Action
+	for rows.Next() {
+		var a Action
+		var at float64
+		if err := rows.Scan(&at, &a.What, &a.Version, &a.Before, &a.Who, &a.Note); err != nil {
+			return nil, fmt.Errorf("reading an app's history: %w", err)
+		}
+		a.Time = fromSeconds(at)
+		list = append(list, a)
+	}
+	return list, rows.Err()
+}
+
+// Contents is what a version is made of. The error is of package ask where
+// there is no such version, or it is not kept.
+func (s *Store) Contents(ctx context.Context, key int64, number int) (c Contents, err error) {
+	var packed []byte
+	err = s.db.Read().QueryRowContext(ctx, `SELECT contents FROM deployed_versions WHERE app = ? AND number = ?`, key, number).Scan(&packed)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return c, ask.NotFound("there is no version %d", number)
+	case err != nil:
+		return c, fmt.Errorf("reading version %d: %w", number, err)
+	case packed == nil:
+		return c, ask.NotFound("version %d is not kept any more", number)
+	}
+	return unpack(packed)
+}
+
+// Trim lets go of versions that need not be kept, and returns their numbers.
+func (s *Store) Trim(ctx context.Context, key int64, r Retention) (dropped []int, err error) {
+	keep := r.Versions
+	if keep <= 0 {
+		keep = DefaultKeep
+	}
+	oldest := 0.0
+	if r.Age > 0 {
+		oldest = seconds(s.clock.Now().Add(-r.Age))
+	}
+	err = s.db.Update(ctx, func(tx *sql.Tx) error {
+		dropped = nil
+		rows, err := tx.Query(`UPDATE deployed_versions SET contents = NULL
+			WHERE app = ?1 AND contents IS NOT NULL AND number != (SELECT current FROM deployed_apps WHERE key = ?1) AND (created < ?2 OR number NOT IN (
+				SELECT number FROM deployed_versions WHERE app = ?1 AND contents IS NOT NULL ORDER BY number DESC LIMIT ?3))
+			RETURNING number`, key, oldest, keep)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var n int
+			if err := rows.Scan(&n); err != nil {
+				return err
+			}
+			dropped = append(dropped, n)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("dropping old versions: %w", err)
+	}
+	return dropped, nil
+}
+
+func pack(c Contents) ([]byte, error) {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	err := json.NewEncoder(w).Encode(c)
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("recording what a version is made of: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+func unpack(packed []byte) (c Contents, err error) {
+	r, err := gzip.NewReader(bytes.NewReader(packed))
+	if err == nil {
+		var data []byte
+		if data, err = io.ReadAll(r); err == nil {
+			err = json.Unmarshal(data, &c)
+		}
+	}
+	if err != nil {
+		return c, fmt.Errorf("reading what a version is made of: %w", err)
+	}
+	return c, nil
+}
+
+func seconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
+
+func fromSeconds(s float64) time.Time { return time.UnixMicro(int64(s * 1e6)).UTC() }

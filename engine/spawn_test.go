@@ -10,7 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/build"
 	"github.com/gx-dev/gx/engine/call"
+	"github.com/gx-dev/gx/engine/deployment"
 	"github.com/gx-dev/gx/wire"
 )
 
@@ -18,8 +20,23 @@ import (
 func (h *host) lasting(module string, functions ...app.Function) *running {
 	r := h.start(module, functions...)
 	r.App.deployed = &deployed{}
+	h.expected()
 	h.resumeSpawned(r.App)
 	return r
+}
+
+// expected has hosts to come find a deployed app, whose image is gone, so that
+// what waits for it goes on waiting until lasting starts it.
+func (h *host) expected() {
+	h.t.Helper()
+	h.mu.Lock()
+	d := h.deployed[deploymentKey{1, "test"}]
+	h.mu.Unlock()
+	if d != nil {
+		return
+	}
+	_, _, err := h.deployments.Add(h.t.Context(), 1, deployment.App{ID: call.NewID("ap"), Name: "test"}, deployment.Version{}, deployment.Contents{Images: []build.Kept{{ID: "im-gone"}}})
+	require.NoError(h.t, err)
 }
 
 // get asks for the answer of a spawned call's input, and waits for it.

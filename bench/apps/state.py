@@ -14,7 +14,7 @@ import gx
 
 app = gx.App("bench-state")
 WORKERS = 4
-settings = {"max_containers": WORKERS, "cpu": 0.03, "scaledown_window": 2}
+settings = {"max_containers": WORKERS, "cpu": 0.09, "scaledown_window": 2}
 
 
 def timed(count, work):

@@ -49,6 +49,10 @@ func stampOf(st *unix.Stat_t) Stamp {
 // time: kernels tell times in steps of their clock's tick.
 const racy = 20 * time.Millisecond
 
+// maxCompared is the size up to which a file that has changed so lately is
+// compared the next time. For a larger one it is waited until that is over.
+const maxCompared = 16 << 20
+
 // Diff puts into a draft what is different in an overlay from what its user has
 // seen last in the volume: its base at first, later what it has published.
 // known are the files that were taken already; the new ones are returned.
@@ -60,7 +64,6 @@ func Diff(d *Draft, u Upper, seen *Tree, known Stamps) (Stamps, error) {
 	defer root.Close()
 	f := &differ{
 		draft: d, upper: u, root: int(root.Fd()), seen: seen, known: known, taken: Stamps{},
-		began: time.Now(), pending: nil,
 	}
 	f.apart = apart(u.Base, seen)
 	st, err := stat(f.root, "")
@@ -78,7 +81,6 @@ type differ struct {
 	seen    *Tree
 	known   Stamps
 	taken   Stamps
-	began   time.Time
 	apart   []int // layers that only one of base and seen has
 	pending []pendingDir
 }
@@ -284,7 +286,7 @@ func (f *differ) entry(v dirView, p string, it item, old Entry, was bool) error 
 // file puts a file of the writable layer, unless it was taken as it is.
 func (f *differ) file(p string, it item, old Entry, was bool) error {
 	if known, is := f.known[p]; is && was && known.Stamp == stampOf(&it.stat) {
-		same, err := true, error(nil)
+		now, same, err := time.Now(), true, error(nil)
 		if known.fresh {
 			same, err = f.unchanged(p, &it.stat, old)
 		}
@@ -292,7 +294,7 @@ func (f *differ) file(p string, it item, old Entry, was bool) error {
 			return err
 		}
 		if same {
-			f.taken[p] = f.stamp(&it.stat)
+			f.taken[p] = stampAt(&it.stat, now)
 			return nil
 		}
 	}
@@ -300,6 +302,7 @@ func (f *differ) file(p string, it item, old Entry, was bool) error {
 		return err
 	}
 	var err error
+	began := time.Now()
 	switch {
 	case isRegular(&it.stat) && f.upper.Live:
 		// Pages that the container has mapped and changed get a new time only
@@ -307,8 +310,13 @@ func (f *differ) file(p string, it item, old Entry, was bool) error {
 		if fd, err := open(f.root, p, unix.O_RDONLY|unix.O_NONBLOCK); err == nil {
 			_ = unix.SyncFileRange(fd, 0, 0, unix.SYNC_FILE_RANGE_WRITE)
 			_ = unix.Fstat(fd, &it.stat)
+			if wait := racy - time.Since(changed(&it.stat)); it.stat.Size > maxCompared && wait >= 0 {
+				time.Sleep(wait + time.Millisecond)
+				_ = unix.Fstat(fd, &it.stat)
+			}
 			unix.Close(fd)
 		}
+		began = time.Now()
 		err = f.draft.copy(p, f.root, p)
 	case isRegular(&it.stat):
 		err = f.draft.link(p, f.root, p)
@@ -326,19 +334,25 @@ func (f *differ) file(p string, it item, old Entry, was bool) error {
 		return nil
 	}
 	if err == nil {
-		f.taken[p] = f.stamp(&it.stat)
+		f.taken[p] = stampAt(&it.stat, began)
 	}
 	return err
 }
 
-func (f *differ) stamp(st *unix.Stat_t) taken {
-	return taken{stampOf(st), f.began.Sub(time.Unix(st.Ctim.Unix())) <= racy}
+// stampAt is the stamp of what began to be taken at a time.
+func stampAt(st *unix.Stat_t, began time.Time) taken {
+	return taken{stampOf(st), began.Sub(changed(st)) <= racy}
 }
+
+func changed(st *unix.Stat_t) time.Time { return time.Unix(st.Ctim.Unix()) }
 
 // unchanged says whether a file is what was taken.
 func (f *differ) unchanged(p string, st *unix.Stat_t, old Entry) (bool, error) {
 	was := &old.stat
 	if st.Mode != was.Mode || st.Size != was.Size || st.Uid != was.Uid || st.Gid != was.Gid || st.Mtim != was.Mtim {
+		return false, nil
+	}
+	if st.Size > maxCompared {
 		return false, nil
 	}
 	if !isRegular(st) {

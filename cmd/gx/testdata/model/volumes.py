@@ -152,7 +152,7 @@ def part():
     return sorted(os.listdir("/all/b")), sorted(os.listdir("/part"))
 
 
-@app.function(volumes={"/data": volume}, max_containers=10, single_use_containers=True, cpu=0.02)
+@app.function(volumes={"/data": volume}, max_containers=10, single_use_containers=True, cpu=0.06)
 def ten(i, barrier):
     """Ten of these commit at the same moment."""
     (DATA / f"own-{i}").write_text(str(i))
@@ -225,7 +225,7 @@ def main():
 def outside():
     """What needs no container."""
     with gx.Volume.ephemeral() as v:
-        pathlib.Path("up/sub/none").mkdir(parents=True)
+        pathlib.Path("up/sub/none").mkdir(parents=True, exist_ok=True)
         pathlib.Path("up/a.txt").write_text("a")
         pathlib.Path("up/sub/b.sh").write_text("b")
         pathlib.Path("up/sub/b.sh").chmod(0o755)

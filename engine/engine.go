@@ -42,6 +42,7 @@ import (
 	"github.com/gx-dev/gx/engine/store"
 	"github.com/gx-dev/gx/engine/trace"
 	"github.com/gx-dev/gx/engine/volume"
+	"github.com/gx-dev/gx/engine/webtoken"
 	"github.com/gx-dev/gx/gpu"
 )
 
@@ -108,6 +109,7 @@ type Engine struct {
 	spawned      *spawned.Ledger
 	bills        *billing.Book
 	deployments  *deployment.Store
+	webTokens    *webtoken.Store
 	desk         *ask.Desk // what is stored here, for who asks
 
 	mu        sync.Mutex

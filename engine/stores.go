@@ -14,6 +14,7 @@ import (
 	"github.com/gx-dev/gx/engine/queue"
 	"github.com/gx-dev/gx/engine/store"
 	"github.com/gx-dev/gx/engine/volume"
+	"github.com/gx-dev/gx/engine/webtoken"
 )
 
 // openStores opens what is kept beyond the engine's end, and the desk that
@@ -48,9 +49,12 @@ func (e *Engine) openStores(ctx context.Context) (err error) {
 	if e.deployments, err = deployment.Open(ctx, e.db, e.cfg.Clock); err != nil {
 		return err
 	}
+	if e.webTokens, err = webtoken.Open(ctx, e.db, e.cfg.Clock); err != nil {
+		return err
+	}
 	e.environments.Guard(e.quiet)
 	e.environments.OnDelete(func(id int64) { e.environmentGone(ctx, id) })
-	e.desk = ask.NewDesk(e.environments, e.dicts, e.queues, e.volumes, e.bills)
+	e.desk = ask.NewDesk(e.environments, e.dicts, e.queues, e.volumes, e.bills, e.webTokens)
 	return nil
 }
 

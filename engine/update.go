@@ -29,6 +29,9 @@ func (a *App) Update(ctx context.Context, req api.UpdateRequest) (api.Updated, e
 	if err := check(&req.Manifest, req.Images); err != nil {
 		return api.Updated{}, err
 	}
+	if err := a.engine.gateway.Check(a.endpoints(&req.Manifest)); err != nil { // before anything is started for it
+		return api.Updated{}, invalid("%v", err)
+	}
 	images, err := a.engine.images.all(req.Images)
 	if err != nil {
 		return api.Updated{}, err

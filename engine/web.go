@@ -12,13 +12,11 @@ import (
 )
 
 func (e *Engine) newGateway() *gateway.Gateway {
-	return gateway.New(gateway.Config{Registry: e.registry, Clock: e.cfg.Clock, Log: e.cfg.Log, Addr: e.cfg.Web})
+	return gateway.New(gateway.Config{Registry: e.registry, Clock: e.cfg.Clock, Log: e.cfg.Log, Addr: e.cfg.Web, Allowed: e.webTokens.Allowed})
 }
 
-// expose makes the app's web endpoints reachable, as a manifest declares them,
-// in place of those that it had.
-func (a *App) expose(ctx context.Context, m *app.Manifest) error {
-	var endpoints []gateway.Endpoint
+// endpoints are the app's web endpoints, as a manifest declares them.
+func (a *App) endpoints(m *app.Manifest) (endpoints []gateway.Endpoint) {
 	add := func(f *app.Function, method string, web *app.Web) {
 		if web == nil {
 			return
@@ -43,6 +41,13 @@ func (a *App) expose(ctx context.Context, m *app.Manifest) error {
 			add(f, method.Name, method.Web)
 		}
 	}
+	return endpoints
+}
+
+// expose makes the app's web endpoints reachable, as a manifest declares them,
+// in place of those that it had.
+func (a *App) expose(ctx context.Context, m *app.Manifest) error {
+	endpoints := a.endpoints(m)
 	g := a.engine.gateway
 	if err := g.Register(ctx, a.id, endpoints); err != nil {
 		return invalid("%v", err)

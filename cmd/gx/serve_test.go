@@ -30,6 +30,7 @@ import (
 func testServe(t *testing.T, l *lab) {
 	t.Run("reloads under load", func(t *testing.T) { testReloads(t, l) })
 	t.Run("browser", func(t *testing.T) { testBrowser(t, l) })
+	t.Run("guide", func(t *testing.T) { testGuide(t, l) })
 }
 
 // served is a gx serve that runs.
@@ -291,4 +292,60 @@ func screenshot(ctx context.Context, t *testing.T, name string) {
 	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, name), png, 0o644)) //nolint:gosec // it is for everybody
+}
+
+const sentenceTransformers = `"""A stand-in for a model: what a text is becomes three numbers."""
+
+
+class SentenceTransformer:
+    def __init__(self, name):
+        self.name = name
+
+    def encode(self, texts, normalize_embeddings, batch_size):
+        import numpy
+
+        vectors = numpy.array([[len(text), text.count("a"), 1.0] for text in texts])
+        return vectors / numpy.linalg.norm(vectors, axis=1, keepdims=True) if normalize_embeddings else vectors
+`
+
+// testGuide serves endpoints as a guide for users of Modal has them.
+func testGuide(t *testing.T, l *lab) {
+	if out, err := exec.CommandContext(t.Context(), l.python, "-c", "import fastapi").CombinedOutput(); err != nil {
+		t.Skipf("the file imports FastAPI, which the Python that imports it does not have (make test-python makes one that has): %s", out)
+	}
+	text, err := os.ReadFile("testdata/guide_web.py")
+	require.NoError(t, err)
+	// Named secrets are not part of gx yet.
+	text = bytes.Replace(text, []byte(`modal.Secret.from_name("api-secrets")`), []byte(`modal.Secret.from_dict({"API_KEY": "a-key"})`), 1)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "inference_api.py")
+	require.NoError(t, os.WriteFile(file, text, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "sentence_transformers.py"), []byte(sentenceTransformers), 0o600))
+	s := l.serve(t, file)
+	urls := endpoint.FindAllString(s.text(), -1)
+	require.Len(t, urls, 2, s.text())
+	embed, api := urls[0], urls[1]
+	require.Contains(t, embed, "embeddingservice-embed")
+
+	curl := func(args ...string) string {
+		t.Helper()
+		// curl resolves names below localhost by itself from 7.77 on.
+		_, port, _ := strings.Cut(strings.TrimPrefix(embed, "http://"), ":")
+		args = append([]string{"-s", "--noproxy", "*", "-w", " %{http_code}", "--connect-to", "::127.0.0.1:" + port}, args...)
+		out, err := exec.CommandContext(t.Context(), "curl", args...).CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		return string(out)
+	}
+	got := curl("-X", "POST", embed, "-H", "Content-Type: application/json", "-d", `{"texts": ["aa", "b"], "normalize": false}`)
+	require.JSONEq(t, `{"embeddings": [[2, 2, 1], [1, 0, 1]], "model": "BAAI/bge-base-en-v1.5", "dimensions": 3}`, strings.TrimSuffix(got, " 200"))
+	require.Contains(t, curl("-X", "POST", embed, "-H", "Content-Type: application/json", "-d", `{}`), " 422")
+	require.Contains(t, curl(embed+"/docs"), "/__gx/swagger-ui/swagger-ui-bundle.js")
+
+	completion := []string{"-X", "POST", api + "/v1/completions", "-H", "Content-Type: application/json", "-d", `{"prompt": "Summarize this document:", "max_tokens": 128}`}
+	require.Equal(t, `{"text":"..."} 200`, curl(append(completion, "-H", "Authorization: Bearer a-key")...))
+	require.Equal(t, `{"detail":"Invalid token"} 401`, curl(append(completion, "-H", "Authorization: Bearer other")...))
+	require.Equal(t, `{"status":"ok"} 200`, curl(api+"/health"))
+	preflight := curl("-i", "-X", "OPTIONS", api+"/v1/completions", "-H", "Origin: https://yourdomain.com", "-H", "Access-Control-Request-Method: POST", "-H", "Access-Control-Request-Headers: Authorization")
+	require.Contains(t, strings.ToLower(preflight), "access-control-allow-origin: https://yourdomain.com")
+	require.Contains(t, curl("-X", "OPTIONS", api+"/v1/completions", "-H", "Origin: https://elsewhere.example", "-H", "Access-Control-Request-Method: POST"), " 400")
 }

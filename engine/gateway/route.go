@@ -30,6 +30,30 @@ func (g *Gateway) Register(ctx context.Context, appID string, endpoints []Endpoi
 		g.remove(appID)
 		return nil
 	}
+	if err := g.check(endpoints); err != nil {
+		return err
+	}
+	if err := g.listen(ctx); err != nil {
+		return err
+	}
+	g.remove(appID)
+	for _, e := range endpoints {
+		r := &route{Endpoint: e}
+		r.log.to, r.log.clock, r.log.function = e.Log, g.cfg.Clock, e.Function
+		g.routes[e.Label] = append(g.routes[e.Label], r)
+	}
+	return nil
+}
+
+// Check says what Register would refuse now.
+func (g *Gateway) Check(endpoints []Endpoint) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.check(endpoints)
+}
+
+// check is Check with mu held.
+func (g *Gateway) check(endpoints []Endpoint) error {
 	seen := map[string]string{}
 	for _, e := range endpoints {
 		if err := CheckLabel(e.Label); err != nil {
@@ -40,20 +64,11 @@ func (g *Gateway) Register(ctx context.Context, appID string, endpoints []Endpoi
 		}
 		seen[e.Label] = e.Function
 		for _, r := range g.routes[e.Label] {
-			if r.AppName != e.AppName || r.Function != e.Function {
+			if r.App != e.App && (r.AppName != e.AppName || r.Function != e.Function) {
 				return fmt.Errorf("web endpoint %s would have the label %q, which belongs to %s of the app %s (%s) that is running: give one of them another with label=",
 					e.Function, e.Label, r.Function, r.AppName, r.App)
 			}
 		}
-	}
-	if err := g.listen(ctx); err != nil {
-		return err
-	}
-	g.remove(appID)
-	for _, e := range endpoints {
-		r := &route{Endpoint: e}
-		r.log.to, r.log.clock, r.log.function = e.Log, g.cfg.Clock, e.Function
-		g.routes[e.Label] = append(g.routes[e.Label], r)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/cmd/gx/exit"
 	"github.com/gx-dev/gx/cmd/gx/ui"
 )
@@ -125,11 +126,26 @@ func (s *server) showContainers() {
 			}
 			var rows [][]string
 			for _, c := range containers {
-				rows = append(rows, []string{c.ID, c.Function, c.State, ui.Duration(time.Since(c.Started)), fmt.Sprint(c.Running), ui.Bytes(c.Memory), fmt.Sprintf("%.1f s", c.CPU)})
+				rows = append(rows, []string{c.ID, c.Function, c.State, ui.Duration(time.Since(c.Started)), fmt.Sprint(c.Running), ui.Bytes(c.Memory), cards(c), fmt.Sprintf("%.1f s", c.CPU)})
 			}
-			s.UI.Table([]string{"CONTAINER", "FUNCTION", "STATE", "AGE", "INPUTS", "MEMORY", "CPU"}, rows)
+			s.UI.Table([]string{"CONTAINER", "FUNCTION", "STATE", "AGE", "INPUTS", "MEMORY", "GPU", "CPU"}, rows)
 		})
 	})
+}
+
+// cards are a container's, with what is used of their memory.
+func cards(c api.Container) string {
+	if c.GPUs == 0 {
+		return "-"
+	}
+	text := fmt.Sprintf("%s, %s of %s", c.GPU, ui.Bytes(c.GPUUsed), ui.Bytes(c.GPUMemory))
+	if c.GPUs > 1 {
+		text = fmt.Sprintf("%d × %s", c.GPUs, text)
+	}
+	if c.Emulated {
+		text += " (emulated)"
+	}
+	return text
 }
 
 // fire runs a scheduled function at once.

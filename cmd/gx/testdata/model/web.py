@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import socket
+import sys
 import threading
 import time
 import urllib.error
@@ -14,7 +15,8 @@ import urllib.request
 
 import gx
 
-app = gx.App("web-model")
+NAME = "web-" + gx.__name__  # of two runs of one app the newer would get all requests
+app = gx.App(NAME)
 fastapi_image = gx.Image.debian_slim().pip_install("fastapi", "flask")
 
 
@@ -26,7 +28,7 @@ def square(x: int):
 
 
 @app.function(image=fastapi_image)
-@gx.web_endpoint(method="POST", label="web-model-greeting")
+@gx.web_endpoint(method="POST", label=f"{NAME}-greeting")
 def greet(body: dict):
     return {"hello": body["name"]}
 
@@ -34,7 +36,17 @@ def greet(body: dict):
 events = []  # what the application below has seen, in its one container
 
 
-@app.function(max_containers=1, timeout=3)
+@app.function(timeout=1)
+@gx.asgi_app()
+def limited():
+    async def application(scope, receive, send):
+        if scope["type"] == "http":
+            await asyncio.sleep(60)
+
+    return application
+
+
+@app.function(max_containers=1)
 @gx.concurrent(max_inputs=50)
 @gx.asgi_app()
 def plain():
@@ -47,7 +59,7 @@ def plain():
         scope["state"]["made"] = "at the start"
         await send({"type": "lifespan.startup.complete"})
         assert (await receive())["type"] == "lifespan.shutdown"
-        print("lifespan is over")
+        print("lifespan is over", file=sys.stderr)
         await send({"type": "lifespan.shutdown.complete"})
 
     async def application(scope, receive, send):
@@ -110,8 +122,6 @@ def plain():
             raise ValueError("in the middle")
         elif path == "/silent":
             return
-        elif path == "/slow":
-            await asyncio.sleep(60)
         elif path == "/header":
             await respond(send, 200, b"", (b"x-bad", b"a\r\nset-cookie: b"))
         elif path == "/big":
@@ -171,7 +181,7 @@ class Model:
     def predict(self, x: int):
         return {"y": x * self.weights}
 
-    @gx.asgi_app(label="web-model-second")
+    @gx.asgi_app(label=f"{NAME}-second")
     def second(self):
         async def application(scope, receive, send):
             assert scope["type"] == "http"
@@ -267,10 +277,10 @@ def main():
         assert "web endpoint" in str(error)
 
     url = greet.get_web_url()
-    assert "web-model-greeting" in url
+    assert f"{NAME}-greeting" in url
     assert json.loads(ask(url, "POST", b'{"name": "you"}', {"content-type": "application/json"})[2]) == {"hello": "you"}
     assert sorted(app.registered_web_endpoints) == sorted(
-        ["square", "greet", "plain", "flask", "dying", "broken", "Model.predict", "Model.second"]
+        ["square", "greet", "limited", "plain", "flask", "dying", "broken", "Model.predict", "Model.second"]
     )
 
     asgi(plain.get_web_url())
@@ -279,6 +289,9 @@ def main():
     leaving(plain.get_web_url())
     malformed(plain.get_web_url())
     wsgi(flask.get_web_url())
+
+    status, _, body = ask(limited.get_web_url())
+    assert status == 504 and b"timeout of 1s" in body, (status, body)
 
     assert json.loads(ask(Model().predict.get_web_url() + "/?x=5")[2]) == {"y": 15}
     assert ask(Model().second.get_web_url())[2] == b"3"
@@ -304,17 +317,15 @@ def asgi(url):
     assert ["x-one", "1"] in seen["headers"] and seen["method"] == "GET" and seen["scheme"] == "http", seen
     # by name, and by path
     port = urllib.parse.urlsplit(url).port
-    seen = json.loads(raw(url, b"GET /scope HTTP/1.1\r\nHost: web-model-plain-dev.localhost:%d\r\nConnection: close\r\n\r\n" % port).partition(b"\r\n\r\n")[2])
+    seen = json.loads(raw(url, f"GET /scope HTTP/1.1\r\nHost: {NAME}-plain-dev.localhost:{port}\r\nConnection: close\r\n\r\n".encode()).partition(b"\r\n\r\n")[2])
     assert seen["root_path"] == "" and seen["path"] == "/scope", seen
-    seen = json.loads(ask(f"http://127.0.0.1:{port}/web-model-plain-dev/scope")[2])
-    assert seen["root_path"] == "/web-model-plain-dev" and seen["path"] == "/scope", seen
+    seen = json.loads(ask(f"http://127.0.0.1:{port}/{NAME}-plain-dev/scope")[2])
+    assert seen["root_path"] == f"/{NAME}-plain-dev" and seen["path"] == "/scope", seen
     assert ask(url + "/nowhere%20else") [0] == 404
     assert ask(url + "/status")[0] == 204
     assert ask(url + "/raise")[::2] == (500, b"Internal Server Error")
     assert ask(url + "/silent")[0] == 500
     assert ask(url + "/header")[0] == 500
-    status, _, body = ask(url + "/slow")
-    assert status == 504 and b"timeout of 3s" in body, (status, body)
     try:
         ask(url + "/raise-late")
         raise AssertionError("half a response was taken for a whole")

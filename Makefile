@@ -3,6 +3,7 @@
 # make lint   gofmt, go vet, golangci-lint, mypy
 # make bench  speed, as ratios against floors and peers measured in the same run
 # make build  bin/gx
+# make driver the emulated GPUs' libnvidia-ml.so.1 and nvidia-smi, which are kept as binaries
 
 GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -11,7 +12,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 AS_ROOT  := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PATH,GOPATH,GOCACHE,GOMODCACHE,GOFLAGS,GOPROXY,http_proxy,https_proxy,no_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,SSL_CERT_FILE,PIP_CERT,PIP_INDEX_URL,PIP_CONFIG_FILE,CI)
 VENV     := .cache/venv
 
-.PHONY: run test test-go test-python lint bench build clean prepare
+.PHONY: run test test-go test-python lint bench build driver clean prepare
 
 run: build
 	$(AS_ROOT) ./bin/gx run examples/filetypes.py
@@ -19,6 +20,9 @@ run: build
 build:
 	@./scripts/prepare run
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/gx ./cmd/gx
+
+driver:
+	./emulator/driver/src/all.sh
 
 test: build test-python test-go
 

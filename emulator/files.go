@@ -93,14 +93,6 @@ func (l *lease) Edits(env []string) (*cdi.ContainerEdits, error) {
 	}
 	show(e.files, root, "ro")
 	show(l.path, page.Path)
-	// Programs that clean their environment look there.
-	for target, name := range map[string]string{
-		"/usr/lib/libnvidia-ml.so.1": nameLibrary, "/usr/lib64/libnvidia-ml.so.1": nameLibrary, "/usr/bin/nvidia-smi": nameSMI,
-	} {
-		if e.fixed[name] {
-			show(filepath.Join(e.files, name), target, "ro")
-		}
-	}
 	nodes := []string{"nvidiactl", "nvidia-uvm"}
 	indices := make([]string, len(l.cards))
 	for i := range l.cards {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/wire"
 )
 
 // What a container sees of its cards, in every runtime.
@@ -14,9 +15,20 @@ func TestCardsInContainers(t *testing.T) {
 	for _, runtime := range []string{"process", "runc"} {
 		t.Run(runtime, func(t *testing.T) {
 			h := newHost(t, runtime)
-			a := h.start("cards", app.Function{Name: "card", GPU: []string{"A100-80GB:2"}}, app.Function{Name: "devices", GPU: []string{"T4"}})
+			a := h.start("cards", app.Function{Name: "card", GPU: []string{"A100-80GB:2"}}, app.Function{Name: "devices", GPU: []string{"T4"}}, app.Function{Name: "smi", GPU: []string{"L4"}})
 			c := a.dial()
 			c.expect(c.call("card", args(0)), "2 x NVIDIA A100-SXM4-80GB 0,1")
+			answer := c.call("smi", args(0))
+			if answer.Type != wire.Result {
+				c.t.Fatal(c.failure(answer))
+			}
+			data, err := answer.ReadPayload(wire.MaxPayload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text := unpickle(data).(string); !strings.HasPrefix(text, "GPU 0: NVIDIA L4 (UUID: GPU-") {
+				t.Errorf("nvidia-smi -L: %s", text)
+			}
 			if runtime == "runc" {
 				c.expect(c.call("devices", args(0)), "nvidia-uvm nvidia0 nvidiactl")
 			}

@@ -6,6 +6,14 @@
 // holds them to their sources.
 package driver
 
+import (
+	"embed"
+	"path"
+)
+
+//go:embed prebuilt
+var prebuilt embed.FS
+
 // Driver is what is built for one architecture.
 type Driver struct {
 	Library []byte // libnvidia-ml.so.1
@@ -15,5 +23,10 @@ type Driver struct {
 // For returns the driver for an architecture by Go's name; false = there is
 // none.
 func For(arch string) (Driver, bool) {
-	return Driver{}, false
+	library, err := prebuilt.ReadFile(path.Join("prebuilt", arch, "libnvidia-ml.so.1"))
+	if err != nil {
+		return Driver{}, false
+	}
+	smi, err := prebuilt.ReadFile(path.Join("prebuilt", arch, "nvidia-smi"))
+	return Driver{Library: library, SMI: smi}, err == nil
 }

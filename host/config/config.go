@@ -109,30 +109,37 @@ func Load(path string, getenv func(string) string) (Config, error) {
 	if err := decoder.Decode(&c); err != nil {
 		return c, fmt.Errorf("%s: %w", path, explain(err))
 	}
-	for _, setting := range []struct {
-		name string
-		set  func(string) error
-	}{
-		{"GX_RUNTIME", func(v string) error { c.Runtime = v; return nil }},
-		{"GX_IDLE_TIMEOUT", func(v string) error { return c.IdleTimeout.UnmarshalText([]byte(v)) }},
-		{"GX_DISK_BUDGET", func(v string) error { return c.DiskBudget.UnmarshalText([]byte(v)) }},
-		{"GX_FORK_SERVER", func(v string) error { c.ForkServer = v; return nil }},
-		{"GX_DICT_TTL", func(v string) error { return c.DictTTL.UnmarshalText([]byte(v)) }},
-		{"GX_VOLUMES_KEEP_FOR", func(v string) error { return c.Volumes.KeepFor.UnmarshalText([]byte(v)) }},
-		{"GX_VOLUMES_KEEP_VERSIONS", func(v string) (err error) { c.Volumes.KeepVersions, err = strconv.Atoi(v); return err }},
-		{"GX_VOLUMES_KEEP_SIZE", func(v string) error { return c.Volumes.KeepSize.UnmarshalText([]byte(v)) }},
-		{"GX_GPU_PROVIDER", func(v string) error { c.GPUProvider = v; return nil }},
-		{"GX_GPUS", func(v string) error { c.GPUs = v; return nil }},
-		{"GX_WEB_ADDR", func(v string) error { c.Web.Addr = v; return nil }},
-		{"GX_REGISTRY", func(v string) error { c.Images.Registry = v; return nil }},
-	} {
-		if value := getenv(setting.name); value != "" {
-			if err := setting.set(value); err != nil {
-				return c, fmt.Errorf("%s: %w", setting.name, err)
+	for _, v := range variablesOf(&c) {
+		if value := getenv(v.name); value != "" {
+			if err := v.set(value); err != nil {
+				return c, fmt.Errorf("%s: %w", v.name, err)
 			}
 		}
 	}
 	return c, c.validate()
+}
+
+// variable is one of the environment that sets a setting.
+type variable struct {
+	name, key string
+	set       func(string) error
+}
+
+func variablesOf(c *Config) []variable {
+	return []variable{
+		{"GX_RUNTIME", "runtime", func(v string) error { c.Runtime = v; return nil }},
+		{"GX_IDLE_TIMEOUT", "idle_timeout", func(v string) error { return c.IdleTimeout.UnmarshalText([]byte(v)) }},
+		{"GX_DISK_BUDGET", "disk_budget", func(v string) error { return c.DiskBudget.UnmarshalText([]byte(v)) }},
+		{"GX_FORK_SERVER", "fork_server", func(v string) error { c.ForkServer = v; return nil }},
+		{"GX_DICT_TTL", "dict_ttl", func(v string) error { return c.DictTTL.UnmarshalText([]byte(v)) }},
+		{"GX_VOLUMES_KEEP_FOR", "volumes.keep_for", func(v string) error { return c.Volumes.KeepFor.UnmarshalText([]byte(v)) }},
+		{"GX_VOLUMES_KEEP_VERSIONS", "volumes.keep_versions", func(v string) (err error) { c.Volumes.KeepVersions, err = strconv.Atoi(v); return err }},
+		{"GX_VOLUMES_KEEP_SIZE", "volumes.keep_size", func(v string) error { return c.Volumes.KeepSize.UnmarshalText([]byte(v)) }},
+		{"GX_GPU_PROVIDER", "gpu_provider", func(v string) error { c.GPUProvider = v; return nil }},
+		{"GX_GPUS", "gpus", func(v string) error { c.GPUs = v; return nil }},
+		{"GX_WEB_ADDR", "web.addr", func(v string) error { c.Web.Addr = v; return nil }},
+		{"GX_REGISTRY", "images.registry", func(v string) error { c.Images.Registry = v; return nil }},
+	}
 }
 
 func (c Config) validate() error {

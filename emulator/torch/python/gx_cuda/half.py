@@ -1,0 +1,47 @@
+"""Half precision where the CPU has no kernel for it: computed in float32, and rounded."""
+
+import torch
+from gx_cuda.tensors import Disabled, Tensor, restore
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def in_float(cls, func, args, kwargs):
+    """The call with its half precision tensors in float32; its result in their precision."""
+    name = getattr(func, "__name__", "")
+    found = []
+
+    def widen(x):
+        if isinstance(x, Tensor):
+            with Disabled():
+                if x.dtype in _HALF:
+                    found.append(x.dtype)
+                    return x.float()
+            return x
+        if type(x) in (list, tuple):
+            return type(x)(widen(item) for item in x)
+        return x
+
+    def narrow(x):
+        if isinstance(x, Tensor):
+            return x.to(found[0]) if x.dtype is torch.float32 else x
+        if type(x) in (list, tuple):
+            return type(x)(narrow(item) for item in x)
+        return x
+
+    wide, options = [widen(x) for x in args], {k: widen(v) for k, v in kwargs.items()}
+    if not found:
+        raise NotImplementedError(f"{name} has no kernel for these types on the CPU that emulates the GPU")
+    in_place = name.endswith("_") and not name.endswith("__") or name in ("__iadd__", "__isub__", "__imul__", "__itruediv__")
+    with Disabled():
+        result = func(*wide, **options)
+        if in_place and args and isinstance(args[0], Tensor):
+            args[0].copy_(wide[0])
+            return args[0]
+        result = narrow(result)
+    out = kwargs.get("out")
+    if out is not None:
+        with Disabled():
+            out.copy_(result)
+        return out
+    return restore(result, cls._gx_card)

@@ -52,7 +52,12 @@ def _wrapped(name, function):
         if sized:
             memory.room(target, _bytes(args, kwargs, function))
         kwargs["device"] = "cpu"
-        result = function(*args, **kwargs)
+        try:
+            result = function(*args, **kwargs)
+        except RuntimeError as error:
+            if "DefaultCPUAllocator" in str(error):
+                memory.exhausted(target, str(error))
+            raise
         return adopt(result, target) if card_of(result) < 0 else moves.move(result, target)
 
     make._gx_original = function

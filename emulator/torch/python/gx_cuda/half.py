@@ -6,8 +6,8 @@ from gx_cuda.tensors import Disabled, Tensor, restore
 _HALF = (torch.float16, torch.bfloat16)
 
 
-def in_float(cls, func, args, kwargs):
-    """The call with its half precision tensors in float32; its result in their precision."""
+def in_float(cls, func, args, kwargs, error):
+    """The call with its half precision tensors in float32, its result in their precision. ``error`` is raised if there are none."""
     name = getattr(func, "__name__", "")
     found = []
 
@@ -31,7 +31,7 @@ def in_float(cls, func, args, kwargs):
 
     wide, options = [widen(x) for x in args], {k: widen(v) for k, v in kwargs.items()}
     if not found:
-        raise NotImplementedError(f"{name} has no kernel for these types on the CPU that emulates the GPU")
+        raise error
     in_place = name.endswith("_") and not name.endswith("__") or name in ("__iadd__", "__isub__", "__imul__", "__itruediv__")
     with Disabled():
         result = func(*wide, **options)

@@ -22,12 +22,15 @@ _WATCHED = {
     "tensorrt": "gx_cuda.refusals:engine",
 }
 
+# Modules, and "module:context manager" of what to execute them in.
+_AROUND = {"torch._dynamo.device_interface": "gx_cuda.streams:originals"}
+
 
 class Finder:
     """A finder that finds nothing by itself."""
 
     def find_spec(self, name, path=None, target=None):
-        if name not in _WATCHED:
+        if name not in _WATCHED and name not in _AROUND:
             return None
         for finder in sys.meta_path:
             find = getattr(finder, "find_spec", None)
@@ -49,8 +52,13 @@ def _follow(loader, name):
             del loader.exec_module
         except AttributeError:
             pass
-        loader.exec_module(module)
-        _call(name, module)
+        if name in _AROUND and "gx_cuda.streams" in sys.modules:
+            with _named(_AROUND[name])():
+                loader.exec_module(module)
+        else:
+            loader.exec_module(module)
+        if name in _WATCHED:
+            _named(_WATCHED[name])(module)
 
     try:
         loader.exec_module = exec_module
@@ -58,10 +66,10 @@ def _follow(loader, name):
         pass  # a loader of C; such modules are not among the watched
 
 
-def _call(name, module):
-    place, _, function = _WATCHED[name].partition(":")
+def _named(text):
+    place, _, function = text.partition(":")
     __import__(place)
-    getattr(sys.modules[place], function)(module)
+    return getattr(sys.modules[place], function)
 
 
 def install():
@@ -72,4 +80,4 @@ def install():
     for name in _WATCHED:
         module = sys.modules.get(name)
         if module is not None:
-            _call(name, module)
+            _named(_WATCHED[name])(module)

@@ -228,10 +228,24 @@ def _machine(card, size):
     limit = _container_limit()
     if limit and size > limit:
         raise MemoryError(
-            f"the emulated {card.facts.name} has room for {_bytes(size)}, but this container has only "
-            f"{_bytes(limit)} of memory. Give the function more memory (memory=...), use a smaller model, or run it "
-            "on a real card: gx run --host NAME"
+            f"the emulated {card.facts.name} has room for {_bytes(size)} more, but this container has only "
+            f"{_bytes(limit)} of memory in all. {_ADVICE}"
         )
+
+
+_ADVICE = (
+    "Give the function more memory (memory=...), use a smaller model, or run it on a machine with a real card: gx run --host NAME"
+)
+
+
+def exhausted(index, text):
+    """The CPU had no memory for an operation: raises the card's error if it has none either, else one of its own."""
+    words = text.split("tried to allocate ")
+    size = int(words[1].split(" ")[0]) if len(words) > 1 and words[1].split(" ")[0].isdigit() else 0
+    room(index, size)
+    raise MemoryError(
+        f"the emulated {cards.use(index).facts.name} has room for {_bytes(size)} more, but this machine has not. {_ADVICE}"
+    )
 
 
 def _container_limit():

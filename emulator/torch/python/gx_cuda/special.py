@@ -129,6 +129,11 @@ def _pad(cls, func, types, args, kwargs):
     return adopt(padded, cls._gx_card), lengths
 
 
+@_handle(getattr(torch, "_cudnn_rnn_flatten_weight", None))
+def _flatten(cls, func, types, args, kwargs):
+    """cuDNN wants its weights in one piece; the CPU does not."""
+
+
 # ---- storage -----------------------------------------------------------------------------
 
 

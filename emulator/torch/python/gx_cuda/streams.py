@@ -1,9 +1,25 @@
 """Streams and events: everything happens at once and in order, in CPU time."""
 
+import contextlib
 import time
 
 import torch
 from gx_cuda import cards, faults
+
+_ORIGINALS = {name: getattr(torch.cuda, name) for name in ("Stream", "Event")}
+
+
+@contextlib.contextmanager
+def originals():
+    """A block in which torch.cuda has its own classes: TorchDynamo insists on their bases when it is imported."""
+    ours = {name: getattr(torch.cuda, name) for name in _ORIGINALS}
+    try:
+        for name, kind in _ORIGINALS.items():
+            setattr(torch.cuda, name, kind)
+        yield
+    finally:
+        for name, kind in ours.items():
+            setattr(torch.cuda, name, kind)
 
 
 def synchronize(device=None):

@@ -190,11 +190,19 @@ def call(cls, func, args, kwargs):
         with Disabled():
             return func(*args, **kwargs) if kwargs else func(*args)
     except RuntimeError as error:
-        if "not implemented for 'Half'" not in str(error) and "not implemented for 'BFloat16'" not in str(error):
-            raise
+        return _failed(cls, func, args, kwargs or {}, error)
+
+
+def _failed(cls, func, args, kwargs, error):
+    """The call in another way, if the CPU lacks what a card has; else raises its error."""
+    text = str(error)
+    if "not implemented for '" in text:
         from gx_cuda import half
 
-        return half.in_float(cls, func, args, kwargs or {})
+        return half.in_float(cls, func, args, kwargs, error)
+    if "DefaultCPUAllocator" in text:
+        memory.exhausted(cls._gx_card, text)
+    raise error
 
 
 class Emulated:
@@ -241,13 +249,11 @@ class Emulated:
             with Disabled():
                 result = func(*args, **kwargs) if kwargs else func(*args)
         except RuntimeError as error:
-            if "not implemented for '" not in str(error):
-                raise
-            from gx_cuda import half
-
-            result = half.in_float(cls, func, args, kwargs or {})
+            result = _failed(cls, func, args, kwargs or {}, error)
         kind = type(result)
         if kind is Tensor:
+            if args and result is args[0]:
+                return result  # a CPU tensor that was written to
             _note(result, index)
             result.__class__ = TENSOR[index]
             return result

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gx-dev/gx/emulator/driver"
 	"github.com/gx-dev/gx/emulator/page"
+	"github.com/gx-dev/gx/emulator/torch"
 	"github.com/gx-dev/gx/gpu"
 )
 
@@ -48,15 +49,15 @@ func writeFiles(dir string, prices gpu.Prices) (_ string, names map[string]bool,
 	if d, ok := driver.For(runtime.GOARCH); ok {
 		files[nameLibrary], files[nameSMI] = d.Library, d.SMI
 	}
-	names = map[string]bool{}
+	for name, data := range torch.Files() {
+		files[namePython+"/"+name] = data
+	}
+	names = map[string]bool{namePython: true}
 	for name, data := range files {
 		if err := replace(filepath.Join(dir, name), data); err != nil {
 			return "", nil, err
 		}
 		names[name] = true
-	}
-	if _, err := os.Stat(filepath.Join(dir, namePython)); err == nil {
-		names[namePython] = true
 	}
 	return dir, names, nil
 }
@@ -120,9 +121,7 @@ func (l *lease) Edits(env []string) (*cdi.ContainerEdits, error) {
 		first("LD_LIBRARY_PATH", root+"/lib")
 		first("PATH", root+"/bin")
 	}
-	if e.fixed[namePython] {
-		first("PYTHONPATH", root+"/python")
-	}
+	first("PYTHONPATH", root+"/"+namePython)
 	return edits, nil
 }
 

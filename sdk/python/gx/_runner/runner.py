@@ -255,6 +255,7 @@ class Runner:
         from gx._runner.service import load
 
         assert self.start is not None
+        _emulate_gpus()
         root = os.environ.get("GX_ROOT", "/root")
         here = os.getcwd()
         for folder in [root] if here in (root, "/") else [here, root]:
@@ -382,6 +383,18 @@ class Runner:
 
         _exit.__doc__ = exit_now.__doc__
         os._exit = _exit  # type: ignore[assignment]
+
+
+def _emulate_gpus() -> None:
+    """Has torch find the container's emulated GPUs, should the image's Python have left out what does so at its start."""
+    page = os.environ.get("GX_GPU_PAGE")
+    if page and "gx_cuda" not in sys.modules:
+        folder = page.rpartition("/")[0] + "/python"
+        if os.path.exists(folder + "/gx_cuda"):
+            sys.path.insert(0, folder)
+            import gx_cuda  # type: ignore[import-not-found]
+
+            gx_cuda.install()
 
 
 def _remember(known: dict, call: int, value: str) -> None:

@@ -35,6 +35,7 @@ import (
 
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/build"
+	"github.com/gx-dev/gx/gpu"
 )
 
 // Version is the API's version, the first element of every path.
@@ -248,10 +249,24 @@ type Stopped struct {
 	Reason string  `json:"reason,omitempty"`
 	Took   float64 `json:"took"` // seconds from Started
 	Usage  []Usage `json:"usage"`
+	// Estimates are of functions whose containers counted what they computed.
+	Estimates []Estimate `json:"estimates,omitempty"`
 	// Kept results of maps are there for a run that resumes; those Recalled were
 	// there for this one.
 	Kept     int64 `json:"kept,omitempty"`
 	Recalled int64 `json:"recalled,omitempty"`
+}
+
+// Estimate is what a function's work on its cards would have taken on those of
+// the catalogue, the best first.
+type Estimate struct {
+	Function   string         `json:"function"`
+	Operations float64        `json:"operations"` // kernels
+	FLOPs      float64        `json:"flops"`
+	Bytes      float64        `json:"bytes"` // of the cards' memory, read and written
+	Peak       int64          `json:"peak"`  // bytes of one card's memory
+	Cards      []gpu.Estimate `json:"cards"`
+	Prices     string         `json:"prices"` // their source and date
 }
 
 // Usage is what one function used.

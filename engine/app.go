@@ -299,9 +299,9 @@ func (a *App) finish() {
 		a.engine.cfg.Log.Error("an app's ephemeral volumes are left", "app", a.id, "error", err)
 	}
 	now := a.engine.cfg.Clock.Now()
-	usage := a.bill(now)
+	usage, estimates := a.bill(now), a.estimates()
 	a.mu.Lock()
-	a.stopped = api.Stopped{Reason: a.reason, Took: now.Sub(a.created).Seconds(), Usage: usage, Kept: a.memory.kept.Load(), Recalled: a.memory.recalled.Load()}
+	a.stopped = api.Stopped{Reason: a.reason, Took: now.Sub(a.created).Seconds(), Usage: usage, Estimates: estimates, Kept: a.memory.kept.Load(), Recalled: a.memory.recalled.Load()}
 	a.mu.Unlock()
 	a.letGo()
 	a.engine.mu.Lock()

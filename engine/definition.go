@@ -15,6 +15,7 @@ import (
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/engine/function"
 	"github.com/gx-dev/gx/engine/metering"
+	"github.com/gx-dev/gx/gpu"
 	"github.com/gx-dev/gx/wire"
 )
 
@@ -39,6 +40,7 @@ type definition struct {
 	made   int                                      // pools, ever
 	meters map[*function.Function][]*metering.Meter // by what they have cost one after the other
 	past   []api.Usage                              // of pools that have ended
+	worked gpu.Work                                 // in such pools, on their cards
 }
 
 // poolKey names a pool within its function: what its parameters and options
@@ -210,6 +212,7 @@ func (d *definition) tidy(now time.Time) {
 		d.mu.Lock()
 		for _, m := range d.meters[f] {
 			d.past = metering.Add(d.past, m.Usage(now))
+			d.worked.Add(m.Work())
 		}
 		delete(d.meters, f)
 		d.mu.Unlock()

@@ -51,7 +51,7 @@
 //	                                Input call=7 index=0
 //	Result call=7 index=0
 //	                                Stop {grace:...}     finish, run exit hooks
-//	Bye {}
+//	Bye {work:...}
 //
 // A host may exchange the code of a runner that has told Ready: Stage, Staged,
 // and, once all of a function's runners are prepared, Swap.
@@ -157,6 +157,13 @@ type ReadyBody struct {
 	Enter  float64 `json:"enter,omitempty"`  // seconds
 	// RTT is left to the host. Descriptors tells a client that its connection passes descriptors.
 	Descriptors bool `json:"descriptors,omitempty"`
+}
+
+// ByeBody is the body of a runner's Bye; it may be left out.
+type ByeBody struct {
+	// Work is what it has computed on GPUs, for an estimate, where that was asked
+	// for: package gpu reads it.
+	Work json.RawMessage `json:"work,omitempty"`
 }
 
 // OpenBody is the body of Open.

@@ -26,6 +26,7 @@ type runOptions struct {
 	detach      bool
 	quiet       bool
 	resume      bool
+	estimate    bool
 	timestamps  bool
 	writeResult string
 	runtime     string
@@ -66,6 +67,7 @@ The exit codes are in ` + "`gx help exit-codes`" + `.`,
 	flags.BoolVarP(&o.module, "module", "m", false, "FILE is a module's name, as for python -m")
 	flags.BoolVarP(&o.detach, "detach", "d", false, "leave the app running when the entrypoint has ended")
 	flags.BoolVar(&o.resume, "resume", false, "take results of maps from an earlier run of the same code that was cut off")
+	flags.BoolVar(&o.estimate, "estimate", false, "count the work on emulated GPUs, and print what it would take and cost on each card")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print only what the app prints, warnings and errors")
 	flags.BoolVar(&o.timestamps, "timestamps", false, "begin each line of the functions' output with its time")
 	flags.StringVarP(&o.writeResult, "write-result", "w", "", "write what the function returns (str or bytes) to this file")
@@ -93,6 +95,7 @@ func runRun(ctx context.Context, d deps, o runOptions) error {
 	}
 	opts.Python, opts.Terminal = python.Signal, inForeground()
 	opts.Detach, opts.Timestamps, opts.Resume = o.detach, o.timestamps, o.resume
+	opts.Estimate = o.estimate
 	opts.HoldBill, opts.ShowExceptions = true, true
 	outcome := session.Run(ctx, opts)
 

@@ -1,6 +1,7 @@
 package function
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -11,6 +12,7 @@ import (
 	"github.com/gx-dev/gx/engine/logs"
 	"github.com/gx-dev/gx/engine/output"
 	"github.com/gx-dev/gx/engine/trace"
+	"github.com/gx-dev/gx/gpu"
 	"github.com/gx-dev/gx/wire"
 )
 
@@ -71,7 +73,7 @@ func (m *member) handle(frames []wire.Frame) {
 				m.noteBroken(err)
 			}
 		case wire.Bye:
-			m.bye = true
+			m.saysBye(f)
 		default:
 			m.noteBroken(fmt.Errorf("%w: a runner sent a %v frame", wire.ErrProtocol, f.Type))
 		}
@@ -81,6 +83,25 @@ func (m *member) handle(frames []wire.Frame) {
 		m.answered(m.answers)
 		clear(m.answers)
 	}
+}
+
+// saysBye notes that the runner ends, and what it says of its work.
+func (m *member) saysBye(bye wire.Frame) {
+	m.bye = true
+	if len(bye.Body) == 0 {
+		return
+	}
+	var body wire.ByeBody
+	var work gpu.Work
+	err := bye.Decode(&body)
+	if err == nil && body.Work != nil {
+		err = json.Unmarshal(body.Work, &work)
+	}
+	if err != nil {
+		m.f.log.Warn("what a container says of its work on GPUs can't be read", "container", m.id, "error", err)
+		return
+	}
+	m.set().Meter.Worked(work)
 }
 
 // answered delivers answers, and gives the container more to do.

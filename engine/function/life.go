@@ -167,7 +167,7 @@ func (m *member) greet(mark [8]byte) *failure {
 			}
 			return nil
 		case fr.Type == wire.Bye:
-			m.bye = true
+			m.saysBye(fr)
 			return &failure{stopped: true}
 		case fr.Type == wire.Failed:
 			body, err := fr.ReadPayload(wire.MaxBody)

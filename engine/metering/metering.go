@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/gpu"
 )
 
 // Meter is what one function used. It is safe for concurrent use.
@@ -15,6 +16,7 @@ type Meter struct {
 	mu      sync.Mutex
 	usage   api.Usage
 	running map[string]time.Time // containers that have not ended, and since when
+	work    gpu.Work             // on the cards, where it was counted
 }
 
 // Rate is what one container of a function is set aside, by which it is priced.
@@ -63,6 +65,22 @@ func (m *Meter) Inputs(answered, failed int) {
 	defer m.mu.Unlock()
 	m.usage.Inputs += int64(answered)
 	m.usage.Failed += int64(failed)
+}
+
+// Worked adds what a container has computed on its cards.
+func (m *Meter) Worked(w gpu.Work) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.work.Add(w)
+}
+
+// Work is what containers that have ended computed on their cards.
+func (m *Meter) Work() gpu.Work {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var w gpu.Work
+	w.Add(m.work)
+	return w
 }
 
 // Add adds what a pool of a function used to what others of it did on the same

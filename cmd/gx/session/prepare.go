@@ -153,6 +153,9 @@ func (s *session) startApp(ctx context.Context, st sdk.Start) (started, error) {
 		return started{}, err
 	}
 	m := ready.Manifest
+	if s.Estimate {
+		countWork(&m)
+	}
 	running, err := ready.Host.StartSession(ctx, api.SessionRequest{Manifest: m, Images: ready.Images, Detach: s.Detach || st.Detach, Resume: s.Resume})
 	if err != nil {
 		return started{}, Refusal(err)

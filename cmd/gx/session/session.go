@@ -71,6 +71,7 @@ type Options struct {
 
 	Detach     bool // the app goes on when the session ends
 	Resume     bool // results of maps that an earlier run has made are taken over
+	Estimate   bool // what is computed on emulated GPUs is counted, and estimated for real ones
 	Timestamps bool
 	// HoldBill keeps what the app cost until Python has ended.
 	HoldBill bool
@@ -419,6 +420,9 @@ func (s *session) showBill() {
 		s.show.Bill(*s.bill, s.stopping)
 		if s.bill.Kept > 0 && (s.signals > 0 || s.outcome.Exception != 0 || s.outcome.Exit == nil) {
 			s.UI.Notice(fmt.Sprintf("`gx run --resume` goes on from here: %s of maps are kept, for as long as the code stays the same", ui.Count(s.bill.Kept, "result")))
+		}
+		if s.Estimate {
+			s.showEstimates(*s.bill)
 		}
 		s.bill = nil
 	}

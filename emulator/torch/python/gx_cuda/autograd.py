@@ -83,7 +83,8 @@ def _patch_engine():
             self.index = index
 
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            result = func(*args, **(kwargs or {}))
+            with Disabled():  # before 2.0 the classes would be heeded here
+                result = func(*args, **(kwargs or {}))
             for x in result if type(result) in (tuple, list) else (result,):
                 if type(x) is Tensor and x.device.type == "cpu" and x.dim():
                     tensors._note(x, self.index)

@@ -63,6 +63,13 @@ class Stream:
     def query(self):
         return True
 
+    def is_capturing(self):
+        return False
+
+    @property
+    def native_handle(self):
+        return self.cuda_stream
+
     def synchronize(self):
         faults.check()
 

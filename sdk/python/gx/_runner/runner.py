@@ -301,7 +301,8 @@ class Runner:
 
     def _bye(self) -> int:
         self._finish_output()
-        self.connection.send(_wire.encode(_wire.BYE))
+        work = _counted()
+        self.connection.send(_wire.encode(_wire.BYE, body=_wire.to_json({"work": work}) if work else b""))
         return 0
 
     def _finish_output(self) -> None:
@@ -395,6 +396,12 @@ def _emulate_gpus() -> None:
             import gx_cuda  # type: ignore[import-not-found]
 
             gx_cuda.install()
+
+
+def _counted() -> Any:
+    """What was computed on emulated cards, where it was to be counted; else None."""
+    counting = sys.modules.get("gx_cuda.estimate")
+    return None if counting is None else counting.report()
 
 
 def _remember(known: dict, call: int, value: str) -> None:

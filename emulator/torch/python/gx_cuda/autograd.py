@@ -12,7 +12,7 @@ def _patch_functions():
 
     def call(cls, args, kwargs):
         if own is not None:
-            return own.__func__(cls, *args, **kwargs)
+            return own.__get__(None, cls)(*args, **kwargs)
         return super(function, cls).apply(*args, **kwargs)
 
     def _apply(cls, *args, **kwargs):

@@ -63,6 +63,27 @@ type Function struct {
 	Concurrency    int     `json:"concurrency"`          // inputs at once in one container; 1 = one after the other
 	TargetInputs   int     `json:"target_inputs,omitempty"`
 	Batch          *Batch  `json:"batch,omitempty"` // nil = single inputs; a class with a batched method has no other
+
+	Schedule *Schedule `json:"schedule,omitempty"` // of a plain function: when it is called by itself, once it is deployed
+}
+
+// Schedule is when a function is called by itself: either of Cron and Period.
+type Schedule struct {
+	Cron     string  `json:"cron,omitempty"`     // five fields: minute, hour, day of month, month, day of week
+	Timezone string  `json:"timezone,omitempty"` // of Cron, a name of the IANA database; "" = UTC
+	Period   *Period `json:"period,omitempty"`
+}
+
+// Period is the distance between two calls, the first of which is so long after
+// the deployment.
+type Period struct {
+	Years   int     `json:"years,omitempty"`
+	Months  int     `json:"months,omitempty"`
+	Weeks   int     `json:"weeks,omitempty"`
+	Days    int     `json:"days,omitempty"`
+	Hours   int     `json:"hours,omitempty"`
+	Minutes int     `json:"minutes,omitempty"`
+	Seconds float64 `json:"seconds,omitempty"`
 }
 
 // Method is one method of a class.

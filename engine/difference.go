@@ -87,6 +87,7 @@ func changed(before, next map[string]app.File) (code, other bool) {
 // be changed in one that runs. What is new in app.Function belongs to it.
 func inContainers(f app.Function) []byte {
 	f.Timeout, f.StartupTimeout, f.Retries, f.Scaling, f.TargetInputs = 0, 0, app.Retries{}, app.Scaling{}, 0
+	f.Schedule = nil
 	methods := make([]app.Method, 0, len(f.Methods))
 	for _, m := range f.Methods {
 		if m.Generator {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/engine/blob"
+	"github.com/gx-dev/gx/engine/schedule"
 	"github.com/gx-dev/gx/engine/source"
 	"github.com/gx-dev/gx/gpu"
 )
@@ -120,6 +121,14 @@ func checkFunction(f *app.Function, images, mounts int) error {
 		return at(f, "a generator cannot be batched")
 	case f.Class && len(f.Methods) == 0:
 		return at(f, "the class has no method; put @method() on one")
+	}
+	if f.Schedule != nil {
+		if _, err := schedule.Parse(*f.Schedule); err != nil {
+			return at(f, "schedule: %v", err)
+		}
+		if f.Class || f.Web != nil || f.Generator || f.Batch != nil {
+			return at(f, "only a plain function can have a schedule: no class, web endpoint, generator or batched function")
+		}
 	}
 	if err := checkWeb(f, f.Web); err != nil {
 		return err

@@ -54,6 +54,8 @@ def declare(app: App, decorated: Any, given: Dict[str, Any]) -> Function:
         settings.web_endpoint(*marks["web"])
     if not by_value and "<lambda>" in decorated.__qualname__:
         raise _invalid(f"function {name} is a lambda, which a container can't import: declare it with serialized=True", place(decorated))
+    if settings.schedule is not None:
+        _check_scheduled(decorated, name, marks)
     owner = decorated.__qualname__.rpartition(".")[0]
     if owner and not owner.endswith("<locals>") and not by_value:
         raise _invalid(
@@ -71,6 +73,18 @@ def declare(app: App, decorated: Any, given: Dict[str, Any]) -> Function:
     function = app._functions[name] = Function(app, decorated, name, settings)
     raise_import_error(app, name, settings)
     return function
+
+
+def _check_scheduled(decorated: Any, name: str, marks: Dict[str, Any]) -> None:
+    from gx._signature import Signature
+
+    other = [mark for mark in marks if mark != "concurrent"]
+    if other:
+        raise _invalid(f"function {name}: schedule= can't be combined with @gx.{'batched' if other[0] == 'batched' else marks['web'][0]}", place(decorated))
+    signature = Signature(decorated)
+    needed = [parameter for parameter in signature.positional + signature.keyword if parameter not in signature.defaults]
+    if needed:
+        raise _invalid(f"function {name} has a schedule, so it is called without arguments: {needed[0]} needs a default", place(decorated))
 
 
 def declare_class(app: App, decorated: Any, given: Dict[str, Any]) -> Cls:

@@ -89,6 +89,8 @@ class Settings:
             fields["batch"] = self.batch
         if self.web:
             fields["web"] = self.web
+        if self.schedule is not None:
+            fields["schedule"] = self.schedule._manifest()
         return fields
 
     # -- checks --
@@ -150,7 +152,6 @@ class Settings:
 
             if not isinstance(self.schedule, Schedule):
                 raise self._invalid(f"schedule= is a gx.Cron or a gx.Period, not a {type(self.schedule).__name__}")
-            self._notice("schedule= has an effect in deployed apps only, which are planned and not part of gx yet")
 
     def mounted(self, shared: Dict[Any, Any]) -> List[Dict[str, Any]]:
         """The volumes as app.Function has them, with those of the app. Raises InvalidError."""

@@ -575,3 +575,18 @@ def test_defaults_of_parameters_are_code() -> None:
 
     assert digest(model("small")) == digest(model("small"))
     assert len({digest(model(default)) for default in ("small", "large", None)}) == 3
+
+
+def test_schedule() -> None:
+    app = gx.App("scheduled")
+    space: Dict[str, Any] = {"__name__": "__main__"}
+    exec("def job(x=1, *, y=2): ...\ndef needs(x): ...\ndef named(*, y): ...", space)
+    app.function(schedule=gx.Cron("0 2 * * *", timezone="Europe/Berlin"), serialized=True)(space["job"])
+    assert manifest(app)["functions"][0]["schedule"] == {"cron": "0 2 * * *", "timezone": "Europe/Berlin"}
+    for wrong, parameter in (("needs", "x"), ("named", "y")):
+        with pytest.raises(InvalidError, match=f"{parameter} needs a default"):
+            app.function(schedule=gx.Period(hours=1), serialized=True)(space[wrong])
+    with pytest.raises(InvalidError, match="can't be combined with @gx.batched"):
+        app.function(schedule=gx.Period(hours=1), serialized=True)(gx.batched(max_batch_size=2, wait_ms=1)(space["job"]))
+    with pytest.raises(InvalidError, match="can't be combined with @gx.fastapi_endpoint"):
+        app.function(schedule=gx.Period(hours=1), serialized=True)(gx.fastapi_endpoint()(space["job"]))

@@ -93,7 +93,9 @@ def test_schedules() -> None:
             gx.Cron(wrong)
     with pytest.raises(InvalidError):
         gx.Cron("* * * * *", timezone="../etc")
-    for period in ({}, {"days": -1}, {"hours": 1.5}, {"seconds": "1"}):
+    assert gx.Cron("0 0 * * sat-sun")._manifest() == {"cron": "0 0 * * sat-sun", "timezone": "UTC"}
+    assert gx.Period(days=1, seconds=0.5)._manifest() == {"period": {"days": 1, "seconds": 0.5}}
+    for period in ({}, {"days": -1}, {"hours": 1.5}, {"seconds": "1"}, {"seconds": 0.5}):
         with pytest.raises(InvalidError, match="Period"):
             gx.Period(**period)  # type: ignore[arg-type]
 

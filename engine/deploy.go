@@ -396,10 +396,14 @@ func (d *deployed) confirm(ctx context.Context, a *App, next *edition, v deploym
 		return err
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.record, d.app, d.failed = record, a, nil
 	d.tag, d.since = v.Tag, v.Created
 	d.pins[v.Number] = pins
+	d.mu.Unlock()
+	// If it fails, the next host mends it: see restore.
+	if err := e.setSchedules(context.WithoutCancel(ctx), record.Environment, record.Name, next.manifest); err != nil {
+		e.cfg.Log.Error("the schedules of a deployed app are not those of its version", "app", record.ID, "name", record.Name, "error", err)
+	}
 	return nil
 }
 
@@ -431,6 +435,9 @@ func (d *deployed) stop(ctx context.Context, who string, now bool) error {
 	}
 	if err := e.deployments.Stop(ctx, record.Key, who); err != nil {
 		return err
+	}
+	if err := e.setSchedules(context.WithoutCancel(ctx), record.Environment, record.Name, nil); err != nil {
+		e.cfg.Log.Error("the schedules of an app that was stopped are left", "app", record.ID, "name", record.Name, "error", err)
 	}
 	d.mu.Lock()
 	a := d.app

@@ -37,6 +37,7 @@ import (
 	"github.com/gx-dev/gx/engine/pool"
 	"github.com/gx-dev/gx/engine/queue"
 	"github.com/gx-dev/gx/engine/runner"
+	"github.com/gx-dev/gx/engine/schedule"
 	"github.com/gx-dev/gx/engine/source"
 	"github.com/gx-dev/gx/engine/spawned"
 	"github.com/gx-dev/gx/engine/store"
@@ -107,6 +108,7 @@ type Engine struct {
 	queues       *queue.Service
 	volumes      *volume.Store
 	spawned      *spawned.Ledger
+	schedules    *schedule.Runner
 	bills        *billing.Book
 	deployments  *deployment.Store
 	webTokens    *webtoken.Store
@@ -203,12 +205,16 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e.tending.Go(e.housekeep)
 	e.tending.Go(e.keepBills)
+	if err := e.schedules.Start(ctx); err != nil {
+		return nil, errors.Join(err, e.Close(ctx))
+	}
 	return e, nil
 }
 
 // Close ends every app, at the latest when ctx ends, and waits until nothing of
 // the engine is left running. Runtime and Images belong to the caller.
 func (e *Engine) Close(ctx context.Context) error {
+	e.schedules.Close()
 	e.mu.Lock()
 	if e.closed {
 		e.mu.Unlock()

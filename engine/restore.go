@@ -62,6 +62,11 @@ func (d *deployed) restore(ctx context.Context) error {
 		return err
 	}
 	var failed error
+	if d.record.Stopped {
+		if err := e.setSchedules(ctx, d.record.Environment, d.record.Name, nil); err != nil {
+			return err
+		}
+	}
 	for _, v := range versions {
 		if v.Number == d.record.Current {
 			d.tag, d.since = v.Tag, v.Created
@@ -99,6 +104,9 @@ func (d *deployed) pin(ctx context.Context, number int, c deployment.Contents) e
 func (d *deployed) resume(ctx context.Context, c deployment.Contents) error {
 	e := d.engine
 	c.Manifest.Environment = d.record.Environment // which may have another name by now
+	if err := e.setSchedules(ctx, d.record.Environment, d.record.Name, &c.Manifest); err != nil {
+		return err
+	}
 	images, err := e.open(ctx, c.Images)
 	if err != nil {
 		return err

@@ -43,6 +43,9 @@ func (e *Engine) openStores(ctx context.Context) (err error) {
 	if err = e.openSpawned(ctx); err != nil {
 		return err
 	}
+	if err = e.openSchedules(ctx); err != nil {
+		return err
+	}
 	if e.bills, err = billing.Open(ctx, billing.Config{DB: e.db, Clock: e.cfg.Clock, Running: e.running, Log: e.cfg.Log}); err != nil {
 		return err
 	}
@@ -71,7 +74,7 @@ func (e *Engine) quiet(environment string) error {
 // environmentGone ends the use of what an environment had that was deleted.
 func (e *Engine) environmentGone(ctx context.Context, id int64) {
 	e.releaseDeployed(func(d *deployed) bool { return d.environment == id })
-	err := errors.Join(e.dicts.EnvironmentGone(ctx), e.queues.EnvironmentGone(ctx))
+	err := errors.Join(e.dicts.EnvironmentGone(ctx), e.queues.EnvironmentGone(ctx), e.schedules.EnvironmentGone(ctx))
 	if err != nil {
 		e.cfg.Log.Warn("after an environment's end", "error", err)
 	}

@@ -39,6 +39,12 @@ type Backend interface {
 	App(id string) (App, error)
 	StopApp(ctx context.Context, id string, now bool) error
 
+	// Schedules; see package api.
+	Schedules(ctx context.Context, environment, app string) ([]api.Schedule, error)
+	ScheduleRuns(ctx context.Context, app, function string, n int) ([]api.ScheduleRun, error)
+	RunSchedule(ctx context.Context, app, function string) (call string, err error)
+	PauseSchedule(ctx context.Context, app, function string, paused bool) (api.Schedule, error)
+
 	// Deployed apps; see package api.
 	Deploy(ctx context.Context, req api.DeployRequest) (api.Deployed, error)
 	DeployServed(ctx context.Context, app string, req api.DeployServedRequest) (api.Deployed, error)

@@ -81,6 +81,9 @@ func NewServer(ctx context.Context, backend Backend, log *slog.Logger) *Server {
 	} {
 		s.until(s.life, pattern, handle)
 	}
+	for pattern, handle := range s.schedules() {
+		s.until(s.life, pattern, handle)
+	}
 	for pattern, handle := range s.deployments() {
 		s.until(s.life, pattern, handle)
 	}

@@ -129,3 +129,15 @@ class Model:
 Model.double._gx_roles = ("method",)
 Model.triple._gx_roles = ("method",)
 Model.bye._gx_roles = ("exit",)
+
+
+def job():
+    return 7
+
+
+def badjob():
+    raise ValueError("by itself")
+
+
+def longjob():
+    time.sleep(600)

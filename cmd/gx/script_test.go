@@ -115,7 +115,7 @@ func (l *lab) params(dir string) testscript.Params {
 
 // TestGx runs every script in testdata/script, several at once, then what needs
 // a terminal, then the scripts in testdata/alone, one after the other: they
-// harm the host. The last test kills it over and over.
+// harm the host. The last tests kill it over and over.
 func TestGx(t *testing.T) {
 	l := newLab(t)
 	t.Run("shared", func(t *testing.T) { testscript.Run(t, l.params("testdata/script")) })
@@ -125,7 +125,10 @@ func TestGx(t *testing.T) {
 		p := l.params("testdata/alone")
 		testscript.RunT(oneByOne{t}, p)
 	})
-	t.Run("killed", func(t *testing.T) { testVolumesKilled(t, l) })
+	t.Run("killed", func(t *testing.T) {
+		t.Run("volumes", func(t *testing.T) { testVolumesKilled(t, l) })
+		t.Run("deployed", func(t *testing.T) { testDeployedKilled(t, l) })
+	})
 }
 
 // oneByOne is a test whose scripts do not run in parallel.

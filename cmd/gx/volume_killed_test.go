@@ -23,12 +23,6 @@ import (
 // a program puts files and restores versions, and looks each time whether the
 // next host has every version whole. GX_TEST_KILLS is how often (3).
 func testVolumesKilled(t *testing.T, l *lab) {
-	kills := 3
-	if text := os.Getenv("GX_TEST_KILLS"); text != "" {
-		var err error
-		kills, err = strconv.Atoi(text)
-		require.NoError(t, err)
-	}
 	own := *l
 	dir := t.TempDir()
 	own.runtime = filepath.Join(dir, "run")
@@ -46,13 +40,24 @@ func testVolumesKilled(t *testing.T, l *lab) {
 	for _, name := range []string{"commits", "puts"} {
 		l.output(t, own.command("volume", "delete", name, "--yes", "--allow-missing"))
 	}
-	for i := range kills {
+	for i := range kills(t) {
 		own.killWriting(t, dir, i%4 == 3)
 		cmd := own.command("sdk", "python", "look.py")
 		cmd.Dir = dir
 		t.Logf("kill %d: %s", i+1, l.output(t, cmd))
 	}
 	own.unused(t)
+}
+
+// kills is how often a host is killed.
+func kills(t *testing.T) int {
+	text := os.Getenv("GX_TEST_KILLS")
+	if text == "" {
+		return 3
+	}
+	n, err := strconv.Atoi(text)
+	require.NoError(t, err)
+	return n
 }
 
 // killWriting runs write.py and kills the host: early, or at some moment after

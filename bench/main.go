@@ -39,6 +39,7 @@ var benches = []bench{
 	{"warm", calls},
 	{"peers", peers},
 	{"million", million},
+	{"spawned", spawned},
 	{"unchanged", unchanged},
 	{"rebuild", rebuild},
 	{"state", state},

@@ -49,11 +49,11 @@ type Record struct {
 
 	mu       sync.Mutex // held while changes are pushed, so that they are in order
 	begun    bool       // the row has been pushed
+	first    *change    // the first input, which is not pushed yet: most calls have no other
 	complete bool
 	inputs   int64
 	answered int64
-	bytes    int64  // of the inputs
-	failure  string // the first
+	bytes    int64 // of the inputs
 	gone     bool
 }
 
@@ -80,73 +80,101 @@ func (r *Record) Came(index uint32, p Payload) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	first := !r.begun
-	r.begun = true
 	r.inputs++
 	r.bytes += size
-	l.push(change{size: int64(len(body)), apply: func(b *batch) error {
-		if first {
-			if err := r.insert(b.tx, nil, 0); err != nil {
-				return err
-			}
-		}
+	c := change{size: int64(len(body)), apply: func(b *batch) error {
 		return b.exec(insertInput, r.key(index), p.size(), body)
-	}}, true)
+	}}
+	if !r.begun && r.first == nil {
+		r.first = &c
+		return nil
+	}
+	r.begin()
+	l.push(c, true)
 	return nil
 }
 
-const insertInput = `INSERT INTO spawned_inputs (key, size, payload) VALUES (?, ?, ?)`
+// Statements of the ledger.
+const (
+	insertCall = `INSERT INTO spawned (id, environment, app, function, module, open, scheduled, created, inputs, bytes, finished)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number`
+	insertInput  = `INSERT INTO spawned_inputs (key, size, payload) VALUES (?, ?, ?)`
+	completeCall = `UPDATE spawned SET inputs = ?, bytes = bytes + ?, finished = ? WHERE number = ?`
+	updateCall   = `UPDATE spawned SET answered = answered + ?, failed = failed + ?, bytes = bytes + ?, finished = ? WHERE number = ? RETURNING bytes`
+	selectSize   = `SELECT size FROM spawned_inputs WHERE key = ? AND kind IS NULL`
+	updateInput  = `UPDATE spawned_inputs SET kind = ?, size = ?, payload = ? WHERE key = ?`
+	deleteInputs = `DELETE FROM spawned_inputs WHERE key BETWEEN ? AND ?`
+)
 
-// insert writes the call's row; inputs nil = more may come.
-func (r *Record) insert(tx *sql.Tx, inputs any, bytes int64) error {
+// begin pushes the call's row, and its first input. mu is held.
+func (r *Record) begin() {
+	if r.begun {
+		return
+	}
+	r.begun = true
+	first := r.first
+	r.first = nil
+	c := change{apply: func(b *batch) error {
+		if err := r.insert(b, nil, 0, nil); err != nil || first == nil {
+			return err
+		}
+		return first.apply(b)
+	}}
+	if first != nil {
+		c.size = first.size
+	}
+	r.ledger.push(c, true)
+}
+
+// insert writes the call's row; inputs nil = more may come, finished nil = it is
+// not done.
+func (r *Record) insert(b *batch, inputs any, bytes int64, finished any) error {
 	m := &r.meta
 	open, err := json.Marshal(m.Open)
 	if err != nil {
 		return err
 	}
-	return tx.QueryRow(`INSERT INTO spawned (id, environment, app, function, module, open, scheduled, created, inputs, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number`,
-		m.ID, m.Environment, m.App, m.Function, m.Module, open, m.Scheduled, seconds(m.Created), inputs, bytes).Scan(&r.number)
+	return b.query(insertCall, &r.number, m.ID, m.Environment, m.App, m.Function, m.Module, open, m.Scheduled, seconds(m.Created), inputs, bytes, finished)
 }
 
 // Complete says that all inputs came, and has then told when they are kept.
 func (r *Record) Complete(then func(error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	first, over := !r.begun, r.answered == r.inputs
-	r.begun, r.complete = true, true
+	first, whole := r.first, !r.begun // with its only input, or without any
+	over := r.answered == r.inputs
+	r.first, r.begun, r.complete = nil, true, true
 	n, bytes := r.inputs, r.bytes
-	var ended int64
-	r.ledger.push(change{apply: func(b *batch) (err error) {
-		if first { // it has no input
-			if err := r.insert(b.tx, nil, 0); err != nil {
-				return err
-			}
+	c := change{apply: func(b *batch) error {
+		var finished any
+		if over {
+			finished = r.ledger.now()
 		}
-		ended, err = r.update(b, n, 0, 0, bytes, over)
-		return err
+		if !whole {
+			return b.exec(completeCall, n, bytes, finished, r.number)
+		}
+		if err := r.insert(b, n, bytes, finished); err != nil || first == nil {
+			return err
+		}
+		return first.apply(b)
 	}, then: func(err error) {
-		if err == nil && over {
-			r.ledger.count(0, -ended)
+		if err == nil && over { // its answers were counted before
+			r.settle()
 		}
 		then(err)
-	}}, true)
+	}}
+	if first != nil {
+		c.size = first.size
+	}
+	r.ledger.push(c, true)
 }
 
-// update changes the call's row: inputs -1 = it has as many as it had. It
-// returns what the call is counted with then.
-func (r *Record) update(b *batch, inputs, answered, failed, bytes int64, over bool) (counted int64, err error) {
-	l := r.ledger
-	now := l.cfg.Clock.Now()
-	var finished any
-	if over {
-		finished = seconds(now)
+// settle counts a call as done whose last row says that it has no more inputs.
+func (r *Record) settle() {
+	var counted int64
+	if err := r.ledger.cfg.DB.Read().QueryRow(`SELECT bytes FROM spawned WHERE number = ?`, r.number).Scan(&counted); err == nil {
+		r.ledger.count(0, -counted)
 	}
-	err = b.query(`UPDATE spawned SET inputs = CASE WHEN ? >= 0 THEN ? ELSE inputs END, answered = answered + ?, failed = failed + ?, bytes = bytes + ?, finished = ? WHERE number = ? RETURNING bytes`,
-		&counted, inputs, inputs, answered, failed, bytes, finished, r.number)
-	if err == nil && over && r.meta.Scheduled && l.cfg.Ended != nil {
-		err = l.cfg.Ended(b.tx, Ended{ID: r.meta.ID, At: now, Failure: r.failure})
-	}
-	return counted, err
 }
 
 // Spawn keeps a call of one small input, with what also writes in the same
@@ -170,11 +198,11 @@ func (l *Ledger) Spawn(ctx context.Context, meta Meta, body []byte, also func(*s
 				return err
 			}
 		}
-		if err := r.insert(tx, 1, size); err != nil {
+		b := &batch{tx: tx, prepared: l.statements}
+		if err := r.insert(b, 1, size, nil); err != nil {
 			return err
 		}
-		_, err := tx.Exec(insertInput, r.key(0), len(body), body)
-		return err
+		return b.exec(insertInput, r.key(0), len(body), body)
 	})
 	if err != nil {
 		l.count(-size, -size)
@@ -219,31 +247,40 @@ func (r *Record) Answered(frames []wire.Frame, then func(error)) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.failure == "" {
-		r.failure = failure
-	}
+	r.begin()
 	r.answered += int64(len(frames))
 	over := r.complete && r.answered == r.inputs
-	var freed, ended int64
-	l.push(change{size: size, apply: func(b *batch) (err error) {
+	answered := len(frames)
+	var freed, counted int64
+	l.push(change{size: size, apply: func(b *batch) error {
 		freed = 0
 		for i, f := range frames {
 			var before int64
-			if err := b.query(`SELECT size FROM spawned_inputs WHERE key = ? AND kind IS NULL`, &before, r.key(f.Index)); err != nil {
+			if err := b.query(selectSize, &before, r.key(f.Index)); err != nil {
 				return fmt.Errorf("input %d of %s, which was answered: %w", f.Index, r.meta.ID, err)
 			}
 			freed += before
-			if err := b.exec(`UPDATE spawned_inputs SET kind = ?, size = ?, payload = ? WHERE key = ?`, int(f.Type), payloadOf(f).size(), bodies[i], r.key(f.Index)); err != nil {
+			if err := b.exec(updateInput, int(f.Type), payloadOf(f).size(), bodies[i], r.key(f.Index)); err != nil {
 				return err
 			}
 		}
-		ended, err = r.update(b, -1, int64(len(frames)), failed, size-freed, over)
-		return err
+		now := l.cfg.Clock.Now()
+		var finished any
+		if over {
+			finished = seconds(now)
+		}
+		if err := b.query(updateCall, &counted, answered, failed, size-freed, finished, r.number); err != nil || !over {
+			return err
+		}
+		if !r.meta.Scheduled || l.cfg.Ended == nil {
+			return nil
+		}
+		return l.cfg.Ended(b.tx, Ended{ID: r.meta.ID, At: now, Failure: failure})
 	}, then: func(err error) {
 		if err == nil {
 			l.count(size-freed, size-freed)
 			if over {
-				l.count(0, -ended)
+				l.count(0, -counted)
 			}
 			for _, f := range frames {
 				l.remove(r.meta.ID, f.Index, inFile)
@@ -264,6 +301,11 @@ func (r *Record) Forget() {
 	}
 	r.gone = true
 	l.count(-r.bytes, -r.bytes)
+	if !r.begun {
+		r.begun, r.first = true, nil
+		l.removeAll(r.meta.ID)
+		return
+	}
 	l.push(change{apply: func(b *batch) error {
 		if err := b.exec(deleteInputs, r.key(0), r.key(1<<32-1)); err != nil {
 			return err
@@ -271,8 +313,6 @@ func (r *Record) Forget() {
 		return b.exec(`DELETE FROM spawned WHERE number = ?`, r.number)
 	}, then: func(error) { l.removeAll(r.meta.ID) }}, false)
 }
-
-const deleteInputs = `DELETE FROM spawned_inputs WHERE key BETWEEN ? AND ?`
 
 // Answer reads an answer that is kept; sql.ErrNoRows = there is none.
 func (r *Record) Answer(index uint32) (wire.Frame, error) { return r.read(index, outFile) }

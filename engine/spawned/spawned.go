@@ -102,8 +102,9 @@ type Ended struct {
 
 // Ledger keeps spawned calls. It is safe for concurrent use.
 type Ledger struct {
-	cfg    Config
-	writer sync.WaitGroup
+	cfg        Config
+	statements map[string]*sql.Stmt
+	writer     sync.WaitGroup
 
 	mu      sync.Mutex
 	room    sync.Cond // pending got shorter
@@ -124,7 +125,7 @@ type change struct {
 
 // Open opens the ledger, and forgets what was never acknowledged.
 func Open(ctx context.Context, cfg Config) (*Ledger, error) {
-	l := &Ledger{cfg: cfg, wake: make(chan struct{}, 1)}
+	l := &Ledger{cfg: cfg, statements: map[string]*sql.Stmt{}, wake: make(chan struct{}, 1)}
 	l.room.L = &l.mu
 	if err := cfg.DB.Migrate(ctx, "spawned calls", schema); err != nil {
 		return nil, err
@@ -147,8 +148,20 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 	if err := l.sweep(ctx); err != nil {
 		return nil, err
 	}
+	for _, query := range []string{insertCall, insertInput, completeCall, updateCall, selectSize, updateInput} {
+		if l.statements[query], err = cfg.DB.Prepare(ctx, query); err != nil {
+			l.release()
+			return nil, fmt.Errorf("preparing for spawned calls: %w", err)
+		}
+	}
 	l.writer.Go(l.write)
 	return l, nil
+}
+
+func (l *Ledger) release() {
+	for _, s := range l.statements {
+		_ = s.Close()
+	}
 }
 
 // sweep removes the folders of calls that are not there.
@@ -180,6 +193,7 @@ func (l *Ledger) Close() {
 	l.mu.Unlock()
 	l.knock()
 	l.writer.Wait()
+	l.release()
 }
 
 // Usage is how many bytes the calls are counted with.
@@ -278,8 +292,7 @@ func (l *Ledger) commit(group []change) {
 
 func (l *Ledger) apply(group []change) error {
 	return l.cfg.DB.Update(context.Background(), func(tx *sql.Tx) error {
-		b := &batch{tx: tx, statements: map[string]*sql.Stmt{}}
-		defer b.close()
+		b := &batch{tx: tx, prepared: l.statements}
 		for _, c := range group {
 			if err := c.apply(b); err != nil {
 				return err
@@ -289,40 +302,25 @@ func (l *Ledger) apply(group []change) error {
 	})
 }
 
-// batch is a transaction whose statements are prepared once.
+// batch is a transaction with the ledger's statements.
 type batch struct {
-	tx         *sql.Tx
-	statements map[string]*sql.Stmt
+	tx       *sql.Tx
+	prepared map[string]*sql.Stmt
 }
 
-func (b *batch) statement(query string) (s *sql.Stmt, err error) {
-	if s = b.statements[query]; s == nil {
-		if s, err = b.tx.Prepare(query); err == nil {
-			b.statements[query] = s
-		}
-	}
-	return s, err
-}
-
-func (b *batch) exec(query string, args ...any) error {
-	s, err := b.statement(query)
-	if err == nil {
-		_, err = s.Exec(args...)
+func (b *batch) exec(query string, args ...any) (err error) {
+	if s := b.prepared[query]; s != nil {
+		_, err = b.tx.Stmt(s).Exec(args...)
+	} else {
+		_, err = b.tx.Exec(query, args...)
 	}
 	return err
 }
 
 // query reads one number.
 func (b *batch) query(query string, into *int64, args ...any) error {
-	s, err := b.statement(query)
-	if err == nil {
-		err = s.QueryRow(args...).Scan(into)
+	if s := b.prepared[query]; s != nil {
+		return b.tx.Stmt(s).QueryRow(args...).Scan(into)
 	}
-	return err
-}
-
-func (b *batch) close() {
-	for _, s := range b.statements {
-		_ = s.Close()
-	}
+	return b.tx.QueryRow(query, args...).Scan(into)
 }

@@ -115,6 +115,13 @@ func (d *DB) Sync() error {
 // Read is for queries, which see what has been committed. It takes no writes.
 func (d *DB) Read() *sql.DB { return d.read }
 
+// Prepare prepares a statement for updates, which use it by tx.Stmt: parsing
+// costs more than most statements. Close it. It must not be called within an
+// update.
+func (d *DB) Prepare(ctx context.Context, query string) (*sql.Stmt, error) {
+	return d.write.PrepareContext(ctx, query)
+}
+
 // Migrate brings the tables of one part of the host to their newest version:
 // steps are the SQL that led there, the oldest first. Steps are only ever
 // added; a database that has more of them comes from a newer host, and is

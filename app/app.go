@@ -140,7 +140,8 @@ type Scaling struct {
 // itself: with_options, with_concurrency, with_batching. Nil, and what is empty,
 // stay as they are. A variant has containers of its own.
 type Options struct {
-	Env          map[string]string `json:"env,omitempty"` // added to the function's
+	Env          map[string]string `json:"env,omitempty"`     // added to the function's
+	Volumes      []VolumeMount     `json:"volumes,omitempty"` // in place of the function's
 	GPU          []string          `json:"gpu,omitempty"`
 	CPU          *Limit            `json:"cpu,omitempty"`
 	Memory       *Limit            `json:"memory,omitempty"`
@@ -161,6 +162,9 @@ func (f Function) With(o Options) Function {
 		maps.Copy(env, f.Env)
 		maps.Copy(env, o.Env)
 		f.Env = env
+	}
+	if len(o.Volumes) > 0 {
+		f.Volumes = o.Volumes
 	}
 	if len(o.GPU) > 0 {
 		f.GPU = o.GPU

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -104,7 +105,7 @@ func (d *definition) pool(params []byte, options json.RawMessage) (*function.Fun
 		if len(d.pools) >= maxVariants {
 			return nil, fmt.Errorf("%s is in use with %d different sets of parameters or options, which is the limit", d.name, len(d.pools))
 		}
-		spec, err := d.now.variant(params, options)
+		spec, err := d.variant(d.now, params, options)
 		if err == nil {
 			err = d.app.engine.checkCards(&spec)
 		}
@@ -116,6 +117,18 @@ func (d *definition) pool(params []byte, options json.RawMessage) (*function.Fun
 	}
 	f.Hold()
 	return f, nil
+}
+
+// variant is a declaration of the function with options, checked, with the
+// volumes that they name.
+func (d *definition) variant(of *declared, params []byte, options json.RawMessage) (app.Function, error) {
+	spec, err := of.variant(params, options)
+	if err != nil || slices.Equal(spec.Volumes, of.spec.Volumes) {
+		return spec, err
+	}
+	// One who asks for a pool waits for a query of the host's own database.
+	spec.Volumes, err = d.app.engine.volumesOf(context.Background(), d.app.environment, &spec)
+	return spec, err
 }
 
 // variant is the function with options, checked.

@@ -69,7 +69,7 @@ func (e *Engine) newEdition(ctx context.Context, number int, m *app.Manifest, im
 			}
 			trees[files] = f.tree
 		}
-		if f.spec.Volumes, err = e.volumesOf(ctx, m, &f.spec); err != nil {
+		if f.spec.Volumes, err = e.volumesOf(ctx, m.Environment, &f.spec); err != nil {
 			return nil, err
 		}
 		if err := e.checkCards(&f.spec); err != nil {
@@ -86,14 +86,14 @@ func (e *Engine) newEdition(ctx context.Context, number int, m *app.Manifest, im
 }
 
 // volumesOf finds the volumes that a function's containers have.
-func (e *Engine) volumesOf(ctx context.Context, m *app.Manifest, f *app.Function) ([]app.VolumeMount, error) {
+func (e *Engine) volumesOf(ctx context.Context, environment string, f *app.Function) ([]app.VolumeMount, error) {
 	if len(f.Volumes) == 0 {
 		return nil, nil
 	}
 	if _, able := e.cfg.Runtime.(container.Overlayer); !able {
 		return nil, at(f, "it has volumes, and the runtime %q has none: start the host as root, with --runtime runc", e.cfg.Runtime.Name())
 	}
-	volumes, err := e.volumes.Resolve(ctx, m.Environment, f.Volumes)
+	volumes, err := e.volumes.Resolve(ctx, environment, f.Volumes)
 	if err != nil && ask.Kind(err) != ask.KindInternal {
 		return nil, at(f, "%v", err)
 	}

@@ -413,7 +413,7 @@ func (d *definition) changes(next *declared, restart bool) (list []*change, err 
 	}
 	code := !restart && ranks[d.now.kind(next)] <= ranks[api.UpdateCode]
 	for _, f := range d.pools {
-		spec, err := next.variant(f.Params(), f.Options())
+		spec, err := d.variant(next, f.Params(), f.Options())
 		if err != nil {
 			return list, err
 		}
@@ -441,7 +441,7 @@ func (d *definition) adopt(next *edition, list []*change) {
 			if prepared[f] {
 				continue
 			}
-			if spec, err := d.now.variant(f.Params(), f.Options()); err == nil {
+			if spec, err := d.variant(d.now, f.Params(), f.Options()); err == nil {
 				old := f.Version()
 				v := d.now.version(d.app.engine, spec, old)
 				list = append(list, &change{pool: f, old: old, next: v, ready: f.Turn(v)})

@@ -52,14 +52,14 @@ func runVolumeLs(ctx context.Context, d deps, name, at string, version int, recu
 	}
 	rows := make([][]string, len(entries))
 	for i, e := range entries {
-		size, shown := "", e.Path
+		size, shown := "", ui.Name(e.Path)
 		switch e.Type {
 		case "file":
 			size = ui.Bytes(e.Size)
 		case "directory":
 			shown += "/"
 		case "symlink":
-			shown += " -> " + e.Target
+			shown += " -> " + ui.Name(e.Target)
 		}
 		rows[i] = []string{shown, e.Type, ui.Ago(d.now(), seconds(e.MTime)), size}
 	}

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -51,6 +52,10 @@ func Get(ctx context.Context, host Host, volume, remote, to string, o Options) (
 	defer dir.Close()
 	g := getter{host: host, volume: volume, version: version, dir: dir, o: o, meter: meter{tell: o.Progress}}
 	for _, e := range entries {
+		if strings.ContainsRune(e.Path, utf8.RuneError) {
+			o.warn(fmt.Sprintf("%q is left out: its name is not UTF-8", e.Path))
+			continue
+		}
 		name := strings.TrimPrefix(strings.TrimPrefix(e.Path, strings.TrimPrefix(inside+"/", "./")), "/")
 		if single {
 			name = filepath.Base(to)
@@ -121,7 +126,7 @@ func (g *getter) all(ctx context.Context) error {
 		case "symlink":
 			links = append(links, e)
 		default:
-			g.o.warn(fmt.Sprintf("%s is left out: it is a %s", e.Path, e.Type))
+			g.o.warn(fmt.Sprintf("%q is left out: it is a %s", e.Path, e.Type))
 		}
 	}
 	group, limited := errgroup.WithContext(ctx)

@@ -2,8 +2,10 @@ package ui
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/charmbracelet/lipgloss"
 )
@@ -44,6 +46,17 @@ func (u *UI) Fields(pairs [][2]string) {
 	for _, p := range pairs {
 		u.line(stdout, u.out.dim.Render(p[0])+strings.Repeat(" ", width-lipgloss.Width(p[0])+2)+p[1])
 	}
+}
+
+// Name is a name that somebody else has given, quoted if a terminal would do more
+// than show it.
+func Name(text string) string {
+	for _, r := range text {
+		if r == utf8.RuneError || !strconv.IsPrint(r) {
+			return strconv.Quote(text)
+		}
+	}
+	return text
 }
 
 // Bytes is a size as people read it: "1.5 GB".

@@ -69,8 +69,9 @@ type Service struct {
 	grain time.Duration
 	log   *slog.Logger
 
-	// What is looked up most, prepared: parsing costs as much as the looking.
+	// What is done most, prepared: parsing costs as much as the doing.
 	value, presence *sql.Stmt
+	put, putIfNone  *sql.Stmt
 
 	tending sync.WaitGroup // sweeps
 	life    context.Context
@@ -101,6 +102,13 @@ func Open(ctx context.Context, c Config) (*Service, error) {
 			return nil, fmt.Errorf("preparing to read dicts: %w", err)
 		}
 	}
+	const put = `INSERT INTO dict_entries (dict, key, value, expires) SELECT key, ?2, ?3, ?4 FROM named WHERE key = ?1
+		ON CONFLICT (dict, key) DO UPDATE SET value = excluded.value, expires = excluded.expires`
+	for statement, condition := range map[**sql.Stmt]string{&s.put: ``, &s.putIfNone: ` WHERE expires <= ?5`} {
+		if *statement, err = s.db.Prepare(ctx, put+condition); err != nil {
+			return nil, fmt.Errorf("preparing to write dicts: %w", err)
+		}
+	}
 	s.life, s.end = context.WithCancel(context.Background())
 	if s.ttl > 0 {
 		s.timer = s.clock.AfterFunc(s.grain, s.sweep)
@@ -117,6 +125,8 @@ func (s *Service) Close() {
 	s.tending.Wait()
 	_ = s.value.Close()
 	_ = s.presence.Close()
+	_ = s.put.Close()
+	_ = s.putIfNone.Close()
 }
 
 // forever is the end of what does not expire.
@@ -199,10 +209,9 @@ func (s *Service) Put(ctx context.Context, id string, entries []Entry, skip bool
 		return 0, err
 	}
 	now, expires := s.times()
-	statement := `INSERT INTO dict_entries (dict, key, value, expires) SELECT key, ?2, ?3, ?4 FROM named WHERE key = ?1
-		ON CONFLICT (dict, key) DO UPDATE SET value = excluded.value, expires = excluded.expires`
+	statement := s.put
 	if skip {
-		statement += ` WHERE expires <= ?5`
+		statement = s.putIfNone
 	}
 	err = s.db.Update(ctx, func(tx *sql.Tx) error {
 		set = 0
@@ -211,7 +220,7 @@ func (s *Service) Put(ctx context.Context, id string, entries []Entry, skip bool
 			if skip {
 				args = append(args, now)
 			}
-			r, err := tx.Exec(statement, args...)
+			r, err := tx.Stmt(statement).Exec(args...)
 			if err != nil {
 				return err
 			}

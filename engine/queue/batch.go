@@ -75,7 +75,7 @@ func (b *batch) apply(s *Service, p *partition) error {
 				return err
 			}
 		}
-		return b.run(tx, p.at, &h)
+		return b.run(s, tx, p.at, &h)
 	})
 	if err != nil {
 		p.held = state{} // it is read again
@@ -88,18 +88,18 @@ func (b *batch) apply(s *Service, p *partition) error {
 	return nil
 }
 
-func (b *batch) run(tx *sql.Tx, at place, h *state) error {
+func (b *batch) run(s *Service, tx *sql.Tx, at place, h *state) error {
 	if err := b.clear(tx, h); err != nil {
 		return err
 	}
-	if err := b.take(tx, h); err != nil {
+	if err := b.take(s, tx, h); err != nil {
 		return err
 	}
 	fresh, ttl := b.admit(h.items())
 	if ttl == 0 {
 		return nil // nothing was put
 	}
-	return b.add(tx, at, h, fresh, ttl)
+	return b.add(s, tx, at, h, fresh, ttl)
 }
 
 // clear deletes the items if the partition has expired, or if that is wanted.
@@ -126,7 +126,7 @@ func (b *batch) clear(tx *sql.Tx, h *state) error {
 
 // take gives the oldest items to those who get, in the order in which they
 // came. An asker who is gone is given none.
-func (b *batch) take(tx *sql.Tx, h *state) error {
+func (b *batch) take(s *Service, tx *sql.Tx, h *state) error {
 	want := 0
 	for _, r := range b.gets {
 		want = min(want+r.want, MaxItems)
@@ -134,7 +134,7 @@ func (b *batch) take(tx *sql.Tx, h *state) error {
 	if want == 0 || h.items() == 0 {
 		return nil
 	}
-	rows, err := tx.Query(`SELECT number, value FROM queue_items WHERE partition = ? AND number >= ? ORDER BY number LIMIT ?`, h.id, h.first, want)
+	rows, err := tx.Stmt(s.oldest).Query(h.id, h.first, want)
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (b *batch) take(tx *sql.Tx, h *state) error {
 		return nil
 	}
 	h.first = last + 1
-	_, err = tx.Exec(`DELETE FROM queue_items WHERE partition = ? AND number < ?`, h.id, h.first)
+	_, err = tx.Stmt(s.delete).Exec(h.id, h.first)
 	return err
 }
 
@@ -214,7 +214,7 @@ func (b *batch) admit(n int) (fresh [][]byte, ttl time.Duration) {
 }
 
 // add writes new items behind the others.
-func (b *batch) add(tx *sql.Tx, at place, h *state, fresh [][]byte, ttl time.Duration) error {
+func (b *batch) add(s *Service, tx *sql.Tx, at place, h *state, fresh [][]byte, ttl time.Duration) error {
 	h.expires = time.UnixMilli(b.now.Add(ttl).UnixMilli())
 	first, next := h.next, h.next+int64(len(fresh))
 	if h.id == 0 {
@@ -234,7 +234,7 @@ func (b *batch) add(tx *sql.Tx, at place, h *state, fresh [][]byte, ttl time.Dur
 			return err
 		}
 	} else {
-		r, err := tx.Exec(`UPDATE queue_partitions SET next = ?, expires = ? WHERE id = ?`, next, h.expires.UnixMilli(), h.id)
+		r, err := tx.Stmt(s.prolong).Exec(next, h.expires.UnixMilli(), h.id)
 		if err != nil {
 			return err
 		}
@@ -243,7 +243,7 @@ func (b *batch) add(tx *sql.Tx, at place, h *state, fresh [][]byte, ttl time.Dur
 		}
 	}
 	for i, item := range fresh {
-		if _, err := tx.Exec(`INSERT INTO queue_items (partition, number, value) VALUES (?, ?, ?)`, h.id, first+int64(i), item); err != nil {
+		if _, err := tx.Stmt(s.insert).Exec(h.id, first+int64(i), item); err != nil {
 			return err
 		}
 	}

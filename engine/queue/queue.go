@@ -10,6 +10,7 @@ package queue
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -74,6 +75,9 @@ type Service struct {
 	clock clock.Clock
 	log   *slog.Logger
 
+	// What is done most, prepared: parsing costs as much as the doing.
+	insert, prolong, oldest, delete *sql.Stmt
+
 	tending sync.WaitGroup // lines at work, sweeps
 	life    context.Context
 	end     context.CancelFunc
@@ -104,6 +108,16 @@ func Open(ctx context.Context, c Config) (*Service, error) {
 	if err := s.Sweep(ctx); err != nil {
 		return nil, err
 	}
+	for statement, text := range map[**sql.Stmt]string{
+		&s.insert:  `INSERT INTO queue_items (partition, number, value) VALUES (?, ?, ?)`,
+		&s.prolong: `UPDATE queue_partitions SET next = ?, expires = ? WHERE id = ?`,
+		&s.oldest:  `SELECT number, value FROM queue_items WHERE partition = ? AND number >= ? ORDER BY number LIMIT ?`,
+		&s.delete:  `DELETE FROM queue_items WHERE partition = ? AND number < ?`,
+	} {
+		if *statement, err = s.db.Prepare(ctx, text); err != nil {
+			return nil, fmt.Errorf("preparing to write queues: %w", err)
+		}
+	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.timer = s.clock.AfterFunc(sweepEvery, s.sweep)
 	return s, nil
@@ -120,6 +134,9 @@ func (s *Service) Close() {
 	s.end()
 	s.timer.Stop()
 	s.tending.Wait()
+	for _, statement := range []*sql.Stmt{s.insert, s.prolong, s.oldest, s.delete} {
+		_ = statement.Close()
+	}
 }
 
 var errClosed = errors.New("the host is ending")

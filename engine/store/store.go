@@ -39,6 +39,8 @@ type DB struct {
 	path  string
 	read  *sql.DB
 	write *sql.DB
+	// Around each update that shares a commit.
+	savepoint, release *sql.Stmt
 
 	updates chan *update
 	closing chan struct{}
@@ -59,6 +61,11 @@ func Open(path string) (*DB, error) {
 	}
 	if d.read, err = connect(path, readers, "query_only(1)"); err != nil {
 		return nil, errors.Join(err, d.write.Close())
+	}
+	for statement, text := range map[**sql.Stmt]string{&d.savepoint: "SAVEPOINT one", &d.release: "RELEASE one"} {
+		if *statement, err = d.write.Prepare(text); err != nil { //nolint:noctx // nothing is waited for
+			return nil, errors.Join(fmt.Errorf("opening the host's database: %w", err), d.read.Close(), d.write.Close())
+		}
 	}
 	d.writer.Go(d.run)
 	return d, nil

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 )
 
@@ -78,7 +79,7 @@ func (d *DB) commit(group []*update) {
 	}
 	results := make([]error, len(group))
 	for i, u := range group {
-		results[i] = apply(tx, u, len(group) > 1)
+		results[i] = d.apply(tx, u, len(group) > 1)
 	}
 	if len(group) == 1 && results[0] != nil {
 		_ = tx.Rollback()
@@ -94,20 +95,23 @@ func (d *DB) commit(group []*update) {
 }
 
 // apply runs one update, in a savepoint if it is not alone.
-func apply(tx *sql.Tx, u *update, shared bool) (err error) {
+func (d *DB) apply(tx *sql.Tx, u *update, shared bool) (err error) {
 	if err := u.ctx.Err(); err != nil {
 		return err
 	}
 	if shared {
-		if _, err := tx.Exec("SAVEPOINT one"); err != nil {
+		if _, err := tx.Stmt(d.savepoint).Exec(); err != nil {
 			return fmt.Errorf("writing to the host's database: %w", err)
 		}
 		defer func() {
-			end := "RELEASE one"
+			var failed error
 			if err != nil {
-				end = "ROLLBACK TO one; RELEASE one"
+				_, failed = tx.Exec("ROLLBACK TO one")
 			}
-			if _, failed := tx.Exec(end); failed != nil && err == nil {
+			if _, kept := tx.Stmt(d.release).Exec(); kept != nil {
+				failed = errors.Join(failed, kept)
+			}
+			if failed != nil && err == nil {
 				err = fmt.Errorf("writing to the host's database: %w", failed)
 			}
 		}()

@@ -109,6 +109,11 @@ def sparse():
     return (DATA / "large").stat().st_blocks * 512
 
 
+@app.function()
+def elsewhere():
+    return sorted(os.listdir("/elsewhere"))
+
+
 @app.cls(volumes={"/data": volume}, max_containers=1)
 class Keeper:
     """A container that stays, which sees what others commit when it reloads."""
@@ -191,6 +196,8 @@ def main():
     there = ["file", "script", "second", "secret"]
     assert part.remote() == (there, sorted([*there, "new"]))
     assert "b/new" in [e.path for e in volume.iterdir("/")]
+
+    assert elsewhere.with_options(volumes={"/elsewhere": volume}).remote() == sorted(os.path.basename(e.path) for e in volume.listdir("/"))
 
     # Containers that stay see others' commits when they reload; what they have written stays theirs.
     keeper = Keeper()

@@ -77,8 +77,10 @@ func (e *Engine) findLog(ctx context.Context, ref string, f *logs.Filter) (*logs
 	case strings.HasPrefix(id, "co-"):
 		only.Containers = []string{id}
 		f.Containers = only.Containers
-		if m := e.logOfContainer(id); m != nil {
-			return m, nil // though it has printed nothing yet
+		if f := e.functionOf(id); f != nil {
+			if l, err := e.logs.Find(f.App()); err == nil {
+				return l, nil // though it has printed nothing yet
+			}
 		}
 	case strings.HasPrefix(id, "fc-"):
 		only.Calls = []string{id}
@@ -90,21 +92,6 @@ func (e *Engine) findLog(ctx context.Context, ref string, f *logs.Filter) (*logs
 		return nil, fmt.Errorf("%w: no log that is kept has a line of %s", ErrNotFound, id)
 	}
 	return l, err
-}
-
-// logOfContainer is the log into which a running container prints, or nil.
-func (e *Engine) logOfContainer(id string) *logs.Log {
-	e.mu.Lock()
-	apps := e.list()
-	e.mu.Unlock()
-	for _, a := range apps {
-		for _, f := range a.pools() {
-			if f.Has(id) {
-				return a.log
-			}
-		}
-	}
-	return nil
 }
 
 // LogList lists whose logs there are, by an app's name or id ("" = all), the

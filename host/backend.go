@@ -128,6 +128,26 @@ func (b *backend) LogList(ref string) ([]api.LogInfo, error) {
 	return list, known(err)
 }
 
+func (b *backend) Exec(ctx context.Context, container string, req api.ExecRequest) (remote.Command, error) {
+	c, err := b.h.engine.Exec(ctx, container, req)
+	if err != nil {
+		return nil, known(err)
+	}
+	return c, nil
+}
+
+func (b *backend) Shell(ctx context.Context, app, function string, req api.ExecRequest, waiting func(string)) (remote.Command, error) {
+	c, err := b.h.engine.Shell(ctx, app, function, req, waiting)
+	if err != nil {
+		return nil, known(err)
+	}
+	return c, nil
+}
+
+func (b *backend) EndContainer(ctx context.Context, id string, now bool) error {
+	return known(b.h.engine.EndContainer(ctx, id, now))
+}
+
 func (b *backend) Apps() []api.App             { return b.h.engine.Apps() }
 func (b *backend) Containers() []api.Container { return b.h.engine.Containers() }
 

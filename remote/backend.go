@@ -62,6 +62,13 @@ type Backend interface {
 	Logs(ctx context.Context, ref string, q api.LogQuery, send func(api.LogMessage) error) error
 	// LogList lists whose logs there are, by an app's name or id; "" = all.
 	LogList(ref string) ([]api.LogInfo, error)
+	// Exec starts a command in a running container.
+	Exec(ctx context.Context, container string, req api.ExecRequest) (Command, error)
+	// Shell starts a command in a container of its own, made like those of a
+	// function of a running app; waiting is told what is short for it.
+	Shell(ctx context.Context, app, function string, req api.ExecRequest, waiting func(string)) (Command, error)
+	// EndContainer ends a container and waits for it.
+	EndContainer(ctx context.Context, id string, now bool) error
 	Apps() []api.App
 	Containers() []api.Container
 	GPUs(ctx context.Context) (api.GPUs, error)
@@ -71,6 +78,28 @@ type Backend interface {
 	// Why says why a call, an input, a container or a function waits, was slow
 	// or failed.
 	Why(ref string) (api.Why, error)
+}
+
+// Command is a command that runs in a container. Its methods may be called from
+// several goroutines at once.
+type Command interface {
+	Started() api.ExecStarted
+	// Outputs is how many streams it writes: one to a terminal, or two.
+	Outputs() int
+	// Copy gives what the command writes to a stream, counted from 0, to write,
+	// until it has ended.
+	Copy(stream int, write func([]byte) error) error
+	// Write gives the command input. It waits for a command that does not read,
+	// until Close.
+	Write(data []byte) error
+	EndInput() error
+	Resize(size api.TerminalSize) error
+	Signal(name string) error
+	Done() <-chan struct{}
+	// Exit tells how it ended; it is only valid after Done.
+	Exit() api.ExecExit
+	// Close ends the command, and waits until nothing of it is left.
+	Close()
 }
 
 // App is an app that was started by a session.

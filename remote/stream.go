@@ -109,6 +109,29 @@ func (st *stream) send(v any) error {
 	return nil
 }
 
+// sendBytes sends a binary message that begins with kind.
+func (st *stream) sendBytes(kind byte, data []byte) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if !st.patient {
+		_ = st.ws.SetWriteDeadline(time.Now().Add(writeWait))
+	}
+	w, err := st.ws.NextWriter(websocket.BinaryMessage)
+	if err == nil {
+		_, err = w.Write([]byte{kind})
+	}
+	if err == nil {
+		_, err = w.Write(data)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		st.cancel()
+	}
+	return err
+}
+
 func (st *stream) receive(into any) error {
 	_, data, err := st.ws.ReadMessage()
 	if err != nil {
@@ -123,18 +146,25 @@ func (st *stream) receive(into any) error {
 // listen reads in the background until the client goes, which ends ctx.
 // What it sends goes to message, which may be nil.
 func (st *stream) listen(message func([]byte)) (wait func()) {
+	return st.listenAll(func(_ int, data []byte) {
+		if message != nil {
+			message(data)
+		}
+	})
+}
+
+// listenAll is listen for messages of both kinds.
+func (st *stream) listenAll(message func(kind int, data []byte)) (wait func()) {
 	_ = st.alive()
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		defer st.cancel()
 		for {
-			_, data, err := st.ws.ReadMessage()
+			kind, data, err := st.ws.ReadMessage()
 			if err != nil {
 				return
 			}
-			if message != nil {
-				message(data)
-			}
+			message(kind, data)
 		}
 	})
 	return reading.Wait

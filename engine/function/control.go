@@ -2,6 +2,7 @@ package function
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/gx-dev/gx/api"
@@ -145,7 +146,7 @@ func (f *Function) snapshot(now time.Time) pool.Snapshot {
 func (f *Function) longestIdle() *member {
 	var best *member
 	for _, m := range f.members {
-		if m.state == ready && m.load() == 0 && !m.leaves() && (best == nil || !m.idle.After(best.idle)) {
+		if m.state == ready && m.load() == 0 && m.visitors == 0 && !m.leaves() && (best == nil || !m.idle.After(best.idle)) {
 			best = m
 		}
 	}
@@ -272,7 +273,7 @@ func (f *Function) Stop(reason string, now bool) {
 		delete(f.delayed, in)
 		out = append(out, f.handBack(in, reason))
 	}
-	members := append([]*member(nil), f.members...)
+	members := slices.Concat(f.members, f.shells)
 	for _, m := range members {
 		for _, in := range m.inputs {
 			if !in.Done {

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -113,6 +114,7 @@ type Function struct {
 	queue     call.List
 	delayed   map[*call.Input]clock.Timer // waiting for their next attempt
 	members   []*member                   // in the order of their starts
+	shells    []*member                   // containers in which somebody runs commands, and no inputs
 	isolating *member                     // takes nothing until it is empty; nil = none
 	meter     pool.Meter                  // of one input
 	startup   pool.Meter                  // of one start
@@ -391,11 +393,14 @@ func (f *Function) Busy() bool {
 // Containers lists the function's containers.
 func (f *Function) Containers() []api.Container {
 	f.mu.Lock()
-	members := append([]*member(nil), f.members...)
+	members := slices.Concat(f.members, f.shells)
 	list := make([]api.Container, len(members))
 	for i, m := range members {
 		list[i] = api.Container{
 			ID: m.id, App: f.cfg.App.ID, AppName: f.cfg.App.Name, Function: f.Name(), State: m.state.String(), Started: m.began, Running: m.running.Len(),
+		}
+		if i >= len(f.members) {
+			list[i].State = "shell"
 		}
 	}
 	f.mu.Unlock()

@@ -238,6 +238,7 @@ func (m *member) launch(token string, mark [8]byte) (_ container.Container, err 
 	if err := m.equip(&spec); err != nil {
 		return nil, err
 	}
+	m.made.Store(&spec)
 	pipes, err := newPipes(&spec)
 	if err != nil {
 		return nil, err

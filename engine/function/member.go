@@ -45,6 +45,7 @@ type member struct {
 	gone      chan struct{}                       // closed when nothing of it is left
 	container atomic.Pointer[container.Container] // nil before its start
 	current   atomic.Pointer[Version]             // what it runs
+	made      atomic.Pointer[container.Spec]      // what it was made from; nil before its start
 	pins      *Pins                               // of the version that it began with, whose files it has
 	choice    int                                 // which of the version's choices it was set aside
 	lease     atomic.Pointer[gpu.Lease]           // its cards; nil = it has none, or none yet
@@ -79,6 +80,7 @@ type member struct {
 	late     int       // inputs that it was told to end and has not: nobody knows what else it can do
 	batched  int       // batches that it is at
 	yields   bool      // it ends when it has nothing to do: its room is somebody else's
+	visitors int       // commands that somebody runs in it: it is not idle
 	outdated bool      // it ends when it has nothing to do: a newer version has taken over
 	staging  staging   // newer code that it was asked about
 	trial    *trial    // it is of a version that is not the function's yet; nil = it is

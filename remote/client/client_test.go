@@ -32,14 +32,15 @@ import (
 // backend answers as the tests want; what it is not asked for stays nil.
 type backend struct {
 	remote.Backend
-	mu     sync.Mutex
-	blobs  map[string][]byte
-	app    *fakeApp
-	build  func(ctx context.Context, req api.BuildRequest, events func(build.Event)) (string, []string, error)
-	attach func(ctx context.Context, conn net.Conn) error
-	logs   func(ctx context.Context, ref string, q api.LogQuery, send func(api.LogMessage) error) error
-	end    context.CancelFunc // of the host's life
-	server *remote.Server
+	mu      sync.Mutex
+	blobs   map[string][]byte
+	app     *fakeApp
+	build   func(ctx context.Context, req api.BuildRequest, events func(build.Event)) (string, []string, error)
+	attach  func(ctx context.Context, conn net.Conn) error
+	command *fakeCommand
+	logs    func(ctx context.Context, ref string, q api.LogQuery, send func(api.LogMessage) error) error
+	end     context.CancelFunc // of the host's life
+	server  *remote.Server
 }
 
 func (b *backend) MissingBlobs(_ context.Context, sums []string) (missing []string, err error) {

@@ -23,6 +23,7 @@
 //	GET    /v1/apps/{id}/logs?follow=1    WebSocket of LogMessage (LogQuery; id or name of an app, id of a container or call)
 //	GET    /v1/logs?app=NAME              []LogInfo: whose logs are kept, the newest first
 //	GET    /v1/containers                 []Container
+//	GET    /v1/top                        Top: what the host is doing now
 //	DELETE /v1/containers/{id}?now=1      ends one; what it was at is given to another
 //	GET    /v1/containers/{id}/exec       WebSocket: a command in a container (ExecRequest)
 //	GET    /v1/apps/{id}/shell?function=F WebSocket: a command in a container of its own, made like those of a function

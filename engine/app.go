@@ -325,7 +325,14 @@ func (a *App) finish() {
 func (a *App) letGo() {
 	a.lettingGo.Do(func() {
 		if a.log != nil {
-			a.log.End()
+			a.engine.mu.Lock()
+			returns := a.deployed != nil && a.engine.closed
+			a.engine.mu.Unlock()
+			if returns { // with the next host: its followers wait for that
+				a.log.Suspend()
+			} else {
+				a.log.End()
+			}
 		}
 		a.edition.release()
 	})

@@ -184,5 +184,5 @@ func execError(err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	}
-	return fmt.Errorf("%w: %w", ErrInvalid, err)
+	return &api.Error{Code: "invalid", Message: err.Error()}
 }

@@ -51,13 +51,13 @@ func logQuery(q api.LogQuery) (logs.Query, error) {
 	}
 	for _, s := range q.Streams {
 		if s != logs.Stdout && s != logs.Stderr && s != logs.System {
-			return query, fmt.Errorf("%w: there is no stream %q: it is stdout, stderr or system", ErrInvalid, s)
+			return query, &api.Error{Code: "invalid", Message: fmt.Sprintf("there is no stream %q: it is stdout, stderr or system", s)}
 		}
 	}
 	for _, text := range q.Where {
 		c, err := where.Parse(text)
 		if err != nil {
-			return query, fmt.Errorf("%w: %w", ErrInvalid, err)
+			return query, &api.Error{Code: "invalid", Message: err.Error()}
 		}
 		query.Filter.Where = append(query.Filter.Where, c)
 	}

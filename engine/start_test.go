@@ -142,8 +142,8 @@ func TestSession(t *testing.T) {
 		}
 	}
 	for _, q := range []api.LogQuery{{Streams: []string{"out"}}, {Where: []string{"=1"}}} {
-		if err := h.Logs(t.Context(), "test", q, nil); !errors.Is(err, ErrInvalid) {
-			t.Errorf("%+v: %v", q, err)
+		if e, ok := errors.AsType[*api.Error](h.Logs(t.Context(), "test", q, nil)); !ok || e.Code != "invalid" {
+			t.Errorf("%+v: %v", q, e)
 		}
 	}
 	if list, err := h.LogList("test"); err != nil || len(list) != 1 || list[0].Live || list[0].App != a.id {

@@ -151,6 +151,12 @@ func (b *backend) EndContainer(ctx context.Context, id string, now bool) error {
 func (b *backend) Apps() []api.App             { return b.h.engine.Apps() }
 func (b *backend) Containers() []api.Container { return b.h.engine.Containers() }
 
+func (b *backend) Top() api.Top {
+	t := b.h.engine.Top()
+	t.Started, t.Version, t.Runtime = b.h.started, b.h.cfg.Version, b.h.parts.runtime.Name()
+	return t
+}
+
 func (b *backend) GPUs(ctx context.Context) (api.GPUs, error) {
 	gpus, err := b.h.engine.GPUs(ctx)
 	return gpus, known(err)

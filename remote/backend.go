@@ -71,6 +71,8 @@ type Backend interface {
 	EndContainer(ctx context.Context, id string, now bool) error
 	Apps() []api.App
 	Containers() []api.Container
+	// Top tells what the host is doing now.
+	Top() api.Top
 	GPUs(ctx context.Context) (api.GPUs, error)
 	// Ask answers a question about what the host stores; see package ask of the
 	// engine for the operations' sense.

@@ -75,6 +75,7 @@ func NewServer(ctx context.Context, backend Backend, log *slog.Logger) *Server {
 		"GET /v1/containers/{id}/exec": s.exec,
 		"GET /v1/apps/{id}/shell":      s.shell,
 		"DELETE /v1/containers/{id}":   s.endContainer,
+		"GET /v1/top":                  func(w http.ResponseWriter, _ *http.Request) { reply(w, backend.Top()) },
 		"GET /v1/containers":           func(w http.ResponseWriter, _ *http.Request) { reply(w, backend.Containers()) },
 		"GET /v1/gpus":                 func(w http.ResponseWriter, r *http.Request) { answer(w)(backend.GPUs(r.Context())) },
 		"GET /v1/why/{ref}":            s.why,

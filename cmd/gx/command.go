@@ -2,8 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"sync"
@@ -24,12 +23,8 @@ type commandStarter func(ctx context.Context, req api.ExecRequest, s client.Exec
 // and ends as it does. With terminal it has one of its own, and gx's is handed
 // over to it: every key, Ctrl-C too, is for the command.
 func runCommand(ctx context.Context, d deps, req api.ExecRequest, terminal bool, start commandStarter) error {
-	stdin, err := cancelreader.NewReader(d.stdin)
-	if err != nil {
-		return exit.With(exit.Usage, fmt.Errorf("reading the standard input: %w", err))
-	}
 	streams := client.ExecStreams{
-		Stdin: &closingReader{reader: stdin}, Stdout: d.stdout, Stderr: d.stderr,
+		Stdin: closable(d.stdin), Stdout: d.stdout, Stderr: d.stderr,
 		Waiting: func(short string) { d.ui.Notice("waiting for " + short) },
 	}
 	if terminal {
@@ -181,14 +176,18 @@ func passSignals(s *client.ExecStreams, terminal bool, end func()) (stop func())
 	}
 }
 
-// closingReader ends a reading when it is closed.
-type closingReader struct{ reader cancelreader.CancelReader }
-
-func (r *closingReader) Read(p []byte) (int, error) { return r.reader.Read(p) }
-
-func (r *closingReader) Close() error {
-	if !r.reader.Cancel() {
-		return errors.New("the standard input can't be left while it is read")
+// closable is a file as one whose reading can be ended by closing it.
+func closable(f *os.File) io.ReadCloser {
+	r, err := cancelreader.NewReader(f)
+	if err != nil { // what can't be waited for, such as a file, has nothing to be ended
+		return io.NopCloser(f)
 	}
+	return closingReader{r}
+}
+
+type closingReader struct{ cancelreader.CancelReader }
+
+func (r closingReader) Close() error {
+	r.Cancel()
 	return nil
 }

@@ -33,6 +33,9 @@ apart.`,
 		Args:    cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id, o.args, o.ptyAsked = args[0], args[1:], cmd.Flags().Changed("pty")
+			if o.args[0] == "--" && len(o.args) > 1 {
+				o.args = o.args[1:]
+			}
 			return runContainerExec(cmd.Context(), d, o)
 		},
 	}

@@ -41,7 +41,7 @@ resources they ask for, on this machine. A file written for Modal runs as it is.
 			root.AddCommand(c)
 		}
 	}
-	add("apps", newRunCmd(d), newServeCmd(d), newDeployCmd(d), newCallCmd(d), newAppCmd(d), newScheduleCmd(d), newLogsCmd(d), newContainerCmd(d), newWhyCmd(d))
+	add("apps", newRunCmd(d), newServeCmd(d), newShellCmd(d), newDeployCmd(d), newCallCmd(d), newAppCmd(d), newScheduleCmd(d), newLogsCmd(d), newContainerCmd(d), newTopCmd(d), newWhyCmd(d))
 	add("host", newHostCmd(d), newEnvironmentCmd(d), newVolumeCmd(d), newDictCmd(d), newQueueCmd(d), newWebCmd(d), newImageCmd(d), newGPUCmd(d), newConfigCmd(d), newBillingCmd(d), newDoctorCmd(d), newSDKCmd(d))
 	add("help", newVersionCmd(d))
 	root.AddCommand(newSessionCmd(d), newExitCodesTopic())

@@ -148,6 +148,11 @@ func (c *Client) Containers(ctx context.Context) (containers []api.Container, er
 	return containers, c.call(ctx, http.MethodGet, "/v1/containers", nil, &containers)
 }
 
+// Top asks what the host is doing now.
+func (c *Client) Top(ctx context.Context) (top api.Top, err error) {
+	return top, c.call(ctx, http.MethodGet, "/v1/top", nil, &top)
+}
+
 // Why asks why a call, an input, a container or a function waits, was slow or
 // failed. An *api.Error with code "not_found" says that the host does not know it.
 func (c *Client) Why(ctx context.Context, ref string) (why api.Why, err error) {

@@ -133,7 +133,8 @@ func (c *running) execute(ctx context.Context, dir string, args []string, spec c
 	}
 	text, _ := os.ReadFile(filepath.Join(dir, logFile))
 	if cause := lastError(text); cause != "" {
-		return errors.New(strings.TrimPrefix(cause, "exec failed: "))
+		cause = strings.TrimPrefix(cause, "exec failed: ")
+		return errors.New(strings.TrimPrefix(cause, "unable to start container process: "))
 	}
 	select {
 	case <-c.done:

@@ -142,8 +142,9 @@ type MissingReply struct {
 
 // BuildRequest is one image to build. Contents of its files are uploaded before.
 type BuildRequest struct {
-	Image  app.Image `json:"image"`
-	Python string    `json:"python"`
+	Image       app.Image `json:"image"`
+	Python      string    `json:"python"`
+	Environment string    `json:"environment,omitempty"` // of secrets that its steps name; "" = the main one
 }
 
 // BuildMessage is what a host says while it builds.

@@ -48,7 +48,8 @@ type Function struct {
 	Image   int               `json:"image"`             // index into Manifest.Images
 	Mounts  []int             `json:"mounts,omitempty"`  // indexes into Manifest.Mounts
 	Volumes []VolumeMount     `json:"volumes,omitempty"` //
-	Env     map[string]string `json:"env,omitempty"`     //
+	Env     map[string]string `json:"env,omitempty"`     // wins over Secrets
+	Secrets []Secret          `json:"secrets,omitempty"` //
 	GPU     []string          `json:"gpu,omitempty"`     // in order of preference: "A10G", "A100-80GB:2"
 	CPU     Limit             `json:"cpu"`               // cores
 	Memory  Limit             `json:"memory"`            // MiB
@@ -142,6 +143,7 @@ type Scaling struct {
 type Options struct {
 	Env          map[string]string `json:"env,omitempty"`     // added to the function's
 	Volumes      []VolumeMount     `json:"volumes,omitempty"` // in place of the function's
+	Secrets      []Secret          `json:"secrets,omitempty"` // after the function's
 	GPU          []string          `json:"gpu,omitempty"`
 	CPU          *Limit            `json:"cpu,omitempty"`
 	Memory       *Limit            `json:"memory,omitempty"`
@@ -165,6 +167,9 @@ func (f Function) With(o Options) Function {
 	}
 	if len(o.Volumes) > 0 {
 		f.Volumes = o.Volumes
+	}
+	if len(o.Secrets) > 0 {
+		f.Secrets = append(f.Secrets[:len(f.Secrets):len(f.Secrets)], o.Secrets...)
 	}
 	if len(o.GPU) > 0 {
 		f.GPU = o.GPU

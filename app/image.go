@@ -1,11 +1,5 @@
 package app
 
-import (
-	"cmp"
-	"slices"
-	"strings"
-)
-
 // Image is a recipe: a chain of steps, the first of which is a base. Its
 // digest names the image.
 type Image struct {
@@ -47,7 +41,8 @@ type Step struct {
 
 	// Secrets are variables of the step's commands whose values are neither
 	// kept nor shown, and do not count when it is asked whether a step changed.
-	Secrets map[string]string `json:"secrets,omitempty"`
+	// Of OpRegistry they have the registry's user and password.
+	Secrets []Secret `json:"secrets,omitempty"`
 
 	// OpFunction: what is called, and for how long it may run.
 	Function *BuildFunction `json:"function,omitempty"`
@@ -85,12 +80,11 @@ func (s Step) Identity() Step {
 		s.Function = &BuildFunction{Name: s.Function.Name, Key: s.Function.Key}
 		s.Files = nil
 	}
-	if s.Secrets != nil {
-		names := make(map[string]string, len(s.Secrets))
-		for name := range s.Secrets {
+	if names := Variables(s.Secrets); len(names) > 0 {
+		for name := range names {
 			names[name] = ""
 		}
-		s.Secrets = names
+		s.Secrets = []Secret{{Values: names}}
 	}
 	files := make([]File, len(s.Files))
 	for i, f := range s.Files {
@@ -99,33 +93,6 @@ func (s Step) Identity() Step {
 	}
 	s.Files = files
 	return s
-}
-
-// shortestSecret is the fewest bytes of a secret, or of one of its lines, that
-// are hidden: fewer stand for themselves too often.
-const shortestSecret = 4
-
-// Mask hides the values of the step's secrets in a text, and each line of those
-// that have several: output comes in lines.
-func (s Step) Mask(text string) string {
-	type pair struct{ value, shown string }
-	var pairs []pair
-	for name, value := range s.Secrets {
-		for _, part := range append(strings.Split(value, "\n"), value) {
-			if part = strings.TrimSpace(part); len(part) >= shortestSecret {
-				pairs = append(pairs, pair{part, "[" + name + "]"})
-			}
-		}
-	}
-	// Of two that begin alike the longer one counts.
-	slices.SortFunc(pairs, func(a, b pair) int {
-		return cmp.Or(cmp.Compare(len(b.value), len(a.value)), cmp.Compare(a.shown, b.shown))
-	})
-	words := make([]string, 0, 2*len(pairs))
-	for _, p := range pairs {
-		words = append(words, p.value, p.shown)
-	}
-	return strings.NewReplacer(words...).Replace(text)
 }
 
 // Op names a kind of step.

@@ -61,6 +61,9 @@ func (e *Engine) StartApp(ctx context.Context, req api.SessionRequest) (_ *App, 
 	if _, err := e.environments.ID(ctx, req.Manifest.Environment); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
+	if err := e.checkSecrets(ctx, &req.Manifest); err != nil {
+		return nil, err
+	}
 	images, err := e.images.all(req.Images)
 	if err != nil {
 		return nil, err

@@ -76,6 +76,9 @@ func (e *Engine) Deploy(ctx context.Context, req api.DeployRequest) (api.Deploye
 	if err := check(&req.Manifest, req.Images); err != nil {
 		return api.Deployed{}, err
 	}
+	if err := e.checkSecrets(ctx, &req.Manifest); err != nil {
+		return api.Deployed{}, err
+	}
 	images, err := e.images.all(req.Images)
 	if err != nil {
 		return api.Deployed{}, err

@@ -38,6 +38,7 @@ import (
 	"github.com/gx-dev/gx/engine/queue"
 	"github.com/gx-dev/gx/engine/runner"
 	"github.com/gx-dev/gx/engine/schedule"
+	"github.com/gx-dev/gx/engine/secret"
 	"github.com/gx-dev/gx/engine/source"
 	"github.com/gx-dev/gx/engine/spawned"
 	"github.com/gx-dev/gx/engine/store"
@@ -112,6 +113,7 @@ type Engine struct {
 	bills        *billing.Book
 	deployments  *deployment.Store
 	webTokens    *webtoken.Store
+	secrets      *secret.Store
 	desk         *ask.Desk // what is stored here, for who asks
 
 	mu        sync.Mutex
@@ -186,7 +188,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	e.host = &function.Host{
 		Runtime: cfg.Runtime, Hub: e.hub, Ledger: e.ledger, Registry: e.registry, Clock: cfg.Clock, Log: cfg.Log, Version: cfg.Version,
 		Starts: make(chan struct{}, cores), SDK: compiler.Dir, Reclaim: e.reclaim, Functions: e.pools, Calls: directory{e}, Busy: load.New(cfg.Clock).Busy, Probe: min(cores, 8), Fork: !cfg.NoFork,
-		Trace: trace.NewRecorder(), Volumes: e.volumes,
+		Trace: trace.NewRecorder(), Volumes: e.volumes, Secrets: e.secrets,
 	}
 	if cfg.Network != nil {
 		e.host.Env, e.host.Mounts = cfg.Network.Env(), cfg.Network.Mounts()

@@ -97,6 +97,10 @@ func (e *Engine) Build(ctx context.Context, req api.BuildRequest, events func(bu
 	if err := checkImage(&req.Image); err != nil {
 		return "", nil, err
 	}
+	// Values that are found out here are the build's alone.
+	if req.Image, err = e.resolveSteps(ctx, req.Environment, req.Image); err != nil {
+		return "", nil, err
+	}
 	image, err := e.cfg.Images.Build(ctx, build.Request{Recipe: req.Image, Python: req.Python, Open: e.openBlob}, events)
 	if err != nil {
 		return "", nil, err

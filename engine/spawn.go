@@ -260,7 +260,7 @@ func appKey(environment, name string) string { return environment + "/" + name }
 // openSpawned opens the ledger of spawned calls.
 func (e *Engine) openSpawned(ctx context.Context) (err error) {
 	e.spawned, err = spawned.Open(ctx, spawned.Config{
-		DB: e.db, Dir: filepath.Join(e.cfg.Dir, "spawned"), Clock: e.cfg.Clock, Budget: min(8<<30, e.cfg.Budget/8), Keep: spawnedKeep, Log: e.cfg.Log, Ended: tickEnded,
+		DB: e.db, Dir: filepath.Join(e.cfg.Dir, "spawned"), Clock: e.cfg.Clock, Budget: min(8<<30, e.cfg.Budget/8), Keep: spawnedKeep, Log: e.cfg.Log, Ended: tickEnded, Vault: e.secrets.Vault,
 	})
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/gx-dev/gx/engine/dict"
 	"github.com/gx-dev/gx/engine/environment"
 	"github.com/gx-dev/gx/engine/queue"
+	"github.com/gx-dev/gx/engine/secret"
 	"github.com/gx-dev/gx/engine/store"
 	"github.com/gx-dev/gx/engine/volume"
 	"github.com/gx-dev/gx/engine/webtoken"
@@ -40,6 +41,9 @@ func (e *Engine) openStores(ctx context.Context) (err error) {
 	if e.volumes, err = volume.Open(ctx, volume.Config{Dir: filepath.Join(e.cfg.Dir, "volumes"), DB: e.db, Environments: e.environments, Clock: e.cfg.Clock, Keep: e.cfg.Keep, Log: e.cfg.Log}); err != nil {
 		return err
 	}
+	if e.secrets, err = secret.Open(ctx, secret.Config{Dir: e.cfg.Dir, DB: e.db, Clock: e.cfg.Clock, Environments: e.environments, NewID: call.NewID}); err != nil {
+		return err
+	}
 	if err = e.openSpawned(ctx); err != nil {
 		return err
 	}
@@ -49,7 +53,7 @@ func (e *Engine) openStores(ctx context.Context) (err error) {
 	if e.bills, err = billing.Open(ctx, billing.Config{DB: e.db, Clock: e.cfg.Clock, Running: e.running, Log: e.cfg.Log}); err != nil {
 		return err
 	}
-	if e.deployments, err = deployment.Open(ctx, e.db, e.cfg.Clock); err != nil {
+	if e.deployments, err = deployment.Open(ctx, e.db, e.cfg.Clock, e.secrets.Vault); err != nil {
 		return err
 	}
 	if e.webTokens, err = webtoken.Open(ctx, e.db, e.cfg.Clock); err != nil {
@@ -57,7 +61,7 @@ func (e *Engine) openStores(ctx context.Context) (err error) {
 	}
 	e.environments.Guard(e.quiet)
 	e.environments.OnDelete(func(id int64) { e.environmentGone(ctx, id) })
-	e.desk = ask.NewDesk(e.environments, e.dicts, e.queues, e.volumes, e.bills, e.webTokens)
+	e.desk = ask.NewDesk(e.environments, e.dicts, e.queues, e.volumes, e.bills, e.webTokens, e.secrets)
 	return nil
 }
 

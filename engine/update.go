@@ -32,6 +32,9 @@ func (a *App) Update(ctx context.Context, req api.UpdateRequest) (api.Updated, e
 	if err := a.engine.gateway.Check(a.endpoints(&req.Manifest)); err != nil { // before anything is started for it
 		return api.Updated{}, invalid("%v", err)
 	}
+	if err := a.engine.checkSecrets(ctx, &req.Manifest); err != nil {
+		return api.Updated{}, err
+	}
 	images, err := a.engine.images.all(req.Images)
 	if err != nil {
 		return api.Updated{}, err

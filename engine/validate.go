@@ -25,6 +25,7 @@ const (
 	maxLinger      = 600_000 // milliseconds that an input waits for company
 	maxEnv         = 1000
 	maxVolumes     = 100
+	maxSecrets     = 100
 	maxPath        = 1000     // bytes in the path of a volume
 	maxEnvBytes    = 64 << 10 // of one variable
 	maxTime        = 30 * 24 * 3600
@@ -146,6 +147,14 @@ func checkFunction(f *app.Function, images, mounts int) error {
 	if err := checkVolumes(f); err != nil {
 		return err
 	}
+	if len(f.Secrets) > maxSecrets {
+		return at(f, "it has %d secrets; at most %d are allowed", len(f.Secrets), maxSecrets)
+	}
+	for _, s := range f.Secrets {
+		if err := checkSecret(s); err != nil {
+			return at(f, "%v", err)
+		}
+	}
 	for k, v := range f.Env {
 		if !envRule.MatchString(k) || len(v) > maxEnvBytes || strings.ContainsRune(v, 0) {
 			return at(f, "the environment variable %.50q: its name must be letters, digits and underscores, its value at most %d bytes without a NUL", k, maxEnvBytes)
@@ -155,6 +164,19 @@ func checkFunction(f *app.Function, images, mounts int) error {
 		return at(f, "%v", err)
 	}
 	return nil
+}
+
+// checkSecret says what is wrong with a secret, without showing a value.
+func checkSecret(s app.Secret) error {
+	switch {
+	case s.Name == "":
+		return app.CheckValues(s.Values)
+	case len(s.Values) > 0:
+		return fmt.Errorf("secret %.80q has a name, and values", s.Name)
+	case len(s.Required) > app.MaxSecretKeys:
+		return fmt.Errorf("secret %.80q: required_keys= has %d names; at most %d are allowed", s.Name, len(s.Required), app.MaxSecretKeys)
+	}
+	return app.CheckName("secret", s.Name)
 }
 
 // reserved are folders of a container that a volume must not hide.
@@ -228,6 +250,14 @@ func checkImage(image *app.Image) error {
 		for _, f := range s.Files {
 			if !hashed(f) {
 				return invalid("step %d of the image: the file %q comes without its hash", i+1, f.Remote)
+			}
+		}
+		if len(s.Secrets) > maxSecrets {
+			return invalid("step %d of the image has %d secrets; at most %d are allowed", i+1, len(s.Secrets), maxSecrets)
+		}
+		for _, secret := range s.Secrets {
+			if err := checkSecret(secret); err != nil {
+				return invalid("step %d of the image: %v", i+1, err)
 			}
 		}
 	}

@@ -24,7 +24,7 @@ func (a *App) endpoints(m *app.Manifest) (endpoints []gateway.Endpoint) {
 		e := gateway.Endpoint{
 			Label: web.Label, App: a.id, AppName: a.name, Function: f.Name, Method: method, Web: *web,
 			Target: func() (call.Streams, error) { return a.webTarget(f.Name) },
-			Log:    a.logLines,
+			Log:    func(lines []api.LogLine) { a.logLines(a.masked(f.Name, lines)) },
 		}
 		if method != "" {
 			e.Function += "." + method

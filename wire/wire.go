@@ -266,6 +266,7 @@ type StartBody struct {
 	Batch       int               `json:"batch,omitempty"`   // inputs in a batch at most; 0 = the function takes single inputs
 	Marker      string            `json:"marker"`            // 16 hex digits, see package logs: how output is tagged
 	Functions   map[string]string `json:"functions"`         // name to id, of the whole app, for calls from the container
+	Secrets     map[string]string `json:"secrets,omitempty"` // variables that are set before the user's code is loaded
 	// Web says of the function (""), or of methods, that they are web endpoints (app.Web).
 	Web json.RawMessage `json:"web,omitempty"`
 }

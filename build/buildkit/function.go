@@ -142,7 +142,7 @@ func secretID(key, name string) string { return "gx-" + key + "-" + name }
 // secretEnv gives a step's command its secrets as variables.
 func (s *solve) secretEnv(i int) []llb.RunOption {
 	var options []llb.RunOption
-	for _, name := range sortedKeys(s.recipe.steps[i].Secrets) {
+	for _, name := range sortedKeys(app.Variables(s.recipe.steps[i].Secrets)) {
 		options = append(options, llb.AddSecret(name, llb.SecretID(secretID(s.recipe.keys[i], name)), llb.SecretAsEnv(true)))
 	}
 	return options
@@ -152,7 +152,7 @@ func (s *solve) secretEnv(i int) []llb.RunOption {
 // variables.
 func (s *solve) secretMounts(i int) []string {
 	var mounts []string
-	for _, name := range sortedKeys(s.recipe.steps[i].Secrets) {
+	for _, name := range sortedKeys(app.Variables(s.recipe.steps[i].Secrets)) {
 		mounts = append(mounts, "--mount=type=secret,id="+secretID(s.recipe.keys[i], name)+",env="+name)
 	}
 	return mounts
@@ -163,7 +163,7 @@ func (s *solve) secretMounts(i int) []string {
 func (r *recipe) GetSecret(_ context.Context, id string) ([]byte, error) {
 	for i, step := range r.steps {
 		name := strings.TrimPrefix(id, secretID(r.keys[i], ""))
-		if value, ok := step.Secrets[name]; ok && (name != id || step.Dockerfile != "") {
+		if value, ok := app.Variables(step.Secrets)[name]; ok && (name != id || step.Dockerfile != "") {
 			return []byte(value), nil
 		}
 	}

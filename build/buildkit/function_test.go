@@ -142,7 +142,7 @@ func TestSecretsAreKeptNowhere(t *testing.T) {
 	e := engine(t)
 	files := contents{}
 	with := func(step app.Step, token string) app.Step {
-		step.Secrets = map[string]string{"TOKEN": token}
+		step.Secrets = []app.Secret{{Values: map[string]string{"TOKEN": token}}}
 		step.Env = map[string]string{"MODE": "fast"}
 		return step
 	}

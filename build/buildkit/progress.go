@@ -15,7 +15,9 @@ import (
 	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/build"
+	"github.com/gx-dev/gx/redact"
 )
 
 // logKeep is how much of a step's output an error carries.
@@ -61,6 +63,7 @@ type progress struct {
 	done    bool
 	partial string // unfinished line
 	log     []byte // the end of what it printed, secrets hidden
+	mask    *redact.Mask
 }
 
 type vertex struct {
@@ -69,11 +72,15 @@ type vertex struct {
 }
 
 func newTracker(r *recipe, reasons []string, events func(build.Event)) *tracker {
-	return &tracker{
+	t := &tracker{
 		recipe: r, reasons: reasons, events: events, inside: -1,
 		steps:    make([]progress, len(r.steps)),
 		vertices: make(map[digest.Digest]vertex),
 	}
+	for i, step := range r.steps {
+		t.steps[i].mask = redact.New(app.Variables(step.Secrets))
+	}
+	return t
 }
 
 func (t *tracker) event(kind build.EventKind, step int) build.Event {
@@ -192,12 +199,13 @@ func (t *tracker) print(step int, data string) {
 	text := p.partial + data
 	cut := strings.LastIndexByte(text, '\n') + 1
 	p.partial = text[cut:]
-	if len(p.partial) > logKeep {
-		cut, p.partial = len(text), ""
+	if len(p.partial) > logKeep { // it never ends
+		cut = p.mask.Cut([]byte(text))
+		p.partial = text[cut:]
 	}
 	if cut > 0 {
 		e := t.event(build.EventLog, step)
-		e.Data = t.recipe.steps[step].Mask(strings.ToValidUTF8(text[:cut], "\uFFFD"))
+		e.Data = p.mask.Text(strings.ToValidUTF8(text[:cut], "\uFFFD"))
 		t.events(e)
 		p.log = append(p.log, e.Data...)
 		if len(p.log) > 2*logKeep {

@@ -214,8 +214,8 @@ func difference(before, after app.Step) string {
 		return "the Dockerfile changed"
 	case !maps.Equal(before.Env, after.Env):
 		return "variables changed: " + mapChange(before.Env, after.Env)
-	case !maps.Equal(before.Secrets, after.Secrets):
-		return "secrets changed: " + mapChange(before.Secrets, after.Secrets)
+	case !maps.Equal(app.Variables(before.Secrets), app.Variables(after.Secrets)):
+		return "secrets changed: " + mapChange(app.Variables(before.Secrets), app.Variables(after.Secrets))
 	case before.Function != nil && after.Function != nil && before.Function.Key != after.Function.Key:
 		if before.Function.Name != after.Function.Name {
 			return "another function"

@@ -9,15 +9,17 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gx-dev/gx/redact"
 )
 
 // logTail is how much of a command's output its error carries, in bytes.
 const logTail = 32 << 10
 
 // command runs a command and passes its output on in whole lines, on the
-// caller's goroutine. It returns the end of the output, and the command's
-// error. On cancellation the command's whole process group is killed.
-func command(ctx context.Context, environ []string, dir string, output func(string), args ...string) (tail string, err error) {
+// caller's goroutine, without what the mask hides. It returns the end of that
+// output, and the command's error. On cancellation the command's whole process group is killed.
+func command(ctx context.Context, environ []string, dir string, mask *redact.Mask, output func(string), args ...string) (tail string, err error) {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env, cmd.Dir = environ, dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -44,16 +46,16 @@ func command(ctx context.Context, environ []string, dir string, output func(stri
 			running = false
 		}
 		if i := bytes.LastIndexByte(pending, '\n'); i >= 0 || len(pending) > 64<<10 {
-			if i < 0 {
-				i = len(pending) - 1
+			if i < 0 { // a line that never ends
+				i = mask.Cut(pending) - 1
 			}
-			lines := pending[:i+1]
+			lines := mask.Bytes(pending[:i+1])
 			output(strings.ToValidUTF8(string(lines), "\uFFFD"))
 			kept = keepTail(kept, lines)
 			pending = append([]byte(nil), pending[i+1:]...)
 		}
 	}
-	if len(pending) > 0 {
+	if pending = mask.Bytes(pending); len(pending) > 0 {
 		output(strings.ToValidUTF8(string(pending), "\uFFFD") + "\n")
 		kept = keepTail(kept, append(pending, '\n'))
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/build"
+	"github.com/gx-dev/gx/redact"
 )
 
 // function calls a function of the user's with the environment's Python. It
@@ -30,12 +31,12 @@ func (m *maker) function(ctx context.Context, i int, log func(string)) (string, 
 	}
 	env := append(m.commandEnvironment(i), "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1")
 	args := []string{filepath.Join(m.dir, "venv", "bin", "python"), filepath.Join(packages, filepath.FromSlash(build.CallProgram)), s.Function.Key, folder}
-	tail, err := command(ctx, env, work, func(text string) { log(s.Mask(text)) }, args...)
+	tail, err := command(ctx, env, work, redact.New(app.Variables(s.Secrets)), log, args...)
 	if err != nil {
 		err = fmt.Errorf("%s failed: %w", m.plan.names[i], err)
 	}
 	// What it was given, and its arguments, are needed no more.
-	return s.Mask(tail), errors.Join(err, os.RemoveAll(folder))
+	return tail, errors.Join(err, os.RemoveAll(folder))
 }
 
 // provide lays out what the function is given.

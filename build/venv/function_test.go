@@ -24,7 +24,7 @@ func calling(key, source string, before ...app.Step) build.Request {
 	req := request(append(before, app.Step{
 		Op:       app.OpFunction,
 		Function: &app.BuildFunction{Name: "f", Key: key, Module: "weights", Qualname: "f"},
-		Secrets:  map[string]string{"TOKEN": "planted-value"},
+		Secrets:  []app.Secret{{Values: map[string]string{"TOKEN": "planted-value"}}},
 		Files:    []app.File{{Remote: "/root/weights.py", SHA256: hex.EncodeToString(sum[:]), Size: int64(len(source)), Mode: 0o644}},
 	})...)
 	req.Open = func(string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(source)), nil }

@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/build/installer"
+	"github.com/gx-dev/gx/redact"
 )
 
 // install has a tool other than pip install packages into the environment. The
@@ -31,12 +33,12 @@ func (m *maker) install(ctx context.Context, i int, log func(string)) (_ string,
 		return "", err
 	}
 	fetch := append([]string{p.Python, "-m", "pip", "install", "--no-input", "--quiet", "--target", p.Tool}, installer.Tool(s)...)
-	if tail, err := command(ctx, m.environment(i), folder, log, fetch...); err != nil {
+	if tail, err := command(ctx, m.environment(i), folder, nil, log, fetch...); err != nil {
 		return tail, fmt.Errorf("fetching the tool that installs for %s: %w", m.plan.names[i], err)
 	}
-	tail, err := command(ctx, m.commandEnvironment(i), folder, func(text string) { log(s.Mask(text)) }, "/bin/sh", "-c", installer.Command(s, p))
+	tail, err := command(ctx, m.commandEnvironment(i), folder, redact.New(app.Variables(s.Secrets)), log, "/bin/sh", "-c", installer.Command(s, p))
 	if err != nil {
 		err = fmt.Errorf("%s failed: %w", m.plan.names[i], err)
 	}
-	return s.Mask(tail), err
+	return tail, err
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/build"
 	"github.com/gx-dev/gx/build/installer"
+	"github.com/gx-dev/gx/redact"
 )
 
 // maker makes one environment in a folder of its own. The folder is the final
@@ -69,7 +70,7 @@ func (m *maker) base(ctx context.Context, log func(string)) (string, error) {
 	if !m.plan.hasPip {
 		args = append(args, "--without-pip")
 	}
-	tail, err := command(ctx, m.environment(0), m.dir, log, append(args, venv)...)
+	tail, err := command(ctx, m.environment(0), m.dir, nil, log, append(args, venv)...)
 	if err == nil {
 		return tail, nil
 	}
@@ -95,8 +96,8 @@ func (m *maker) pip(ctx context.Context, i int, log func(string)) (string, error
 	if len(s.Packages) == 0 && s.Requirements == "" {
 		return "", nil
 	}
-	tail, err := command(ctx, m.commandEnvironment(i), m.dir, func(text string) { log(s.Mask(text)) }, args...)
-	tail = s.Mask(tail)
+	mask := redact.New(app.Variables(s.Secrets))
+	tail, err := command(ctx, m.commandEnvironment(i), m.dir, mask, log, args...)
 	if err == nil {
 		return tail, nil
 	}
@@ -137,7 +138,7 @@ func (m *maker) environment(step int) []string {
 // commands alone.
 func (m *maker) commandEnvironment(step int) []string {
 	env := m.environment(step)
-	for _, more := range []map[string]string{m.plan.steps[step].Env, m.plan.steps[step].Secrets} {
+	for _, more := range []map[string]string{m.plan.steps[step].Env, app.Variables(m.plan.steps[step].Secrets)} {
 		for name, value := range more {
 			env = append(env, name+"="+value)
 		}

@@ -384,7 +384,7 @@ func TestAptNote(t *testing.T) {
 func TestCommand(t *testing.T) {
 	t.Parallel()
 	var lines []string
-	tail, err := command(t.Context(), os.Environ(), t.TempDir(), func(s string) { lines = append(lines, s) },
+	tail, err := command(t.Context(), os.Environ(), t.TempDir(), nil, func(s string) { lines = append(lines, s) },
 		"sh", "-c", "printf 'one\\ntwo'; printf '\\377' >&2; exit 3")
 	var exit *exec.ExitError
 	require.True(t, errors.As(err, &exit))
@@ -392,7 +392,7 @@ func TestCommand(t *testing.T) {
 	assert.Equal(t, "one\ntwo\uFFFD\n", strings.Join(lines, ""))
 	assert.Equal(t, "one\ntwo\uFFFD\n", tail)
 
-	tail, err = command(t.Context(), os.Environ(), t.TempDir(), func(string) {}, "sh", "-c", "yes 0123456789 | head -c 200000; sleep 30 &")
+	tail, err = command(t.Context(), os.Environ(), t.TempDir(), nil, func(string) {}, "sh", "-c", "yes 0123456789 | head -c 200000; sleep 30 &")
 	assert.NoError(t, err, "a process left behind holds nothing up")
 	assert.Len(t, tail, logTail)
 }

@@ -111,6 +111,7 @@ func flat(f app.Function) map[string]string {
 		f.Payload = []byte(hash(string(f.Payload)))[:16]
 	}
 	f.File, f.Line, f.Shape, f.Image, f.Mounts = "", 0, "", 0, nil
+	f.Secrets = app.WithoutValues(f.Secrets)
 	text, _ := json.Marshal(f) // texts and numbers: it cannot fail
 	var tree map[string]json.RawMessage
 	_ = json.Unmarshal(text, &tree)

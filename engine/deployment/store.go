@@ -1,14 +1,11 @@
 package deployment
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/gx-dev/gx/engine/ask"
@@ -39,7 +36,7 @@ CREATE TABLE deployed_versions (
 	repeats  INTEGER NOT NULL, -- 0 = none
 	source   TEXT NOT NULL,
 	sdk      TEXT NOT NULL,
-	contents BLOB,             -- Contents as JSON, with gzip; NULL = not kept
+	contents BLOB,             -- see pack; NULL = not kept
 	PRIMARY KEY (app, number)
 ) STRICT;
 CREATE TABLE deployed_actions (
@@ -59,14 +56,16 @@ CREATE INDEX deployed_actions_by_app ON deployed_actions (app);
 type Store struct {
 	db    *store.DB
 	clock clock.Clock
+	vault Vault
 }
 
-// Open opens the store in the host's database, which must have environments.
-func Open(ctx context.Context, db *store.DB, c clock.Clock) (*Store, error) {
+// Open opens the store in the host's database, which must have environments. The
+// vault is for the values of secrets; nil = versions have none.
+func Open(ctx context.Context, db *store.DB, c clock.Clock, vault Vault) (*Store, error) {
 	if err := db.Migrate(ctx, "deployments", schema); err != nil {
 		return nil, err
 	}
-	return &Store{db: db, clock: c}, nil
+	return &Store{db: db, clock: c, vault: vault}, nil
 }
 
 // apps is the query of App.
@@ -120,7 +119,7 @@ func CheckTag(tag string) error {
 // The version's number is the next one; it is returned with the app as it is
 // now. When Add returns, the end of the process changes nothing any more.
 func (s *Store) Add(ctx context.Context, environment int64, a App, v Version, c Contents) (App, Version, error) {
-	contents, err := pack(c)
+	contents, err := s.pack(c)
 	if err != nil {
 		return a, v, err
 	}
@@ -255,7 +254,7 @@ func (s *Store) Contents(ctx context.Context, key int64, number int) (c Contents
 	case packed == nil:
 		return c, ask.NotFound("version %d is not kept any more", number)
 	}
-	return unpack(packed)
+	return s.unpack(packed)
 }
 
 // Trim lets go of versions that need not be kept, and returns their numbers.
@@ -291,33 +290,6 @@ func (s *Store) Trim(ctx context.Context, key int64, r Retention) (dropped []int
 		return nil, fmt.Errorf("dropping old versions: %w", err)
 	}
 	return dropped, nil
-}
-
-func pack(c Contents) ([]byte, error) {
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	err := json.NewEncoder(w).Encode(c)
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("recording what a version is made of: %w", err)
-	}
-	return b.Bytes(), nil
-}
-
-func unpack(packed []byte) (c Contents, err error) {
-	r, err := gzip.NewReader(bytes.NewReader(packed))
-	if err == nil {
-		var data []byte
-		if data, err = io.ReadAll(r); err == nil {
-			err = json.Unmarshal(data, &c)
-		}
-	}
-	if err != nil {
-		return c, fmt.Errorf("reading what a version is made of: %w", err)
-	}
-	return c, nil
 }
 
 func seconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }

@@ -64,6 +64,9 @@ func (m *member) handle(frames []wire.Frame) {
 			if err != nil {
 				m.noteBroken(err)
 			} else if ok {
+				if whole.Type == wire.Error && m.secrets.mask != nil {
+					whole = m.secrets.maskErrorFrame(whole)
+				}
 				m.answers = append(m.answers, whole)
 			}
 		case wire.WebResponse, wire.WebData, wire.WebEnd, wire.WebMessage, wire.WebCredit, wire.WebConn:

@@ -36,6 +36,7 @@ import (
 	"github.com/gx-dev/gx/engine/trace"
 	"github.com/gx-dev/gx/engine/volume"
 	"github.com/gx-dev/gx/gpu"
+	"github.com/gx-dev/gx/redact"
 	"github.com/gx-dev/gx/wire"
 )
 
@@ -64,6 +65,7 @@ type Host struct {
 	Trace     *trace.Recorder
 	Volumes   *volume.Store
 	GPUs      gpu.Provider // nil = there are none
+	Secrets   Secrets
 }
 
 // App is the app that a function is part of.
@@ -107,6 +109,7 @@ type Function struct {
 	held    atomic.Int64 // calls that have not ended
 	current atomic.Pointer[Version]
 	release sync.Once // of the version's pins, at the end
+	mask    atomic.Pointer[redact.Mask]
 
 	mu        sync.Mutex
 	scaling   app.Scaling // as declared, or as it was changed since

@@ -69,7 +69,7 @@ func (m *member) start() *failure {
 		default:
 		}
 		f.log.Error("a container cannot be started", "container", m.id, "error", err)
-		return &failure{message: fmt.Sprintf("a container for %s cannot be started: %v", f.Name(), err)}
+		return &failure{message: fmt.Sprintf("a container for %s cannot be started: %v", f.Name(), err), final: ask.Kind(err) != ask.KindInternal}
 	}
 	m.container.Store(&c)
 	m.observe(c)
@@ -131,7 +131,7 @@ func (m *member) watch(c container.Container, conn *runner.Conn, expired, watche
 
 // greet tells the runner what to run and waits until it is ready.
 func (m *member) greet(mark [8]byte) *failure {
-	start, err := m.f.startFrame(m.version(), m.id, mark)
+	start, err := m.f.startFrame(m.version(), m.secrets, m.id, mark)
 	if err != nil {
 		return &failure{message: err.Error(), final: true}
 	}
@@ -174,7 +174,7 @@ func (m *member) greet(mark [8]byte) *failure {
 			if err != nil {
 				return &failure{message: fmt.Sprintf("importing %s failed, and the error is too large: %v", m.f.Name(), err), final: true}
 			}
-			return &failure{body: body}
+			return &failure{body: m.secrets.maskError(body)}
 		default:
 			m.noteBroken(fmt.Errorf("%w: a runner that is starting sent a %v frame", wire.ErrProtocol, fr.Type))
 			return &failure{}
@@ -227,7 +227,10 @@ func (m *member) slowStart(limit time.Duration) *failure {
 // launch starts the container's process.
 func (m *member) launch(token string, mark [8]byte) (_ container.Container, err error) {
 	f := m.f
-	spec, err := f.spec(m.version(), m.id, token)
+	if m.secrets, err = f.secrets(m.version()); err != nil {
+		return nil, err
+	}
+	spec, err := f.spec(m.version(), m.secrets, m.id, token)
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +241,7 @@ func (m *member) launch(token string, mark [8]byte) (_ container.Container, err 
 	if err := m.equip(&spec); err != nil {
 		return nil, err
 	}
-	m.made.Store(&spec)
+	m.made.Store(m.secrets.given(spec))
 	pipes, err := newPipes(&spec)
 	if err != nil {
 		return nil, err
@@ -263,7 +266,7 @@ func (m *member) launch(token string, mark [8]byte) (_ container.Container, err 
 	if m.volumes != nil {
 		m.volumes.Running(c)
 	}
-	m.capture, err = pipes.capture(mark, f.host.Clock, m.lines)
+	m.capture, err = pipes.capture(mark, f.host.Clock, m.secrets.mask, m.lines)
 	if err != nil {
 		err = errors.Join(err, c.Kill())
 		<-c.Done()

@@ -53,6 +53,7 @@ type member struct {
 	// Of the goroutine in live.
 	capture *output.Capture
 	volumes *volume.Set  // nil = none
+	secrets secrets      // that it was started with
 	caller  *call.Caller // calls that the user's code in it makes
 	joiner  wire.Joiner
 	batch   []wire.Frame

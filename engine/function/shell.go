@@ -98,7 +98,11 @@ func (f *Function) reserve(ctx context.Context, o pool.Owner, v *Version, waitin
 // start starts the container.
 func (s *Shell) start(ctx context.Context) error {
 	f, m := s.f, s.m
-	spec, err := f.spec(m.version(), m.id, "")
+	var err error
+	if m.secrets, err = f.secrets(m.version()); err != nil {
+		return err
+	}
+	spec, err := f.spec(m.version(), m.secrets, m.id, "")
 	if err != nil {
 		return err
 	}
@@ -115,7 +119,7 @@ func (s *Shell) start(ctx context.Context) error {
 	}
 	defer null.Close()
 	spec.Stdout, spec.Stderr = null, null
-	m.made.Store(&spec)
+	m.made.Store(m.secrets.given(spec))
 	c, err := f.host.Runtime.Start(ctx, spec)
 	if err != nil {
 		return fmt.Errorf("a container for %s cannot be started: %w", f.Name(), err)

@@ -42,7 +42,7 @@ func Resources(f app.Function, ledger *pool.Ledger) (pool.Capacity, Limits) {
 const root = "/root"
 
 // spec says what to run in a container.
-func (f *Function) spec(v *Version, id, token string) (container.Spec, error) {
+func (f *Function) spec(v *Version, s secrets, id, token string) (container.Spec, error) {
 	image := v.Image.Config()
 	if image.Python == "" {
 		return container.Spec{}, fmt.Errorf("the image of %s has no Python: give it one with add_python", f.Name())
@@ -68,14 +68,15 @@ func (f *Function) spec(v *Version, id, token string) (container.Spec, error) {
 	}
 	return container.Spec{
 		ID: id, Hostname: id, Root: where, Args: sdk.RunnerArgs(image.Python), Dir: dir,
-		Env: f.env(v, id, image.Env), ExtraEnv: func() []string { return []string{"GX_TOKEN=" + token} },
+		Env: f.env(v, id, image.Env), ExtraEnv: func() []string { return append(s.early[:len(s.early):len(s.early)], "GX_TOKEN="+token) },
 		Mounts: append(mounts, f.host.Mounts...),
 		CPU:    v.Limits.CPU, Memory: v.Limits.Memory, Disk: v.Limits.Disk, Network: network,
 	}, nil
 }
 
 // env is a container's environment: gx's own variables win over the function's,
-// those over the network's, and those over the image's.
+// those over the network's, and those over the image's. Those of its secrets, which
+// lie between gx's own and the network's, come by another way, see secrets.
 func (f *Function) env(v *Version, id string, image []string) []string {
 	env := map[string]string{
 		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -92,7 +93,17 @@ func (f *Function) env(v *Version, id string, image []string) []string {
 	set(image)
 	set(f.host.Env)
 	maps.Copy(env, v.Spec.Env)
-	maps.Copy(env, map[string]string{
+	maps.Copy(env, f.own(v, id))
+	list := make([]string, 0, len(env))
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, k+"="+env[k])
+	}
+	return list
+}
+
+// own are the variables that gx sets.
+func (f *Function) own(v *Version, id string) map[string]string {
+	return map[string]string{
 		"GX_APP_ID":        f.cfg.App.ID,
 		"GX_APP_NAME":      f.cfg.App.Name,
 		"GX_ENVIRONMENT":   f.cfg.App.Environment,
@@ -110,10 +121,5 @@ func (f *Function) env(v *Version, id string, image []string) []string {
 		"MODAL_CLOUD_PROVIDER": "gx",
 		"MODAL_REGION":         "local",
 		"MODAL_IS_REMOTE":      "1",
-	})
-	list := make([]string, 0, len(env))
-	for _, k := range slices.Sorted(maps.Keys(env)) {
-		list = append(list, k+"="+env[k])
 	}
-	return list
 }

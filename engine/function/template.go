@@ -19,6 +19,7 @@ import (
 	"github.com/gx-dev/gx/engine/logs"
 	"github.com/gx-dev/gx/engine/output"
 	"github.com/gx-dev/gx/engine/runner"
+	"github.com/gx-dev/gx/redact"
 	"github.com/gx-dev/gx/sdk"
 	"github.com/gx-dev/gx/wire"
 )
@@ -45,6 +46,8 @@ type template struct {
 	off    time.Time // not to be tried before; zero = it may
 	idle   clock.Timer
 	life   sync.WaitGroup // the goroutine that loads and watches it
+	// secrets are those that it was loaded with, which its imports have seen.
+	secrets secrets
 }
 
 // never is when something is tried again that is of no use.
@@ -70,6 +73,13 @@ func (f *Function) forkable(m *member) container.Template {
 		f.mu.Unlock()
 		return nil
 	}
+	var outdated container.Template
+	if t.loaded != nil && !t.secrets.equal(m.secrets) {
+		outdated = f.dropTemplate()
+	}
+	if outdated != nil {
+		defer func() { _ = outdated.Close() }() // told by Done
+	}
 	quick := f.startup.Sure() && f.startup.Duration() < worthwhile
 	switch {
 	case t.from != nil:
@@ -81,12 +91,12 @@ func (f *Function) forkable(m *member) container.Template {
 	case t.loaded == nil:
 		loaded := make(chan struct{})
 		ctx, cancel := context.WithTimeout(context.Background(), seconds(f.version().Spec.StartupTimeout, DefaultStartupTimeout))
-		t.loaded, t.cancel = loaded, cancel
+		t.loaded, t.cancel, t.secrets = loaded, cancel, m.secrets
 		v := f.version()
 		v.Pins.Hold()
 		t.life.Go(func() {
 			defer cancel()
-			f.load(ctx, forker, v, loaded)
+			f.load(ctx, forker, v, m.secrets, loaded)
 		})
 	}
 	loaded := t.loaded
@@ -98,18 +108,18 @@ func (f *Function) forkable(m *member) container.Template {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if m.version() != f.version() {
+	if m.version() != f.version() || !t.secrets.equal(m.secrets) {
 		return nil // it is of another version now
 	}
 	return t.from
 }
 
 // load loads the template, and sees to it until it has ended.
-func (f *Function) load(ctx context.Context, forker container.Forker, v *Version, loaded chan struct{}) {
+func (f *Function) load(ctx context.Context, forker container.Forker, v *Version, s secrets, loaded chan struct{}) {
 	defer v.Pins.Release()
 	began := f.host.Clock.Now()
 	id := call.NewID("te")
-	from, capture, release, err := f.loadTemplate(ctx, forker, v, id)
+	from, capture, release, err := f.loadTemplate(ctx, forker, v, s, id)
 	t := &f.template
 	f.mu.Lock()
 	refused, isRefusal := errors.AsType[*container.RefusedError](err)
@@ -154,10 +164,10 @@ func (f *Function) load(ctx context.Context, forker container.Forker, v *Version
 
 // loadTemplate starts a template, and tells its runner what to load. Release is
 // for after its end.
-func (f *Function) loadTemplate(ctx context.Context, forker container.Forker, v *Version, id string) (_ container.Template, _ *output.Capture, release func(), err error) {
+func (f *Function) loadTemplate(ctx context.Context, forker container.Forker, v *Version, s secrets, id string) (_ container.Template, _ *output.Capture, release func(), err error) {
 	token, arrival, forget := f.host.Hub.Expect()
 	defer forget()
-	spec, err := f.spec(v, id, token)
+	spec, err := f.spec(v, s, id, token)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -177,7 +187,7 @@ func (f *Function) loadTemplate(ctx context.Context, forker container.Forker, v 
 		return nil, nil, nil, err
 	}
 	defer pipes.close()
-	capture, err := pipes.capture(mark, f.host.Clock, func(lines []output.Line) { f.templateLines(id, lines) })
+	capture, err := pipes.capture(mark, f.host.Clock, s.mask, func(lines []output.Line) { f.templateLines(id, lines) })
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -187,7 +197,7 @@ func (f *Function) loadTemplate(ctx context.Context, forker container.Forker, v 
 	telling.Go(func() {
 		select {
 		case conn := <-arrival:
-			f.tellTemplate(ctx, v, conn, id, mark)
+			f.tellTemplate(ctx, v, s, conn, id, mark)
 		case <-ctx.Done():
 		}
 	})
@@ -204,13 +214,13 @@ func (f *Function) loadTemplate(ctx context.Context, forker container.Forker, v 
 
 // tellTemplate tells a template's runner what to load, and serves the calls
 // that the user's code makes meanwhile, until the runner has hung up.
-func (f *Function) tellTemplate(ctx context.Context, v *Version, conn *runner.Conn, id string, mark [8]byte) {
+func (f *Function) tellTemplate(ctx context.Context, v *Version, s secrets, conn *runner.Conn, id string, mark [8]byte) {
 	defer context.AfterFunc(ctx, func() { conn.Expire(time.Now()) })()
 	defer conn.Release()
 	defer conn.Close()
 	caller := call.NewCaller(call.Config{Registry: f.host.Registry, Sender: conn.Writer(), Host: f.host.Calls, From: ask.From{App: f.cfg.App.ID}, Patience: runnerPatience})
 	defer caller.Close()
-	start, err := f.startFrame(v, id, mark)
+	start, err := f.startFrame(v, s, id, mark)
 	if err != nil {
 		return
 	}
@@ -297,13 +307,13 @@ func (f *Function) endTemplate() {
 }
 
 // startFrame tells a runner what to run.
-func (f *Function) startFrame(v *Version, id string, mark [8]byte) (wire.Frame, error) {
+func (f *Function) startFrame(v *Version, s secrets, id string, mark [8]byte) (wire.Frame, error) {
 	spec := &v.Spec
 	return wire.JSON(wire.Start, 0, 0, wire.StartBody{
 		App: f.cfg.App.ID, AppName: f.cfg.App.Name, Container: id, Function: f.cfg.ID, Name: spec.Name,
 		Module: spec.Module, Qualname: spec.Qualname, Payload: spec.Payload, Class: spec.Class,
 		Params: f.cfg.Params, Options: f.cfg.Options, Batch: v.batch(), Concurrency: spec.Concurrency, Generators: generators(spec),
-		Marker: hex.EncodeToString(mark[:]), Functions: v.Functions, Web: webOf(spec),
+		Marker: hex.EncodeToString(mark[:]), Functions: v.Functions, Web: webOf(spec), Secrets: s.late,
 	})
 }
 
@@ -340,8 +350,8 @@ func newPipes(spec *container.Spec) (*pipes, error) {
 }
 
 // capture begins to read them; the capture closes the reading ends.
-func (p *pipes) capture(mark [8]byte, c clock.Clock, sink func([]output.Line)) (*output.Capture, error) {
-	capture, err := output.Start(mark, p.files[0], p.files[2], c, sink)
+func (p *pipes) capture(mark [8]byte, c clock.Clock, mask *redact.Mask, sink func([]output.Line)) (*output.Capture, error) {
+	capture, err := output.Start(mark, p.files[0], p.files[2], c, mask, sink)
 	if err == nil {
 		p.files = []*os.File{p.files[1], p.files[3]}
 	}

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gx-dev/gx/engine/clock"
+	"github.com/gx-dev/gx/redact"
 )
 
 const (
@@ -57,8 +58,9 @@ type stream struct {
 
 // Start reads stdout and stderr, the reading ends of pipes, and closes them at
 // the end. sink is called with lines in their order, never twice at once; it
-// may block, which makes the writers of the pipes wait in their turn.
-func Start(marker [8]byte, stdout, stderr *os.File, c clock.Clock, sink func([]Line)) (*Capture, error) {
+// may block, which makes the writers of the pipes wait in their turn. What the
+// mask hides is in no line; it may be nil.
+func Start(marker [8]byte, stdout, stderr *os.File, c clock.Clock, mask *redact.Mask, sink func([]Line)) (*Capture, error) {
 	cap := &Capture{sink: sink, clock: c, buf: make([]byte, chunk)}
 	for i, f := range []*os.File{stdout, stderr} {
 		raw, err := f.SyscallConn()
@@ -67,7 +69,7 @@ func Start(marker [8]byte, stdout, stderr *os.File, c clock.Clock, sink func([]L
 		}
 		s := &cap.streams[i]
 		s.file, s.raw = f, raw
-		s.parser = parser{mark: append([]byte{0, 'g', 'x'}, marker[:]...), stderr: i == 1}
+		s.parser = parser{mark: append([]byte{0, 'g', 'x'}, marker[:]...), stderr: i == 1, mask: mask}
 	}
 	for i := range cap.streams {
 		cap.done.Go(func() { cap.follow(&cap.streams[i]) })

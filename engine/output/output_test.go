@@ -32,7 +32,7 @@ func start(t *testing.T) *pipes {
 		t.Fatal(err)
 	}
 	p.out, p.err = ow, ew
-	p.Capture, err = Start(secret, or, er, p.clock, func(lines []Line) {
+	p.Capture, err = Start(secret, or, er, p.clock, nil, func(lines []Line) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for _, l := range lines {
@@ -119,7 +119,7 @@ func TestManyBytes(t *testing.T) {
 	}
 	_ = ew.Close()
 	var lines, bytes int
-	c, err := Start(secret, r, er, clock.Real{}, func(batch []Line) {
+	c, err := Start(secret, r, er, clock.Real{}, nil, func(batch []Line) {
 		for _, l := range batch {
 			lines++
 			bytes += len(l.Text)

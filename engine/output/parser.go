@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"unicode/utf8"
+
+	"github.com/gx-dev/gx/redact"
 )
 
 // MaxLine is how many bytes a line may have; a longer one is split.
@@ -34,6 +36,7 @@ type Line struct {
 type parser struct {
 	mark   []byte // how a marker begins; empty = there are none
 	stderr bool
+	mask   *redact.Mask
 	held   []byte // the beginning of what may be a marker
 	line   []byte // a line without its end
 	cut    bool   // line goes on after a part that was emitted
@@ -93,7 +96,7 @@ func (p *parser) text(data []byte, emit func(Line)) {
 			n := MaxLine - len(p.line)
 			p.line = append(p.line, rest[:n]...)
 			rest = rest[n:]
-			n = runeCut(p.line)
+			n = p.cutting()
 			p.emit(p.line[:n], true, emit)
 			p.line = append(p.line[:0], p.line[n:]...)
 		}
@@ -122,7 +125,7 @@ func (p *parser) end(partial bool, emit func(Line)) {
 	}
 	n := len(p.line)
 	if partial {
-		if n = runeCut(p.line); n == 0 {
+		if n = p.cutting(); n == 0 {
 			return
 		}
 	}
@@ -140,8 +143,12 @@ func (p *parser) close(emit func(Line)) {
 
 func (p *parser) emit(text []byte, partial bool, emit func(Line)) {
 	p.cut = partial
-	emit(Line{Stderr: p.stderr, Tag: p.tag, Text: Printable(text), Partial: partial})
+	emit(Line{Stderr: p.stderr, Tag: p.tag, Text: Printable(p.mask.Bytes(text)), Partial: partial})
 }
+
+// cutting is where the line can be cut that is there: no character, and nothing
+// that is to be hidden, is cut in two.
+func (p *parser) cutting() int { return p.mask.Cut(p.line[:runeCut(p.line)]) }
 
 // runeCut is where b can be cut without cutting a character: its length, or a
 // few bytes less.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/gx-dev/gx/redact"
 )
 
 var secret = [8]byte{1, 2, 3, 0, 5, 6, 7, 8}
@@ -117,4 +119,42 @@ func FuzzParser(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestParserMasks(t *testing.T) {
+	mask := redact.New(map[string]string{"TOKEN": "planted-token", "KEY": "first planted line\nsecond planted line\n"})
+	long := strings.Repeat("x", MaxLine-5)
+	in := "a planted-token b\n" + mark(1, 0) + "planted-\nfirst planted line\nsecond planted line\n\xffplanted-token\n" +
+		long + "planted-token end\n" + mark(1, 1) + "planted-tok"
+	want := []string{"a [TOKEN] b", "1/0:planted-", "1/0:[KEY]", "1/0:[KEY]", `1/0:\xff[TOKEN]`, "1/0:" + long + "+", "1/0:[TOKEN] end", "1/1:planted-tok"}
+	for size := range 40 {
+		p := newParser()
+		p.mask = mask
+		var got []string
+		emit := func(l Line) { got = append(got, show(l)) }
+		for b := []byte(in); len(b) > 0; {
+			n := min(size+1, len(b))
+			p.feed(b[:n], emit)
+			b = b[n:]
+		}
+		p.close(emit)
+		if !slices.Equal(got, want) {
+			t.Fatalf("in pieces of %d bytes: %.200q", size+1, got)
+		}
+	}
+}
+
+// A line is shown before its end, but not the beginning of a value.
+func TestParserHoldsValuesBack(t *testing.T) {
+	p := newParser()
+	p.mask = redact.New(map[string]string{"TOKEN": "planted-token"})
+	var got []string
+	emit := func(l Line) { got = append(got, show(l)) }
+	for _, part := range []string{"the token is plan", "ted-", "token", ", and p", "\n"} {
+		p.feed([]byte(part), emit)
+		p.end(true, emit)
+	}
+	if want := []string{"the token is +", "[TOKEN]+", ", and +", "p"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
 }

@@ -3,7 +3,6 @@ package spawned
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -36,7 +35,7 @@ func (l *Ledger) scan(row interface{ Scan(...any) error }) (c Call, dropped bool
 		&r.inputs, &r.answered, &c.Failed, &c.Hosts, &finished, &r.bytes, &dropped); err != nil {
 		return c, false, err
 	}
-	if err := json.Unmarshal(open, &m.Open); err != nil {
+	if m.Open, err = l.decode(m.ID, open); err != nil {
 		return c, false, fmt.Errorf("what spawned call %s asks for: %w", m.ID, err)
 	}
 	m.Created = moment(created)

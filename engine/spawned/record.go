@@ -1,9 +1,11 @@
 package spawned
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -130,11 +132,36 @@ func (r *Record) begin() {
 // not done.
 func (r *Record) insert(b *batch, inputs any, bytes int64, finished any) error {
 	m := &r.meta
-	open, err := json.Marshal(m.Open)
+	open, err := r.ledger.encode(m)
 	if err != nil {
 		return err
 	}
 	return b.query(insertCall, &r.number, m.ID, m.Environment, m.App, m.Function, m.Module, open, m.Scheduled, seconds(m.Created), inputs, bytes, finished)
+}
+
+// encode is how a call was opened, for its row: JSON, or sealed where its options
+// have values of secrets (app.Secret).
+func (l *Ledger) encode(m *Meta) ([]byte, error) {
+	open, err := json.Marshal(m.Open)
+	if err != nil || !bytes.Contains(m.Open.Options, []byte(`"secrets"`)) {
+		return open, err
+	}
+	if l.cfg.Vault == nil {
+		return nil, errors.New("the call's options have secrets, and nothing is there to encrypt them")
+	}
+	return l.cfg.Vault.Seal("spawned call "+m.ID, open)
+}
+
+// decode is the opposite of encode.
+func (l *Ledger) decode(id string, open []byte) (body wire.OpenBody, err error) {
+	if len(open) > 0 && open[0] != '{' && l.cfg.Vault != nil {
+		if open, err = l.cfg.Vault.Open("spawned call "+id, open); err != nil {
+			// Who does the call refuses such options; the others go on.
+			l.cfg.Log.Error("the options of a spawned call cannot be read", "call", id, "error", err)
+			return wire.OpenBody{Kind: "spawn", Options: json.RawMessage(`"unreadable"`)}, nil
+		}
+	}
+	return body, json.Unmarshal(open, &body)
 }
 
 // Complete says that all inputs came, and has then told when they are kept.

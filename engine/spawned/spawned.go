@@ -88,6 +88,8 @@ type Config struct {
 	Budget int64         // bytes of inputs and answers together
 	Keep   time.Duration // how long answers are kept after the call's end
 	Log    *slog.Logger
+	// Vault encrypts how a call was opened, where that has values of secrets.
+	Vault Vault
 	// Ended is told, within the transaction that says so, that a call which a
 	// schedule made has ended.
 	Ended func(tx *sql.Tx, e Ended) error
@@ -98,6 +100,12 @@ type Ended struct {
 	ID      string
 	At      time.Time
 	Failure string // what the input failed of; "" = it did not
+}
+
+// Vault encrypts what must not be kept in the clear; label names what it is.
+type Vault interface {
+	Seal(label string, data []byte) ([]byte, error)
+	Open(label string, sealed []byte) ([]byte, error)
 }
 
 // Ledger keeps spawned calls. It is safe for concurrent use.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -274,4 +275,47 @@ func TestAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, list)
 	require.EqualValues(t, 200*5*256, b.Usage())
+}
+
+// vault seals by turning bytes around.
+type vault struct{ lost bool }
+
+func (v *vault) Seal(label string, data []byte) ([]byte, error) {
+	data = append([]byte(label+"\n"), data...)
+	slices.Reverse(data)
+	return data, nil
+}
+
+func (v *vault) Open(label string, sealed []byte) ([]byte, error) {
+	sealed = slices.Clone(sealed)
+	slices.Reverse(sealed)
+	data, ok := bytes.CutPrefix(sealed, []byte(label+"\n"))
+	if !ok || v.lost {
+		return nil, errors.New("sealed as something else")
+	}
+	return data, nil
+}
+
+func TestSecretsOfOptionsAreSealed(t *testing.T) {
+	db, err := store.Open(filepath.Join(t.TempDir(), "db"))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	v := &vault{}
+	l, err := spawned.Open(t.Context(), spawned.Config{DB: db, Dir: t.TempDir(), Clock: clock.NewFake(time.Unix(1e9, 0)), Budget: 1 << 20, Keep: time.Hour, Log: slog.New(slog.DiscardHandler), Vault: v})
+	require.NoError(t, err)
+	defer l.Close()
+	m := meta("fc-1")
+	m.Open.Options = []byte(`{"secrets":[{"values":{"A":"planted"}}]}`)
+	_, err = l.Spawn(t.Context(), m, []byte("x"), nil)
+	require.NoError(t, err)
+	var kept []byte
+	require.NoError(t, db.Read().QueryRow(`SELECT open FROM spawned`).Scan(&kept))
+	require.NotContains(t, string(kept), "planted")
+	c, err := l.Find(t.Context(), "fc-1")
+	require.NoError(t, err)
+	require.Equal(t, m.Open, c.Meta().Open)
+	v.lost = true
+	c, err = l.Find(t.Context(), "fc-1")
+	require.NoError(t, err)
+	require.Equal(t, `"unreadable"`, string(c.Meta().Open.Options))
 }

@@ -203,7 +203,7 @@ func (p Preparer) build(ctx context.Context, host Host, m app.Manifest, local lo
 		group.Go(func() error {
 			label := users(m, i)
 			view := progress.Build(label)
-			id, notes, err := host.Build(ctx, api.BuildRequest{Image: recipe, Python: m.Python}, view.Event)
+			id, notes, err := host.Build(ctx, api.BuildRequest{Image: recipe, Python: m.Python, Environment: m.Environment}, view.Event)
 			if err != nil {
 				if e, ok := errors.AsType[*api.Error](err); ctx.Err() != nil || !ok || (e.Step == nil && e.Code != "invalid") {
 					return fmt.Errorf("building the image of %s: %w", label, err)

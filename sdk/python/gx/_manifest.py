@@ -56,7 +56,7 @@ class _Making:
         """One function or class, as app.Function has it."""
         from gx._declare import place
         from gx._sources import module_place
-        from gx.secret import environment
+        from gx.secret import checked, manifest
 
         settings, shared = function._settings, function._app._shared
         image = settings.image or function._app.image or self.app.image or self._default
@@ -75,7 +75,8 @@ class _Making:
             "image": self.image(image),
             "mounts": self.function_mounts(function, image),
             "volumes": settings.mounted(shared.volumes) if settings.volumes or shared.volumes else [],
-            "env": environment([*shared.secrets, *settings.secrets], settings.env, settings.what),
+            "env": checked(settings.env or {}, f"{settings.what}: env="),
+            "secrets": manifest([*shared.secrets, *settings.secrets], settings.what),
             **settings.manifest(),
         }
         if payload:

@@ -174,21 +174,19 @@ def with_environment(
     """
     if not env and not secrets:
         return fill
-    from gx.secret import Secret
+    from gx.secret import Secret, checked, manifest
 
     if secrets and not all([isinstance(secret, Secret) for secret in secrets]):
         raise invalid(f"Image.{method}: secrets= is a list of gx.Secret")
-    plain = Secret.from_dict(dict(env)) if env else None
+    plain = checked(env or {}, f"Image.{method}: env=")
 
     def filled(fields: Dict[str, Any]) -> None:
-        from gx.secret import environment
-
         if fill is not None:
             fill(fields)
-        if plain is not None:
-            fields["env"] = environment([plain], None, f"Image.{method}")
+        if plain:
+            fields["env"] = plain
         if secrets:
-            fields["secrets"] = environment(secrets, None, f"Image.{method}")
+            fields["secrets"] = manifest(secrets, f"Image.{method}")
 
     return filled
 

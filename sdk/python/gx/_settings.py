@@ -136,10 +136,10 @@ class Settings:
             older("mounts=", "Image.add_local_file, add_local_dir or add_local_python_source")
         if self.env is not None:
             from gx.exception import InvalidError
-            from gx.secret import Secret
+            from gx.secret import checked
 
             try:
-                Secret.from_dict(self.env)
+                checked(self.env, "env")
             except (InvalidError, AttributeError):
                 raise self._invalid("env= maps names of environment variables to strings") from None
         for name in ("network_file_systems", "shared_volumes"):

@@ -22,7 +22,7 @@ _NAMES = (
 def options(what: str, given: Dict[str, Any]) -> Options:
     """The options that ``with_options(**given)`` means. Raises InvalidError."""
     from gx._settings import Settings
-    from gx.secret import environment
+    from gx.secret import checked, manifest
 
     what = f"{what}: with_options"
     for name in given:
@@ -32,7 +32,8 @@ def options(what: str, given: Dict[str, Any]) -> Options:
     settings = Settings(what, said)
     fields, scaling = settings.fields, settings.fields["scaling"]
     made: Options = {
-        "env": environment(settings.secrets, settings.env, what),
+        "env": checked(settings.env or {}, f"{what}: env="),
+        "secrets": manifest(settings.secrets, what),
         "volumes": settings.mounted({}) if settings.volumes else None,
         "gpu": fields["gpu"],
         "cpu": fields["cpu"],
@@ -77,6 +78,8 @@ def merged(before: Optional[Options], new: Options) -> Optional[Options]:
         together.pop("target_inputs", None)
     if "env" in before and "env" in new:
         together["env"] = {**before["env"], **new["env"]}
+    if "secrets" in before and "secrets" in new:
+        together["secrets"] = [*before["secrets"], *new["secrets"]]
     return _canonical(together) or None
 
 

@@ -66,14 +66,17 @@ class Image:
         add_python: Optional[str] = None,
         **_: Any,
     ) -> Image:
-        """An image of a registry; ``add_python="3.11"`` adds a Python where it has none."""
+        """An image of a registry; ``add_python="3.11"`` adds a Python where it has none.
+
+        ``secret`` has REGISTRY_USERNAME and REGISTRY_PASSWORD, where the registry asks for them.
+        """
         if secret is not None:
             planned("Image.from_registry(secret=...)")
         if not isinstance(tag, str) or not tag or any([c.isspace() for c in tag]):
             raise invalid(f"Image.from_registry: {tag!r} is no reference to an image")
         setup = _recipe.words("from_registry", [setup_dockerfile_commands], "setup_dockerfile_commands")
         fields = {"op": "registry", "tag": tag, "setup": setup, "add_python": _recipe.version("from_registry(add_python=...)", add_python)}
-        return Image()._base(fields, force_build)
+        return Image()._base(fields, force_build, secrets=[secret] if secret is not None else None)
 
     @staticmethod
     def from_scratch(force_build: bool = False) -> Image:

@@ -69,7 +69,7 @@ def test_all_settings() -> None:
     assert got["retries"] == {"max": 3, "initial": 1.0, "factor": 1.0, "longest": 60.0}
     assert got["timeout"] == 60.0 and got["startup_timeout"] == 30.0
     assert got["network"] == "none" and got["max_inputs"] == 1
-    assert got["env"] == {"A": "1", "C": "2"}
+    assert got["env"] == {"A": "1"} and got["secrets"] == [{"values": {"A": "0", "C": "2"}}]
     assert one(retries=gx.Retries(max_retries=2, backoff_coefficient=3))["retries"]["factor"] == 3.0
 
 
@@ -122,7 +122,6 @@ def test_older_names() -> None:
 def test_planned() -> None:
     app = gx.App()
     for use in (
-        lambda: gx.Secret.from_name("x"),
         lambda: gx.Sandbox.create("ls"),
         lambda: gx.forward(80),
         lambda: gx.billing.report, lambda: gx.Image.from_name("x"),
@@ -194,7 +193,7 @@ def test_include_and_defaults() -> None:
     by_name = {function["name"]: function for function in made["functions"]}
     assert set(by_name) == {"ours", "bare", "theirs"}
     assert made["images"][by_name["theirs"]["image"]]["steps"][1]["op"] == "apt_install"
-    assert by_name["theirs"]["env"] == {"S": "1"} and "env" not in by_name["ours"]
+    assert by_name["theirs"]["secrets"] == [{"values": {"S": "1"}}] and "secrets" not in by_name["ours"]
     assert "mounts" not in by_name["bare"] and by_name["ours"]["mounts"] == by_name["theirs"]["mounts"]
     with pytest.raises(InvalidError, match="both have"):
         conflict = gx.App()
@@ -524,7 +523,7 @@ def test_build_function(monkeypatch: Any) -> None:
 
     image = gx.Image.debian_slim().run_function(prepares, args=("x",), env={"A": "1"}, secrets=[gx.Secret.from_dict({"S": "v"})])
     step = image._steps[-1].manifest()
-    assert (step["op"], step["env"], step["secrets"], step["timeout"]) == ("run_function", {"A": "1"}, {"S": "v"}, 3600.0)
+    assert (step["op"], step["env"], step["secrets"], step["timeout"]) == ("run_function", {"A": "1"}, [{"values": {"S": "v"}}], 3600.0)
     assert step["function"]["qualname"] == "prepares" and step["function"]["key"] != before
     assert any([file["remote"].endswith("test_manifest.py") for file in step["files"]])
     by_value = gx.Image.debian_slim().run_function(lambda: OFFSET)._steps[-1].manifest()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import json
 import os
 import pickle
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict
 
 import pytest
 
@@ -16,10 +17,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 from client_host import SDK  # noqa: E402
 
 import gx  # noqa: E402
-from gx import exception, gpu  # noqa: E402
+from gx import _dotenv, exception, gpu  # noqa: E402
 from gx.exception import InvalidError  # noqa: E402
 from gx.file_pattern_matcher import NON_PYTHON_FILES, matcher  # noqa: E402
-from gx.secret import environment, parse_dotenv  # noqa: E402
+from gx.secret import manifest  # noqa: E402
+
+REPOSITORY = Path(__file__).parents[3]
 
 # -- secrets --
 
@@ -33,7 +36,7 @@ def test_secrets(monkeypatch: Any, tmp_path: Path) -> None:
         gx.Secret.from_local_environ(["HERE"]),
         gx.Secret.from_dotenv(str(tmp_path / "below")),
     ]
-    assert environment(secrets, {"B": "env"}, "f") == {"A": "dotenv", "HERE": "yes", "B": "env"}
+    assert manifest(secrets, "f") == [{"values": {"A": "dict"}}, {"values": {"HERE": "yes"}}, {"values": {"A": "dotenv", "B": "2"}}]
     assert "'dict'" not in repr(secrets) and "yes" not in repr(secrets), "values are not shown"
     for path, filename in ((str(tmp_path / ".env"), ".env"), (str(tmp_path / "below" / "x.py"), ".env")):
         assert gx.Secret.from_dotenv(path, filename=filename)._read()["B"] == "2"
@@ -47,6 +50,20 @@ def test_secrets(monkeypatch: Any, tmp_path: Path) -> None:
         lambda: gx.Secret.from_local_environ("HOME"),
         lambda: gx.Secret.from_local_environ(["NOT_SET_ANYWHERE_XYZ"])._read(),
         lambda: gx.Secret.from_dotenv("/", filename="no-such-file.env")._read(),
+        lambda: gx.Secret.from_dict({"": "1"}),
+        lambda: gx.Secret.from_dict({"9A": "1"}),
+        lambda: gx.Secret.from_dict({"Ä": "1"}),
+        lambda: gx.Secret.from_dict({"A": "\0"}),
+        lambda: gx.Secret.from_dict({"A": "\udc80"}),
+        lambda: gx.Secret.from_dict({"A": "x" * 40_000}),
+        lambda: gx.Secret.from_dict("A=1"),  # type: ignore[arg-type]
+        lambda: gx.Secret.from_local_environ(["A B"]),
+        lambda: gx.Secret.from_name(""),
+        lambda: gx.Secret.from_name(3),  # type: ignore[arg-type]
+        lambda: gx.Secret.from_name("x", required_keys="A"),
+        lambda: gx.Secret.from_name("x", required_keys=["A-B"]),
+        lambda: gx.Secret.from_dict({"A": "1"}).update({"A": "2"}),
+        lambda: gx.Secret.from_dict({"A": "1"}).object_id,
     ],
 )
 def test_wrong_secrets(make: Any) -> None:
@@ -60,25 +77,55 @@ def test_secrets_are_read_late() -> None:
     gx.Secret.from_dotenv("/nowhere")
 
 
+def table() -> Dict[str, Any]:
+    """The cases that the command line is held to, too."""
+    loaded: Dict[str, Any] = json.loads((REPOSITORY / "cmd/gx/dotenv/testdata/cases.json").read_text(encoding="utf-8"))
+    return loaded
+
+
 def test_dotenv(monkeypatch: Any) -> None:
-    monkeypatch.setenv("OUTSIDE", "out")
-    text = """
-# comment
-A=1
-export B = two words  # comment
-C='single ${A} \\n'
-D="double ${A} ${OUTSIDE} ${MISSING:-fallback} \\n\\"q\\""
-E="two
-lines"
-F=
-G=a#b
-"""
-    assert parse_dotenv(text, ".env") == {
-        "A": "1", "B": "two words", "C": "single ${A} \\n", "D": 'double 1 out fallback \n"q"', "E": "two\nlines", "F": "", "G": "a#b",
-    }  # fmt: skip
-    for wrong in ("no equals", "1x=3", 'A="open', "A B=3"):
-        with pytest.raises(InvalidError, match=r"\.env, line 1"):
-            parse_dotenv(wrong, ".env")
+    for name, value in table()["environment"].items():
+        monkeypatch.setenv(name, value)
+    for case in table()["right"]:
+        assert _dotenv.parse(case["text"].encode()) == case["values"], repr(case["text"])
+    for case in table()["wrong"]:
+        with pytest.raises(_dotenv.Wrong) as error:
+            _dotenv.parse(case["text"].encode())
+        assert error.value.line == case["line"], repr(case["text"])
+    for data, line in ((b"A=1\nB=\xff", 2), (b"\xc3", 1), (b"A=1\r\n\r\nB=\xe2\x28", 3), (b"#" * (_dotenv.MAX_FILE + 1), 0), (b"A=\0\n\xff", 1)):
+        with pytest.raises(_dotenv.Wrong) as error:
+            _dotenv.parse(data)
+        assert error.value.line == line, data[:20]
+
+
+def test_wrong_dotenv(tmp_path: Path) -> None:
+    """What is wrong with a file is told without what is in it."""
+    for text in ("A='planted", 'A=1\n\nB="planted"planted', "planted planted", "A=planted\0", "A=" + "planted" * 10_000):
+        (tmp_path / ".env").write_text(text)
+        with pytest.raises(InvalidError) as error:
+            manifest([gx.Secret.from_dotenv(str(tmp_path))], "f")
+        assert str(tmp_path / ".env") in str(error.value) and "planted" not in str(error.value)
+    assert "line 3" not in str(error.value)
+
+
+def test_named_secrets() -> None:
+    named = gx.Secret.from_name("token", required_keys=["A", "B"], environment_name="dev")
+    assert manifest([gx.Secret.from_dict({"A": "1"}), named, gx.Secret.from_dict({}), gx.Secret.from_name("x")], "f") == [
+        {"values": {"A": "1"}},
+        {"name": "token", "environment": "dev", "required": ["A", "B"]},
+        {"name": "x"},
+    ]
+    assert named.name == "token" and gx.Secret.from_dict({}).name is None
+    assert repr(named) == "gx.Secret.from_name('token')"
+    again = pickle.loads(pickle.dumps(named))
+    assert again._manifest() == named._manifest()
+
+
+def test_pickled_secrets_have_no_values() -> None:
+    data = pickle.dumps(gx.Secret.from_dict({"A": "planted"}))
+    assert b"planted" not in data
+    with pytest.raises(InvalidError, match="stayed in the program that made it"):
+        manifest([pickle.loads(data)], "f")
 
 
 # -- schedules, retries, GPUs --

@@ -9,7 +9,7 @@ from gx import _wire
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any, Dict, Iterator, Optional, Tuple
+    from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 _OWN = __file__[: __file__.rindex("/") + 1]  # frames of files in here are not shown
 _MESSAGE_MAX = 64 << 10  # characters
@@ -17,14 +17,30 @@ _TRACEBACK_MAX = 256 << 10  # characters
 
 
 def body(error: BaseException) -> bytes:
-    """The body of an ERROR or FAILED frame. It never raises an Exception."""
+    """The body of an ERROR or FAILED frame, without the values of secrets. It never raises an Exception."""
+    mask = _mask()
+    if mask is not None:
+        from gx._runner import masking
+
+        masking.hide(error, mask)
     try:
         pickled = _wire.whole(_wire.dumps(error))
         if len(pickled) > _wire.MAX_BODY // 2:
             pickled = b""
     except Exception:
         pickled = b""
-    return _wire.error_body(head(error), pickled)
+    fields = head(error)
+    if mask is not None:
+        fields["message"], fields["traceback"] = mask(fields["message"]), mask(fields["traceback"])
+    return _wire.error_body(fields, pickled)
+
+
+def _mask() -> Optional[Callable[[str], str]]:
+    """What hides the values of this container's secrets; None if there are none."""
+    from gx._runner import state
+
+    runner = state.runner
+    return runner.mask if runner is not None else None
 
 
 def head(error: BaseException) -> dict:

@@ -46,6 +46,7 @@ class Runner:
         self.cancel: Callable[[Callable[[Frame], bool]], None] = lambda matches: None  # the executor's
         self.web: Callable[[Frame], None] = lambda frame: None  # the executor's: a frame about a web request has come
         self.executing: Any = None  # the executor, once there is one
+        self.mask: Optional[Callable[[str], str]] = None  # hides the values of secrets; None: there are none
         self._masks: Dict[int, Any] = {}  # of signals, by thread that is forking
         self._batches: Any = None  # a Collector, where the function takes batches
         self._staged: Any = None  # a Swap
@@ -182,6 +183,7 @@ class Runner:
         if not self.greet("runner", output.capture):
             return self._bye()
         self._wrap_exit()
+        self.set_secrets()
         try:
             began = perf_counter()
             load_sdk()
@@ -216,9 +218,24 @@ class Runner:
             return False
         for out in self.outputs:
             out.tag(self.start.get("marker", ""))
+        if self.start.get("secrets"):
+            from gx._runner import masking
+
+            self.mask = masking.masker(self.start["secrets"])
         state.runner = self
         os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork, after_in_parent=self._unblock)
         return True
+
+    def set_secrets(self) -> None:
+        """Sets the variables of secrets, before any code of the user is loaded.
+
+        They come over the connection, so that no list of processes has them. A
+        runner that was forked has those of its template, which are the same but
+        for what imports have made of them.
+        """
+        assert self.start is not None
+        for name, value in (self.start.get("secrets") or {}).items():
+            os.environ[name] = value
 
     def work(self, service: Service, enter: List[Callable], imported: float) -> int:
         """Runs the hooks and all inputs; returns the exit code. ``imported`` is seconds."""

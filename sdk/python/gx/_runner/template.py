@@ -78,6 +78,7 @@ def _load(load_sdk: Callable[[], None]) -> Tuple[int, Optional[Tuple[Service, tu
     if not runner.greet("template", output.capture):
         return 0, None
     try:
+        runner.set_secrets()
         began = perf_counter()
         load_sdk()
         service = runner.load()

@@ -124,7 +124,7 @@ def test_planned() -> None:
     for use in (
         lambda: gx.Sandbox.create("ls"),
         lambda: gx.forward(80),
-        lambda: gx.billing.report, lambda: gx.Image.from_name("x"),
+        lambda: gx.Image.from_name("x"),
         lambda: gx.experimental.anything,
     ):  # fmt: skip
         with pytest.raises(UnimplementedError, match="planned"):

@@ -161,6 +161,10 @@ type SessionRequest struct {
 	Images   []string     `json:"images"`   // ids, in the order of Manifest.Images
 	Detach   bool         `json:"detach"`   // the app outlives the session
 	Resume   bool         `json:"resume"`   // results of maps that an earlier run has made are taken from there
+	// Faults are what is to go wrong, as package fault reads it: "oom@call=3";
+	// FaultSeed decides when those happen that have a probability.
+	Faults    []string `json:"faults,omitempty"`
+	FaultSeed uint64   `json:"fault_seed,omitempty"`
 }
 
 // UpdateRequest replaces what an app runs by a newer manifest of it. Images are

@@ -14,6 +14,7 @@ import (
 	"github.com/gx-dev/gx/build"
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/environment"
+	"github.com/gx-dev/gx/engine/fault"
 	"github.com/gx-dev/gx/engine/function"
 	"github.com/gx-dev/gx/engine/logs"
 )
@@ -27,6 +28,7 @@ type App struct {
 	deployed    *deployed // nil = it ends with its session
 	log         *logs.Log
 	memory      memory
+	faults      *fault.Plan // nil = none
 	started     api.Started
 	events      *events
 	done        chan struct{}
@@ -68,7 +70,11 @@ func (e *Engine) StartApp(ctx context.Context, req api.SessionRequest) (_ *App, 
 	if err != nil {
 		return nil, err
 	}
-	return e.launch(ctx, &req.Manifest, images, launch{id: call.NewID("ap"), number: 1, created: e.cfg.Clock.Now(), resume: req.Resume})
+	faults, err := fault.NewPlan(req.Faults, req.FaultSeed)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return e.launch(ctx, &req.Manifest, images, launch{id: call.NewID("ap"), number: 1, created: e.cfg.Clock.Now(), resume: req.Resume, faults: faults})
 }
 
 // launch is who an app is that starts.
@@ -79,7 +85,8 @@ type launch struct {
 	created  time.Time
 	resume   bool
 	deployed *deployed // nil = the app ends with its session
-	proving  bool      // it is not to be found by its name yet
+	faults   *fault.Plan
+	proving  bool // it is not to be found by its name yet
 }
 
 // launch starts an app from a manifest that was checked. It takes the images
@@ -96,7 +103,7 @@ func (e *Engine) launch(ctx context.Context, m *app.Manifest, images []build.Ima
 			a.letGo()
 		}
 	}()
-	a.memory.resume = l.resume
+	a.memory.resume, a.faults = l.resume, l.faults
 	if a.edition, err = e.newEdition(ctx, l.number, m, images); err != nil {
 		return nil, err
 	}

@@ -149,6 +149,7 @@ type host struct {
 	images  *machineImages
 	dir     string
 	cfg     Config
+	faults  []string // of apps that are started
 }
 
 // onRuntimes runs a test on each runtime that works here.
@@ -410,7 +411,7 @@ func (h *host) image() string {
 
 func (h *host) startManifest(m app.Manifest) *running {
 	h.t.Helper()
-	a, err := h.StartApp(context.Background(), api.SessionRequest{Manifest: m, Images: []string{h.image()}})
+	a, err := h.StartApp(context.Background(), api.SessionRequest{Manifest: m, Images: []string{h.image()}, Faults: h.faults, FaultSeed: 1})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/gx-dev/gx/cmd/gx/exit"
 	"github.com/gx-dev/gx/cmd/gx/filehash"
 	"github.com/gx-dev/gx/cmd/gx/session"
+	"github.com/gx-dev/gx/engine/fault"
 	"github.com/gx-dev/gx/remote/client"
 	"github.com/gx-dev/gx/remote/local"
 	"github.com/gx-dev/gx/sdk"
@@ -30,6 +33,8 @@ type runOptions struct {
 	timestamps  bool
 	writeResult string
 	runtime     string
+	faults      []string
+	faultSeed   uint64
 }
 
 func newRunCmd(d deps) *cobra.Command {
@@ -68,6 +73,8 @@ The exit codes are in ` + "`gx help exit-codes`" + `.`,
 	flags.BoolVarP(&o.detach, "detach", "d", false, "leave the app running when the entrypoint has ended")
 	flags.BoolVar(&o.resume, "resume", false, "take results of maps from an earlier run of the same code that was cut off")
 	flags.BoolVar(&o.estimate, "estimate", false, "count the work on emulated GPUs, and print what it would take and cost on each card")
+	flags.StringArrayVar(&o.faults, "fault", nil, "have something go wrong: oom@call=3, gpu-lost:p=0.01, xid=79, preempt, slow-start=20s; may be repeated")
+	flags.Uint64Var(&o.faultSeed, "fault-seed", 0, "the same seed has the same faults; default: another one each time")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "print only what the app prints, warnings and errors")
 	flags.BoolVar(&o.timestamps, "timestamps", false, "begin each line of the functions' output with its time")
 	flags.StringVarP(&o.writeResult, "write-result", "w", "", "write what the function returns (str or bytes) to this file")
@@ -82,6 +89,9 @@ func runRun(ctx context.Context, d deps, o runOptions) error {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	d.ui.SetQuiet(o.quiet)
+	if err := planFaults(d, &o); err != nil {
+		return err
+	}
 
 	connecting := connect(ctx, d, hostOptions{runtime: o.runtime})
 	defer connecting.close()
@@ -96,6 +106,7 @@ func runRun(ctx context.Context, d deps, o runOptions) error {
 	opts.Python, opts.Terminal = python.Signal, inForeground()
 	opts.Detach, opts.Timestamps, opts.Resume = o.detach, o.timestamps, o.resume
 	opts.Estimate = o.estimate
+	opts.Faults, opts.FaultSeed = o.faults, o.faultSeed
 	opts.HoldBill, opts.ShowExceptions = true, true
 	outcome := session.Run(ctx, opts)
 
@@ -104,6 +115,22 @@ func runRun(ctx context.Context, d deps, o runOptions) error {
 		d.ui.Println(result.Result)
 	}
 	return verdict(outcome, code, err)
+}
+
+// planFaults checks the faults, and gives those that are left to chance a seed by
+// which they can be had again.
+func planFaults(d deps, o *runOptions) error {
+	if len(o.faults) == 0 {
+		return nil
+	}
+	if _, err := fault.NewPlan(o.faults, 0); err != nil {
+		return exit.With(exit.Usage, err)
+	}
+	if o.faultSeed == 0 {
+		o.faultSeed = uint64(rand.Uint32()) + 1
+	}
+	d.ui.Notice(fmt.Sprintf("faults: %s; --fault-seed %d has the same ones again", strings.Join(o.faults, ", "), o.faultSeed))
+	return nil
 }
 
 // verdict is the exit code: gx's own, else what Python said, else how it ended.

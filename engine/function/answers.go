@@ -201,6 +201,7 @@ func (m *member) answered(frames []wire.Frame) {
 	// back to others.
 	idles := len(m.inputs) == 0 && f.timer == nil && (len(f.members) > f.scaling.Min || f.closing)
 	look := idles || returned
+	leavesFor := m.leavesFor()
 	yields, outdated := m.yields && len(m.inputs) == 0, m.outdated && len(m.inputs) == 0
 	f.mu.Unlock()
 
@@ -230,7 +231,7 @@ func (m *member) answered(frames []wire.Frame) {
 		m.stop(yielded, f.grace())
 	}
 	if outdated {
-		m.stop(replaced, f.grace())
+		m.stop(leavesFor, f.grace())
 	}
 	if look || spent {
 		f.kick()

@@ -44,7 +44,12 @@ func (m *member) observe(c container.Container) {
 			stats, err := c.Stats()
 			return stats.CPU, err
 		},
-		Health: func(e gpu.Event) { m.f.say(m.id, "", 0, "%s", e.Line()) },
+		Health: func(e gpu.Event) {
+			m.f.say(m.id, "", 0, "%s", e.Line())
+			if e.Critical {
+				m.drain(e)
+			}
+		},
 	})
 }
 

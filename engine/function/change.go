@@ -179,11 +179,11 @@ func (m *member) leaves() bool { return m.outdated || m.trial != nil }
 // has not begun goes to others.
 func (m *member) leave() {
 	m.f.mu.Lock()
-	idle := m.retire()
+	idle, why := m.retire(), m.leavesFor()
 	m.f.mu.Unlock()
 	m.conn.Flush()
 	if idle {
-		m.stop(replaced, m.f.grace())
+		m.stop(why, m.f.grace())
 	}
 }
 

@@ -30,6 +30,7 @@ import (
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/clock"
 	"github.com/gx-dev/gx/engine/container"
+	"github.com/gx-dev/gx/engine/fault"
 	"github.com/gx-dev/gx/engine/logs"
 	"github.com/gx-dev/gx/engine/pool"
 	"github.com/gx-dev/gx/engine/runner"
@@ -74,6 +75,7 @@ type App struct {
 	Environment string // its name
 	Log         *logs.Log
 	Event       func(api.SessionMessage) // told of containers and waiting; never blocks
+	Faults      *fault.Plan              // nil = none
 }
 
 // Config is one function, or a variant of one: with other options, or for one

@@ -57,6 +57,9 @@ func (m *member) start() *failure {
 	m.shown = true
 	m.tellState("starting", 0, "")
 
+	if !m.delayed() {
+		return &failure{stopped: true}
+	}
 	token, arrival, forget := f.host.Hub.Expect()
 	defer forget()
 	var mark [8]byte
@@ -402,7 +405,7 @@ func (m *member) end(why *failure) {
 		out, retries = m.orphans(cause{kind: wire.FailLost, message: "the container was ended: " + m.reason}, true)
 	}
 	f.traceEnd(m, why, exit, reason, now)
-	for _, t := range []clock.Timer{m.limit, m.stall, m.killer} {
+	for _, t := range []clock.Timer{m.limit, m.stall, m.killer, m.preempt} {
 		if t != nil {
 			t.Stop()
 		}

@@ -74,15 +74,17 @@ type member struct {
 	running  call.List // those of inputs that it is at, by the time they began
 	waiting  call.List // those that it has ahead
 	calls    map[uint32]*call.Call
-	taken    int       // inputs that it was given, ever
-	served   bool      // it has answered
-	stuck    bool      // it is at an input that takes longer than others: it gets none ahead
-	alone    bool      // it is at an input that is run by itself
-	late     int       // inputs that it was told to end and has not: nobody knows what else it can do
-	batched  int       // batches that it is at
-	yields   bool      // it ends when it has nothing to do: its room is somebody else's
-	visitors int       // commands that somebody runs in it: it is not idle
-	outdated bool      // it ends when it has nothing to do: a newer version has taken over
+	taken    int    // inputs that it was given, ever
+	served   bool   // it has answered
+	stuck    bool   // it is at an input that takes longer than others: it gets none ahead
+	alone    bool   // it is at an input that is run by itself
+	late     int    // inputs that it was told to end and has not: nobody knows what else it can do
+	batched  int    // batches that it is at
+	yields   bool   // it ends when it has nothing to do: its room is somebody else's
+	visitors int    // commands that somebody runs in it: it is not idle
+	outdated bool   // it ends when it has nothing to do: a newer version has taken over
+	leaving  string // why it is outdated, if it is not for that
+	preempt  clock.Timer
 	staging  staging   // newer code that it was asked about
 	trial    *trial    // it is of a version that is not the function's yet; nil = it is
 	idle     time.Time // since when it has nothing to do
@@ -186,6 +188,7 @@ func (m *member) assign(in *call.Input, now time.Time) {
 			m.stall = m.f.host.Clock.AfterFunc(stallAfter, m.stalled)
 		}
 	}
+	m.afflict() // before the runner knows of the input
 	m.conn.Queue(in.Frame())
 }
 

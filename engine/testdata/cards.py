@@ -39,3 +39,19 @@ def smi(_):
 def who(_):
     time.sleep(0.2)
     return os.environ["GX_CONTAINER_ID"]
+
+
+def fault(_):
+    """What is wrong with the card, as a program finds it; it takes what is meant for it."""
+    with open(os.environ["GX_GPU_PAGE"], "r+b") as file:
+        file.seek(128 + 188)
+        code = struct.unpack("<I", file.read(4))[0]
+        if 0 < code < 15:
+            file.seek(128 + 188)
+            file.write(b"\0\0\0\0")
+    return code
+
+
+def lasts(seconds):
+    time.sleep(seconds)
+    return os.environ["GX_CONTAINER_ID"]

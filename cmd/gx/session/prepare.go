@@ -156,7 +156,7 @@ func (s *session) startApp(ctx context.Context, st sdk.Start) (started, error) {
 	if s.Estimate {
 		countWork(&m)
 	}
-	running, err := ready.Host.StartSession(ctx, api.SessionRequest{Manifest: m, Images: ready.Images, Detach: s.Detach || st.Detach, Resume: s.Resume})
+	running, err := ready.Host.StartSession(ctx, api.SessionRequest{Manifest: m, Images: ready.Images, Detach: s.Detach || st.Detach, Resume: s.Resume, Faults: s.Faults, FaultSeed: s.FaultSeed})
 	if err != nil {
 		return started{}, Refusal(err)
 	}

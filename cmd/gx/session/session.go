@@ -69,9 +69,11 @@ type Options struct {
 	// which gives Ctrl-C to both of them by itself.
 	Terminal bool
 
-	Detach     bool // the app goes on when the session ends
-	Resume     bool // results of maps that an earlier run has made are taken over
-	Estimate   bool // what is computed on emulated GPUs is counted, and estimated for real ones
+	Detach     bool     // the app goes on when the session ends
+	Resume     bool     // results of maps that an earlier run has made are taken over
+	Estimate   bool     // what is computed on emulated GPUs is counted, and estimated for real ones
+	Faults     []string // that the host is to have happen; see package fault of the engine
+	FaultSeed  uint64
 	Timestamps bool
 	// HoldBill keeps what the app cost until Python has ended.
 	HoldBill bool

@@ -28,6 +28,7 @@
 //	GET    /v1/containers/{id}/exec       WebSocket: a command in a container (ExecRequest)
 //	GET    /v1/apps/{id}/shell?function=F WebSocket: a command in a container of its own, made like those of a function
 //	GET    /v1/why/{ref}                  Why: why a call, input, container or function waits, was slow, failed
+//	POST   /v1/dashboard                  DashboardReply: where the dashboard is, and a way in
 //	GET    /v1/images                     build.Usage
 //	POST   /v1/images/prune               PruneRequest -> build.Usage
 //

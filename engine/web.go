@@ -15,6 +15,9 @@ func (e *Engine) newGateway() *gateway.Gateway {
 	return gateway.New(gateway.Config{Registry: e.registry, Clock: e.cfg.Clock, Log: e.cfg.Log, Addr: e.cfg.Web, Allowed: e.webTokens.Allowed})
 }
 
+// Gateway is where web requests come in.
+func (e *Engine) Gateway() *gateway.Gateway { return e.gateway }
+
 // endpoints are the app's web endpoints, as a manifest declares them.
 func (a *App) endpoints(m *app.Manifest) (endpoints []gateway.Endpoint) {
 	add := func(f *app.Function, method string, web *app.Web) {

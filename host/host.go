@@ -27,6 +27,7 @@ import (
 	"github.com/gx-dev/gx/gpu"
 	"github.com/gx-dev/gx/host/config"
 	"github.com/gx-dev/gx/remote"
+	"github.com/gx-dev/gx/remote/dashboard"
 	"github.com/gx-dev/gx/remote/local"
 	"github.com/gx-dev/gx/sdk"
 )
@@ -129,12 +130,13 @@ type host struct {
 	grace context.Context // ends when it is to end at once
 	hurry context.CancelFunc
 
-	api     *remote.Server
-	server  *http.Server
-	listen  net.Listener
-	used    atomic.Int64 // when a client asked for the host, in Unix nanoseconds
-	closed  chan struct{}
-	signals sync.WaitGroup // the one who listens for them
+	api       *remote.Server
+	dashboard *dashboard.Dashboard
+	server    *http.Server
+	listen    net.Listener
+	used      atomic.Int64 // when a client asked for the host, in Unix nanoseconds
+	closed    chan struct{}
+	signals   sync.WaitGroup // the one who listens for them
 }
 
 // assemble puts a host together. It is the only place that knows all parts.
@@ -189,6 +191,10 @@ func assemble(ctx context.Context, cfg Config, log *slog.Logger, file *logFile) 
 		return nil, err
 	}
 	h.api = remote.NewServer(h.life, &backend{h}, log)
+	if h.dashboard, err = openDashboard(cfg.Dirs.State, h.api); err != nil {
+		return nil, err
+	}
+	h.engine.Gateway().Page(dashboard.Label, h.dashboard)
 	h.server = &http.Server{
 		Handler:           h.api,
 		ReadHeaderTimeout: 10 * time.Second,

@@ -69,6 +69,7 @@ type Backend interface {
 	Shell(ctx context.Context, app, function string, req api.ExecRequest, waiting func(string)) (Command, error)
 	// EndContainer ends a container and waits for it.
 	EndContainer(ctx context.Context, id string, now bool) error
+	Dashboard(ctx context.Context) (api.DashboardReply, error)
 	Apps() []api.App
 	Containers() []api.Container
 	// Top tells what the host is doing now.

@@ -79,6 +79,7 @@ func NewServer(ctx context.Context, backend Backend, log *slog.Logger) *Server {
 		"GET /v1/containers":           func(w http.ResponseWriter, _ *http.Request) { reply(w, backend.Containers()) },
 		"GET /v1/gpus":                 func(w http.ResponseWriter, r *http.Request) { answer(w)(backend.GPUs(r.Context())) },
 		"GET /v1/why/{ref}":            s.why,
+		"POST /v1/dashboard":           func(w http.ResponseWriter, r *http.Request) { answer(w)(backend.Dashboard(r.Context())) },
 		"GET /v1/images":               s.images,
 		"POST /v1/images/prune":        s.prune,
 		"POST /v1/ask/{op}":            s.ask,

@@ -42,7 +42,7 @@ resources they ask for, on this machine. A file written for Modal runs as it is.
 		}
 	}
 	add("apps", newRunCmd(d), newServeCmd(d), newShellCmd(d), newDeployCmd(d), newCallCmd(d), newAppCmd(d), newScheduleCmd(d), newLogsCmd(d), newContainerCmd(d), newTopCmd(d), newWhyCmd(d))
-	add("host", newHostCmd(d), newEnvironmentCmd(d), newVolumeCmd(d), newSecretCmd(d), newDictCmd(d), newQueueCmd(d), newWebCmd(d), newImageCmd(d), newGPUCmd(d), newConfigCmd(d), newBillingCmd(d), newDoctorCmd(d), newSDKCmd(d))
+	add("host", newHostCmd(d), newDashboardCmd(d), newEnvironmentCmd(d), newVolumeCmd(d), newSecretCmd(d), newDictCmd(d), newQueueCmd(d), newWebCmd(d), newImageCmd(d), newGPUCmd(d), newConfigCmd(d), newBillingCmd(d), newDoctorCmd(d), newSDKCmd(d))
 	add("help", newVersionCmd(d))
 	root.AddCommand(newSessionCmd(d), newExitCodesTopic())
 	root.SetHelpCommandGroupID("help")

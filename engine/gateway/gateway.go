@@ -79,7 +79,8 @@ type Gateway struct {
 	mu        sync.Mutex
 	listeners []net.Listener
 	port      int
-	routes    map[string][]*route // by label; of runs of the same app the newest is last, and serves
+	routes    map[string][]*route     // by label; of runs of the same app the newest is last, and serves
+	pages     map[string]http.Handler // the host's own, by label
 	closed    bool
 }
 
@@ -88,7 +89,7 @@ func New(cfg Config) *Gateway {
 	if cfg.Redirect <= 0 {
 		cfg.Redirect = 150 * time.Second
 	}
-	g := &Gateway{cfg: cfg, routes: map[string][]*route{}}
+	g := &Gateway{cfg: cfg, routes: map[string][]*route{}, pages: map[string]http.Handler{}}
 	g.parked.init(cfg.Clock)
 	g.server = &http.Server{
 		Handler:           g,

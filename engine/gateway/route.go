@@ -63,6 +63,9 @@ func (g *Gateway) check(endpoints []Endpoint) error {
 			return fmt.Errorf("the web endpoints %s and %s would both have the label %q: give one of them another with label=", other, e.Function, e.Label)
 		}
 		seen[e.Label] = e.Function
+		if g.pages[e.Label] != nil {
+			return fmt.Errorf("web endpoint %s would have the label %q, which is the host's own: give it another with label=", e.Function, e.Label)
+		}
 		for _, r := range g.routes[e.Label] {
 			if r.App != e.App && (r.AppName != e.AppName || r.Function != e.Function) {
 				return fmt.Errorf("web endpoint %s would have the label %q, which belongs to %s of the app %s (%s) that is running: give one of them another with label=",
@@ -175,6 +178,14 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if p.label == "" {
 		g.index(w, r)
+		return
+	}
+	if page := g.page(p.label); page != nil {
+		if p.root != "" { // of a path: a page must not share its host name, and so its cookies, with endpoints
+			http.Redirect(w, r, g.URL(p.label)+p.path, http.StatusTemporaryRedirect)
+			return
+		}
+		page.ServeHTTP(w, r)
 		return
 	}
 	to := g.find(p.label)

@@ -17,7 +17,7 @@ func permitted() *http.ServeMux {
 	for _, pattern := range []string{
 		"GET /v1/version", "GET /v1/status", "GET /v1/images",
 		"GET /v1/apps", "GET /v1/apps/{id}/usage", "GET /v1/apps/{id}/logs", "DELETE /v1/apps/{id}",
-		"GET /v1/containers", "GET /v1/why/{ref}",
+		"GET /v1/containers", "GET /v1/gpus", "GET /v1/why/{ref}",
 		"GET /v1/deployments/{ref}", "GET /v1/deployments/{ref}/diff", "POST /v1/deployments/{ref}/rollback", "POST /v1/deployments/{ref}/rollover",
 		"POST /v1/ask/environment.list", "POST /v1/ask/volume.list", "POST /v1/ask/dict.list", "POST /v1/ask/queue.list", "POST /v1/ask/secret.list",
 		"POST /v1/ask/billing.report", "POST /v1/ask/billing.rates",

@@ -29,6 +29,9 @@ export async function request(method, path, body) {
 
 export const get = (path) => request("GET", path);
 
+/** A list, which the host may write as null when it is empty. */
+export const list = async (path) => (await get(path)) ?? [];
+
 /** The parameters of a question as a message: the length of its head, and the head (package wire has EncodeMessage). */
 function encode(params) {
   const head = new TextEncoder().encode(JSON.stringify({ params }));

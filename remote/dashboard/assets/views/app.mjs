@@ -1,7 +1,7 @@
 // One app, by tabs: its functions, containers, log, versions, cost.
 import { useState } from "preact/hooks";
 import { html } from "../html.mjs";
-import { ask, get, request, useHost } from "../host.mjs";
+import { ask, list, request, useHost } from "../host.mjs";
 import { dollars, Moment, Panel, State, Table, Trouble } from "../show.mjs";
 import { ContainerTable } from "./containers.mjs";
 import { Functions } from "./functions.mjs";
@@ -17,7 +17,7 @@ const tabs = [
 ];
 
 export function App({ id, tab, rest }) {
-  const { data: apps, error, again } = useHost(() => get("/v1/apps"), 2, [id]);
+  const { data: apps, error, again } = useHost(() => list("/v1/apps"), 2, [id]);
   const [failed, fail] = useState(null);
   const app = apps && apps.find((a) => a.id === id);
   const stop = async () => {
@@ -50,7 +50,7 @@ export function App({ id, tab, rest }) {
 }
 
 function ContainersOf({ id }) {
-  const { data, error } = useHost(() => get("/v1/containers"), 1, [id]);
+  const { data, error } = useHost(() => list("/v1/containers"), 1, [id]);
   return html`<${Trouble} error=${error} /><${ContainerTable} containers=${data && data.filter((c) => c.app === id)} />`;
 }
 

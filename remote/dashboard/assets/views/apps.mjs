@@ -1,12 +1,12 @@
 // All apps: deployed ones, and those that run.
 import { html } from "../html.mjs";
-import { ask, get, useHost } from "../host.mjs";
+import { ask, list, useHost } from "../host.mjs";
 import { dollars, Moment, Panel, State, Table, Trouble } from "../show.mjs";
 
 export const appPath = (a) => `#/app/${encodeURIComponent(a.id)}`;
 
 export function Apps() {
-  const { data: apps, error } = useHost(() => get("/v1/apps"), 2);
+  const { data: apps, error } = useHost(() => list("/v1/apps"), 2);
   const { data: bill } = useHost(() => ask("billing.report", { start: Date.now() / 1000 - 86400, by: ["app"] }), 30);
   const costs = new Map((bill ? bill.rows : []).map((row) => [row.app, row.cost]));
   return html`

@@ -61,7 +61,7 @@ func (e *Engine) openStores(ctx context.Context) (err error) {
 	}
 	e.environments.Guard(e.quiet)
 	e.environments.OnDelete(func(id int64) { e.environmentGone(ctx, id) })
-	e.desk = ask.NewDesk(e.environments, e.dicts, e.queues, e.volumes, e.bills, e.webTokens, e.secrets)
+	e.desk = ask.NewDesk(e.environments, e.dicts, e.queues, e.volumes, e.bills, e.webTokens, e.secrets, pages{e})
 	return nil
 }
 

@@ -26,3 +26,6 @@ func (g *Gateway) page(label string) http.Handler {
 	defer g.mu.Unlock()
 	return g.pages[label]
 }
+
+// HasPage reports whether the host has a page of this label.
+func (g *Gateway) HasPage(label string) bool { return g.page(label) != nil }

@@ -368,9 +368,20 @@ class App:
 
     get_tags = Dual(_get_tags)
 
-    def get_dashboard_url(self) -> NoReturn:
-        """Planned: a page about the app."""
-        _planned("app.get_dashboard_url")
+    def _get_dashboard_url(self) -> str:
+        """The page about the app in the host's dashboard, for a browser that ``gx dashboard`` has let in.
+
+        Raises ExecutionError while the app neither runs nor is deployed.
+        """
+        from gx._ask import ask
+
+        if self.app_id is None:
+            from gx.exception import ExecutionError
+
+            raise ExecutionError(f"{self!r} neither runs nor is deployed, so that there is no page about it")
+        return f"{ask('web.page', label='gx')[0]['url']}/#/app/{self.app_id}"
+
+    get_dashboard_url = Dual(_get_dashboard_url)
 
     @property
     def logs(self) -> NoReturn:

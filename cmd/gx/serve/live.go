@@ -47,7 +47,10 @@ func (s *server) follow(f *file, got reloaded) *live {
 func (s *server) happened(l *live, m api.SessionMessage) {
 	switch {
 	case m.Stopped != nil:
-		l.show.Bill(*m.Stopped, l.stopping)
+		if m.Stopped.Reason != "" && !l.stopping {
+			l.show.Gone(m.Stopped.Reason)
+		}
+		l.show.Bill(*m.Stopped)
 		l.file.forget(l)
 		if len(s.live()) == 0 && !l.stopping && !s.ending {
 			s.ending = true // somebody else has ended it

@@ -312,6 +312,9 @@ func (s *session) happened(m api.SessionMessage, ok bool) {
 		}
 		if m.Stopped != nil {
 			s.bill = m.Stopped
+			if m.Stopped.Reason != "" && !s.stopping {
+				s.show.Gone(m.Stopped.Reason) // by somebody else: the user's program does not know yet
+			}
 			if !s.HoldBill {
 				s.showBill()
 			}
@@ -419,7 +422,7 @@ func (s *session) send(m sdk.ToPython, fds ...*os.File) { _ = s.Control.Send(m, 
 
 func (s *session) showBill() {
 	if s.bill != nil && s.show != nil {
-		s.show.Bill(*s.bill, s.stopping)
+		s.show.Bill(*s.bill)
 		if s.bill.Kept > 0 && (s.signals > 0 || s.outcome.Exception != 0 || s.outcome.Exit == nil) {
 			s.UI.Notice(fmt.Sprintf("`gx run --resume` goes on from here: %s of maps are kept, for as long as the code stays the same", ui.Count(s.bill.Kept, "result")))
 		}

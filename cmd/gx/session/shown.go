@@ -112,8 +112,15 @@ func (s *Shown) wait(w api.Waiting) {
 	s.ui.Notice(fmt.Sprintf("%s: %s waiting for %s (gx why %s)", w.Function, ui.Count(int64(w.Inputs), "input"), text, w.Function))
 }
 
-// Bill prints what the app used, and why it ended if that was not asked for.
-func (s *Shown) Bill(b api.Stopped, asked bool) {
+// Gone tells why the app has ended, where that was not asked for here.
+func (s *Shown) Gone(reason string) {
+	if s.output {
+		s.ui.Notice(s.name + " stopped: " + reason)
+	}
+}
+
+// Bill prints what the app used.
+func (s *Shown) Bill(b api.Stopped) {
 	if !s.output {
 		return
 	}
@@ -125,9 +132,6 @@ func (s *Shown) Bill(b api.Stopped, asked bool) {
 		failed += u.Failed
 		seconds += u.Seconds
 		cost += u.Cost
-	}
-	if b.Reason != "" && !asked {
-		s.ui.Notice(s.name + " stopped: " + b.Reason)
 	}
 	failures := ""
 	if failed > 0 {

@@ -28,7 +28,7 @@ test: build test-python test-go
 
 test-go:
 	@./scripts/prepare test
-	$(AS_ROOT) $(GO) test -race -p 2 -timeout 25m ./...
+	$(AS_ROOT) $(GO) test -race -p 2 -timeout 40m ./...
 
 test-python: $(VENV)/ready
 	cd sdk/python && $(CURDIR)/$(VENV)/bin/python -m pytest -q tests

@@ -1,0 +1,278 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/engine/deployment"
+)
+
+// tell is a module with a function that tells its version.
+func tell(version string) files {
+	return files{"app.py": fmt.Sprintf("import time\n\ndef tell(x=None):\n    return %q\n\ndef wait(seconds):\n    time.sleep(seconds)\n    return %q\n", version, version)}
+}
+
+// deploy deploys functions of a module.
+func (h *host) deploy(texts files, req api.DeployRequest, functions ...app.Function) (api.Deployed, error) {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	if len(functions) == 0 {
+		functions = []app.Function{{Name: "tell"}, {Name: "wait"}}
+	}
+	req.Manifest = h.manifest(texts, functions...)
+	req.Images = []string{h.image()}
+	return h.Deploy(ctx, req)
+}
+
+// alone is a client of no app.
+func (h *host) alone() *client {
+	h.t.Helper()
+	return (&running{App: &App{}, h: h, t: h.t}).dial()
+}
+
+// found is what a program finds by the names of an app and a function.
+func (h *host) found(name string) *Found {
+	h.t.Helper()
+	f, fail := directory{h.Engine}.find("", "test", name, 0)
+	if fail != nil {
+		h.t.Fatalf("%s: %s", fail.Kind, fail.Message)
+	}
+	return f
+}
+
+// tells has the deployed app tell its version.
+func (h *host) tells(want string) {
+	h.t.Helper()
+	c := h.alone()
+	defer c.close()
+	c.expect(c.collect(c.openID(h.found("tell").Function, "call", "", args(0)))[0], want)
+}
+
+func TestDeploy(t *testing.T) {
+	onRuntimes(t, func(t *testing.T, h *host) {
+		first, err := h.deploy(tell("one"), api.DeployRequest{Tag: "v1", Who: "ada"})
+		require.NoError(t, err)
+		require.Equal(t, 1, first.Version)
+		require.Equal(t, "start", first.Kind)
+		require.Zero(t, first.Before)
+		h.tells("one")
+		id, function := first.App, h.found("tell").Function
+
+		second, err := h.deploy(tell("two"), api.DeployRequest{})
+		require.NoError(t, err)
+		require.Equal(t, 2, second.Version)
+		require.Equal(t, 1, second.Before)
+		require.Equal(t, []api.FileChange{{Path: "/root/app.py", Change: "changed"}}, second.Changes.Files)
+		require.Equal(t, id, second.App)
+		require.Equal(t, function, h.found("tell").Function, "functions keep their ids")
+		h.tells("two")
+
+		h.restart()
+		require.Equal(t, id, h.Apps()[0].ID)
+		require.Equal(t, function, h.found("tell").Function)
+		h.tells("two")
+		_, idle := h.IdleSince()
+		require.False(t, idle, "a host with a deployed app is not idle")
+
+		back, err := h.Rollback(t.Context(), "test", api.RollbackRequest{})
+		require.NoError(t, err)
+		require.Equal(t, 3, back.Version)
+		h.tells("one")
+		h.restart()
+		h.tells("one")
+
+		require.NoError(t, h.StopApp(t.Context(), "test", true))
+		require.ErrorIs(t, h.StopApp(t.Context(), "test", true), ErrNotFound, "it is stopped")
+		h.restart()
+		apps := h.Apps()
+		require.Len(t, apps, 1)
+		require.Equal(t, "stopped", apps[0].State)
+		_, fail := directory{h.Engine}.find("", "test", "tell", 0)
+		require.Contains(t, fail.Message, "gx app rollback test 3")
+		_, idle = h.IdleSince()
+		require.True(t, idle)
+
+		_, err = h.Rollback(t.Context(), "test", api.RollbackRequest{Version: 2})
+		require.NoError(t, err)
+		h.tells("two")
+		require.Equal(t, function, h.found("tell").Function)
+
+		d, err := h.Deployment(t.Context(), id)
+		require.NoError(t, err)
+		require.Equal(t, 4, d.Current)
+		require.Equal(t, "v1", d.Versions[3].Tag)
+		require.Equal(t, "ada", d.Versions[3].Who)
+		require.Equal(t, 2, d.Versions[0].Of)
+		require.Equal(t, d.Versions[0].Source, d.Versions[2].Source)
+		require.NotEqual(t, d.Versions[0].Source, d.Versions[1].Source)
+		var done []string
+		for _, a := range d.History {
+			done = append(done, fmt.Sprint(a.What, " ", a.Before, " ", a.Version))
+		}
+		require.Equal(t, []string{"rollback 0 4", "stop 3 0", "rollback 2 3", "deploy 1 2", "deploy 0 1"}, done)
+	})
+}
+
+// TestDeployThatDoesNotStart has versions whose containers do not come up,
+// with and without containers that run.
+func TestDeployThatDoesNotStart(t *testing.T) {
+	onRuntimes(t, func(t *testing.T, h *host) {
+		broken := files{"app.py": "raise RuntimeError('no card today')\n"}
+		_, err := h.deploy(broken, api.DeployRequest{})
+		require.ErrorContains(t, err, "no card today")
+		require.ErrorContains(t, err, "nothing was deployed")
+		require.Empty(t, h.Apps())
+		_, err = h.Deployment(t.Context(), "test")
+		require.ErrorIs(t, err, ErrNotFound)
+
+		_, err = h.deploy(tell("one"), api.DeployRequest{})
+		require.NoError(t, err)
+		for _, strategy := range []string{api.Rolling, api.Recreate} {
+			h.tells("one") // a container is there
+			_, err = h.deploy(broken, api.DeployRequest{Strategy: strategy})
+			var refused *api.Error
+			require.True(t, errors.As(err, &refused), "%v", err)
+			require.Equal(t, "start_failed", refused.Code)
+			require.Equal(t, "RuntimeError", refused.Raised.Type)
+			require.Contains(t, refused.Message, "the version before goes on")
+			h.tells("one")
+		}
+		h.restart()
+		require.Empty(t, h.Containers(), "it has no container until it is called")
+		_, err = h.deploy(broken, api.DeployRequest{})
+		require.ErrorContains(t, err, "no card today", "one was started to find out")
+		_, err = h.deploy(files{"app.py": tell("two")["app.py"] + "\ndef more():\n    pass\n"}, api.DeployRequest{}, app.Function{Name: "tell"}, app.Function{Name: "missing"})
+		require.ErrorContains(t, err, "missing", "a function that is new has to come up too")
+		h.tells("one")
+		h.restart()
+		h.tells("one")
+		d, err := h.Deployment(t.Context(), "test")
+		require.NoError(t, err)
+		require.Equal(t, 1, d.Current)
+	})
+}
+
+// TestDeployLetsInputsFinish has what runs on the old version finish there.
+func TestDeployLetsInputsFinish(t *testing.T) {
+	for _, strategy := range []string{api.Rolling, api.Recreate} {
+		t.Run(strategy, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t, "process")
+			_, err := h.deploy(tell("one"), api.DeployRequest{})
+			require.NoError(t, err)
+			c := h.alone()
+			defer c.close()
+			call := c.openID(h.found("wait").Function, "call", "", args(1.5))
+			require.Eventually(t, func() bool {
+				for _, c := range h.Containers() {
+					if c.Function == "wait" && c.Running == 1 {
+						return true
+					}
+				}
+				return false
+			}, 20*time.Second, 5*time.Millisecond)
+			var calling sync.WaitGroup
+			calling.Go(func() {
+				if _, err := h.deploy(tell("two"), api.DeployRequest{Strategy: strategy}); err != nil {
+					t.Error(err)
+				}
+			})
+			c.expect(c.collect(call)[0], "one")
+			calling.Wait()
+			h.tells("two")
+		})
+	}
+}
+
+// TestDeployServed deploys what a session's app is at the moment.
+func TestDeployServed(t *testing.T) {
+	h := newHost(t, "process")
+	served := h.startFiles(tell("one"), app.Function{Name: "tell"})
+	_, err := served.change(tell("two"), app.Function{Name: "tell"})
+	require.NoError(t, err)
+	done, err := h.DeployServed(t.Context(), served.ID(), api.DeployServedRequest{Name: "kept", Tag: "t"})
+	require.NoError(t, err)
+	require.Equal(t, "kept", done.Name)
+	served.stop(true)
+	f, fail := directory{h.Engine}.find("", "kept", "tell", 1)
+	require.Nil(t, fail)
+	c := h.alone()
+	defer c.close()
+	c.expect(c.collect(c.openID(f.Function, "call", "", args(0)))[0], "two")
+	_, err = h.DeployServed(t.Context(), "kept", api.DeployServedRequest{})
+	require.ErrorIs(t, err, ErrInvalid)
+}
+
+// TestDeployKeeps has versions be kept by their number: what they are made of is
+// let go of with them.
+func TestDeployKeeps(t *testing.T) {
+	h := newHost(t, "process")
+	h.cfg.Deployments = deployment.Retention{Versions: 2}
+	h.restart()
+	for i := range 4 {
+		_, err := h.deploy(tell(fmt.Sprint(i+1)), api.DeployRequest{})
+		require.NoError(t, err)
+	}
+	for range 2 {
+		d, err := h.Deployment(t.Context(), "test")
+		require.NoError(t, err)
+		var kept []int
+		for _, v := range d.Versions {
+			if v.Kept {
+				kept = append(kept, v.Number)
+			}
+		}
+		require.Equal(t, []int{4, 3}, kept)
+		require.NoError(t, h.sources.Collect(0))
+		trees, err := filepath.Glob(filepath.Join(h.dir, "state", "trees", "*"))
+		require.NoError(t, err)
+		require.Len(t, trees, 2, "the files of two versions")
+		h.restart()
+	}
+	_, err := h.Rollback(t.Context(), "test", api.RollbackRequest{Version: 1})
+	require.ErrorContains(t, err, "not kept any more")
+	_, err = h.Rollback(t.Context(), "test", api.RollbackRequest{Version: 3})
+	require.NoError(t, err)
+	h.tells("3")
+}
+
+// TestDeployFailsToRestore has an app's image be gone: the host starts all the
+// same, says so, and the app can be deployed again or stopped.
+func TestDeployFailsToRestore(t *testing.T) {
+	h := newHost(t, "process")
+	h.expected()
+	h.restart()
+	require.Equal(t, "failed", h.Apps()[0].State)
+	require.Contains(t, h.Apps()[0].Error, "not in the store any more")
+	_, fail := directory{h.Engine}.find("", "test", "tell", 0)
+	require.Contains(t, fail.Message, "could not be started")
+	_, err := h.deploy(tell("again"), api.DeployRequest{})
+	require.NoError(t, err)
+	h.tells("again")
+	require.Equal(t, "deployed", h.Apps()[0].State)
+}
+
+func TestDeployIsRefused(t *testing.T) {
+	h := newHost(t, "process")
+	_, err := h.deploy(tell("one"), api.DeployRequest{Strategy: "blue"})
+	require.ErrorIs(t, err, ErrInvalid)
+	_, err = h.deploy(tell("one"), api.DeployRequest{Tag: "a\nb"})
+	require.ErrorIs(t, err, ErrInvalid)
+	m := h.manifest(tell("one"), app.Function{Name: "tell"})
+	m.Name = ""
+	_, err = h.Deploy(t.Context(), api.DeployRequest{Manifest: m, Images: []string{h.image()}})
+	require.ErrorContains(t, err, "needs a name")
+	_, err = h.Rollback(t.Context(), "test", api.RollbackRequest{})
+	require.ErrorIs(t, err, ErrNotFound)
+	require.Empty(t, h.Apps())
+}

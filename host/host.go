@@ -22,6 +22,7 @@ import (
 
 	"github.com/gx-dev/gx/build/hostenv"
 	"github.com/gx-dev/gx/engine"
+	"github.com/gx-dev/gx/engine/deployment"
 	"github.com/gx-dev/gx/engine/logs"
 	"github.com/gx-dev/gx/engine/volume"
 	"github.com/gx-dev/gx/gpu"
@@ -174,6 +175,9 @@ func assemble(ctx context.Context, cfg Config, log *slog.Logger, file *logFile) 
 		Budget:  h.budget,
 		NoFork:  cfg.Settings.ForkServer == "off",
 		DictTTL: time.Duration(cfg.Settings.DictTTL),
+		Deployments: deployment.Retention{
+			Versions: cfg.Settings.Deploy.KeepVersions, Age: max(0, time.Duration(cfg.Settings.Deploy.KeepFor)),
+		},
 		Keep: volume.Keep{
 			Age: time.Duration(cfg.Settings.Volumes.KeepFor), Versions: cfg.Settings.Volumes.KeepVersions, Bytes: int64(cfg.Settings.Volumes.KeepSize),
 		},

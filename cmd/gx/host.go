@@ -10,6 +10,6 @@ func newHostCmd(d deps) *cobra.Command {
 user, which the first command that needs it starts and which ends itself when it
 has been idle for a while.`,
 	}
-	cmd.AddCommand(newHostStartCmd(d), newHostStatusCmd(d), newHostStopCmd(d), newHostLogsCmd(d))
+	cmd.AddCommand(newHostStartCmd(d), newHostStatusCmd(d), newHostStopCmd(d), newHostLogsCmd(d), newHostInstallCmd(d), newHostUninstallCmd(d))
 	return group(cmd)
 }

@@ -22,9 +22,24 @@ import (
 // or to go: longer than apps may take to end.
 const otherWait = 55 * time.Second
 
+// standByCheck is how often a host that stands by tries to be it.
+const standByCheck = 500 * time.Millisecond
+
+// sleep waits, unless it is interrupted.
+func sleep(ctx context.Context, d time.Duration) bool {
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
 // runHostForeground is the host itself. Whoever started it in the background
 // hears over a pipe when it is ready, or why it will not be.
-func runHostForeground(ctx context.Context, d deps, o hostOptions) error {
+func runHostForeground(ctx context.Context, d deps, o hostOptions, standBy bool) error {
 	// What the host makes has the same modes whoever starts it. Its folders are
 	// closed to others.
 	syscall.Umask(0o022)
@@ -35,6 +50,12 @@ func runHostForeground(ctx context.Context, d deps, o hostOptions) error {
 	deadline := time.Now().Add(otherWait)
 	for {
 		err := foreground(ctx, d, o, func() { tell("ready") })
+		if errors.Is(err, host.ErrRunning) && standBy {
+			if !sleep(ctx, standByCheck) {
+				return exit.Silently(exit.Interrupted)
+			}
+			continue
+		}
 		if !errors.Is(err, host.ErrRunning) || time.Now().After(deadline) {
 			if err != nil {
 				tell(strings.ReplaceAll(err.Error(), "\n", "; "))

@@ -12,6 +12,7 @@ import (
 type hostStartOptions struct {
 	hostOptions
 	foreground bool
+	standBy    bool
 }
 
 func newHostStartCmd(d deps) *cobra.Command {
@@ -25,7 +26,7 @@ func newHostStartCmd(d deps) *cobra.Command {
 				return exit.With(exit.Usage, fmt.Errorf("--idle-timeout must not be negative, it is %v", o.idle))
 			}
 			if o.foreground {
-				return runHostForeground(cmd.Context(), d, o.hostOptions)
+				return runHostForeground(cmd.Context(), d, o.hostOptions, o.standBy)
 			}
 			return runHostStart(cmd.Context(), d, o.hostOptions)
 		},
@@ -33,6 +34,7 @@ func newHostStartCmd(d deps) *cobra.Command {
 	cmd.Flags().StringVar(&o.runtime, "runtime", "", "how containers are made: runc or process; empty = runc where it is possible")
 	cmd.Flags().DurationVar(&o.idle, "idle-timeout", 0, "end the host after this time without work; 0 = the default")
 	cmd.Flags().BoolVar(&o.foreground, "foreground", false, "be the host, until it is idle or told to end: for service managers and containers")
+	cmd.Flags().BoolVar(&o.standBy, "stand-by", false, "with --foreground: while another host runs, wait for its end")
 	return cmd
 }
 

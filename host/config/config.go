@@ -46,8 +46,19 @@ type Config struct {
 	GPUPrices map[string]float64 `toml:"gpu_prices"`
 	Images    Images             `toml:"images"`
 	Volumes   Volumes            `toml:"volumes"`
+	Deploy    Deploy             `toml:"deploy"`
 	Web       Web                `toml:"web"`
 	Logs      Logs               `toml:"logs"`
+}
+
+// Deploy says which old versions of deployed apps are kept, so that one can go
+// back to them.
+type Deploy struct {
+	// KeepVersions is how many of an app are kept; default: 20.
+	KeepVersions int `toml:"keep_versions"`
+	// KeepFor is how long a version is kept after it was made, as "720h";
+	// default: however long.
+	KeepFor Expiry `toml:"keep_for"`
 }
 
 // Volumes say which old versions of a volume are kept: the newest ones, as long
@@ -97,7 +108,7 @@ type Images struct {
 
 // Load reads a file; one that does not exist is one without settings. The
 // environment goes before the file: GX_RUNTIME, GX_IDLE_TIMEOUT,
-// GX_DISK_BUDGET, GX_FORK_SERVER, GX_DICT_TTL, GX_GPU_PROVIDER, GX_GPUS, GX_VOLUMES_KEEP_FOR,
+// GX_DISK_BUDGET, GX_FORK_SERVER, GX_DICT_TTL, GX_GPU_PROVIDER, GX_GPUS, GX_DEPLOY_KEEP_VERSIONS, GX_DEPLOY_KEEP_FOR, GX_VOLUMES_KEEP_FOR,
 // GX_VOLUMES_KEEP_VERSIONS, GX_VOLUMES_KEEP_SIZE, GX_REGISTRY, GX_WEB_ADDR.
 func Load(path string, getenv func(string) string) (Config, error) {
 	var c Config
@@ -132,6 +143,8 @@ func variablesOf(c *Config) []variable {
 		{"GX_DISK_BUDGET", "disk_budget", func(v string) error { return c.DiskBudget.UnmarshalText([]byte(v)) }},
 		{"GX_FORK_SERVER", "fork_server", func(v string) error { c.ForkServer = v; return nil }},
 		{"GX_DICT_TTL", "dict_ttl", func(v string) error { return c.DictTTL.UnmarshalText([]byte(v)) }},
+		{"GX_DEPLOY_KEEP_VERSIONS", "deploy.keep_versions", func(v string) (err error) { c.Deploy.KeepVersions, err = strconv.Atoi(v); return err }},
+		{"GX_DEPLOY_KEEP_FOR", "deploy.keep_for", func(v string) error { return c.Deploy.KeepFor.UnmarshalText([]byte(v)) }},
 		{"GX_VOLUMES_KEEP_FOR", "volumes.keep_for", func(v string) error { return c.Volumes.KeepFor.UnmarshalText([]byte(v)) }},
 		{"GX_VOLUMES_KEEP_VERSIONS", "volumes.keep_versions", func(v string) (err error) { c.Volumes.KeepVersions, err = strconv.Atoi(v); return err }},
 		{"GX_VOLUMES_KEEP_SIZE", "volumes.keep_size", func(v string) error { return c.Volumes.KeepSize.UnmarshalText([]byte(v)) }},
@@ -177,6 +190,9 @@ func (c Config) validate() error {
 	case "", "auto", "off":
 	default:
 		return fmt.Errorf("images.registry %q: it can be auto or off", c.Images.Registry)
+	}
+	if c.Deploy.KeepVersions < 0 {
+		return fmt.Errorf("deploy.keep_versions %d: it is a number from 1 on", c.Deploy.KeepVersions)
 	}
 	if c.Volumes.KeepVersions < 0 {
 		return fmt.Errorf("volumes.keep_versions %d: it is a number from 1 on", c.Volumes.KeepVersions)

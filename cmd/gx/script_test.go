@@ -126,9 +126,11 @@ func TestGx(t *testing.T) {
 		p := l.params("testdata/alone")
 		testscript.RunT(oneByOne{t}, p)
 	})
+	t.Run("load", func(t *testing.T) { testDeployLoad(t, l) })
 	t.Run("killed", func(t *testing.T) {
 		t.Run("volumes", func(t *testing.T) { testVolumesKilled(t, l) })
 		t.Run("deployed", func(t *testing.T) { testDeployedKilled(t, l) })
+		t.Run("versions", func(t *testing.T) { testVersionsKilled(t, l) })
 	})
 }
 

@@ -233,10 +233,13 @@ func TestDeployKeeps(t *testing.T) {
 			}
 		}
 		require.Equal(t, []int{4, 3}, kept)
-		require.NoError(t, h.sources.Collect(0))
-		trees, err := filepath.Glob(filepath.Join(h.dir, "state", "trees", "*"))
-		require.NoError(t, err)
-		require.Len(t, trees, 2, "the files of two versions")
+		require.Eventually(t, func() bool { // containers of older ones are ending
+			if err := h.sources.Collect(0); err != nil {
+				t.Error(err)
+			}
+			trees, err := filepath.Glob(filepath.Join(h.dir, "state", "trees", "*"))
+			return err == nil && len(trees) == 2
+		}, 20*time.Second, 20*time.Millisecond, "the files of two versions")
 		h.restart()
 	}
 	_, err := h.Rollback(t.Context(), "test", api.RollbackRequest{Version: 1})

@@ -122,6 +122,10 @@ func newLab(ctx context.Context, gx string) (*lab, error) {
 		return nil, err
 	}
 	l := &lab{gx: binary, dir: dir, apps: apps}
+	state := filepath.Join(dir, "state")
+	if kept := os.Getenv("GX_BENCH_CACHE"); kept != "" { // images of an earlier run
+		state = filepath.Join(kept, "state")
+	}
 	// Shims that find a Python cost more than what is measured.
 	python, err := exec.CommandContext(ctx, "python3", "-c", "import sys; print(sys.executable)").Output()
 	if err != nil {
@@ -130,7 +134,7 @@ func newLab(ctx context.Context, gx string) (*lab, error) {
 	l.python = strings.TrimSpace(string(python))
 	l.env = append(os.Environ(),
 		"GX_PYTHON="+l.python,
-		"GX_STATE_DIR="+filepath.Join(dir, "state"),
+		"GX_STATE_DIR="+state,
 		"GX_RUNTIME_DIR="+filepath.Join(dir, "run"),
 		"NO_COLOR=1",
 	)

@@ -115,7 +115,7 @@ func edit(ctx context.Context, url, dir string, version int) (took float64, refu
 // directly is a client that resolves names below localhost, and connects anew
 // for each request, as a browser does that was closed meanwhile.
 func directly(url string) *http.Client {
-	_, port, _ := net.SplitHostPort(strings.TrimPrefix(url, "http://"))
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(url, "http://")) // one that is wrong cannot be dialled
 	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	neturl "net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -159,10 +160,13 @@ func wrk(ctx context.Context, url string, connections int, duration time.Duratio
 // manySockets opens 200 WebSockets and leaves them idle: what they cost.
 func manySockets(ctx context.Context, url string) ([]row, error) {
 	const count = 200
-	host := strings.TrimPrefix(url, "http://")
-	_, port, _ := net.SplitHostPort(host)
+	at, err := neturl.Parse(url)
+	if err != nil {
+		return nil, err
+	}
+	at.Scheme = "ws"
 	dialer := websocket.Dialer{NetDialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+port)
+		return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+at.Port())
 	}}
 	echo := func(c *websocket.Conn) error {
 		if err := c.WriteMessage(websocket.TextMessage, []byte("x")); err != nil {
@@ -182,7 +186,7 @@ func manySockets(ctx context.Context, url string) ([]row, error) {
 	}()
 	began := time.Now()
 	for range count {
-		c, res, err := dialer.DialContext(ctx, "ws://"+host+"/", nil)
+		c, res, err := dialer.DialContext(ctx, at.String()+"/", nil)
 		if err != nil {
 			return nil, fmt.Errorf("the WebSocket number %d: %w", len(list)+1, err)
 		}

@@ -29,6 +29,7 @@ import (
 // browser.
 func testServe(t *testing.T, l *lab) {
 	t.Run("reloads under load", func(t *testing.T) { testReloads(t, l) })
+	t.Run("keys", func(t *testing.T) { testKeys(t, l) })
 	t.Run("browser", func(t *testing.T) { testBrowser(t, l) })
 	t.Run("guide", func(t *testing.T) { testGuide(t, l) })
 }
@@ -198,6 +199,73 @@ func testReloads(t *testing.T, l *lab) {
 	require.Contains(t, s.text(), "version 101 in")
 	require.Equal(t, 90, strings.Count(s.text(), "· code"), s.text())
 	require.Equal(t, 10, strings.Count(s.text(), "· containers replaced"), s.text())
+}
+
+const keysApp = `import gx
+
+app = gx.App("keys")
+
+
+@app.function(min_containers=1)
+@gx.asgi_app()
+def api():
+    async def application(scope, receive, send):
+        if scope["type"] == "http":
+            print("asked for", scope["path"])
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"one"})
+
+    return application
+
+
+@app.function()
+def other(x: int = 1):
+    return x
+`
+
+// testKeys presses the keys of gx serve.
+func testKeys(t *testing.T, l *lab) {
+	file := filepath.Join(t.TempDir(), "app.py")
+	require.NoError(t, os.WriteFile(file, []byte(keysApp), 0o600))
+	cmd := l.command("serve", file)
+	cmd.Dir = filepath.Dir(file)
+	cmd.Env = append(cmd.Env, "TERM=xterm", "DISPLAY=", "WAYLAND_DISPLAY=")
+	term := openTerminal(t, cmd)
+	term.await(t, "serving keys in")
+	term.await(t, "api: container ready")
+	for _, part := range []string{"version 1", "1 container", "requests/s", "started in", "? for keys"} {
+		term.await(t, part)
+	}
+	for _, one := range []struct{ key, shows string }{
+		{"?", "deploy what is being served"},
+		{"c", "MEMORY"},
+		{"l", "showing the output of api only"},
+		{"l", "showing the output of other only"},
+		{"l", "showing the output of all functions"},
+		{"o", "functions: other"},
+		{"r", "keys: version 2 in"},
+		{"d", "deployed keys version 1"},
+		{"\x1b[A", ""}, // an arrow is none
+	} {
+		term.press(t, one.key)
+		term.await(t, one.shows)
+	}
+	save(t, file, strings.Replace(keysApp, "one", "two", 1))
+	term.await(t, "keys: version 3 in")
+	term.await(t, "(code)")
+	url := endpoint.FindString(term.text())
+	got, err := fetch(loopback(t, false), url)
+	require.NoError(t, err)
+	require.Equal(t, "two", got)
+	term.await(t, "asked for /")
+	// What was deployed stays as it was.
+	deployed, err := fetch(loopback(t, false), strings.Replace(url, "keys-api-dev", "keys-api", 1))
+	require.NoError(t, err)
+	require.Equal(t, "one", deployed)
+	l.output(t, l.command("app", "stop", "keys"))
+	term.press(t, "q")
+	require.Equal(t, 0, term.wait(t))
+	require.Contains(t, term.text(), "keys took")
 }
 
 const documentedApp = `import gx

@@ -10,14 +10,14 @@ app = gx.App("bench-web")
 image = gx.Image.debian_slim().pip_install("fastapi", "uvicorn[standard]")
 
 
-@app.function(image=image, max_containers=1, min_containers=1)
+@app.function(image=image, cpu=1, max_containers=1, min_containers=1)
 @gx.concurrent(max_inputs=300)
 @gx.asgi_app()
 def bare():
     return applications.bare
 
 
-@app.function(image=image, max_containers=1, min_containers=1)
+@app.function(image=image, cpu=1, max_containers=1, min_containers=1)
 @gx.concurrent(max_inputs=300)
 @gx.asgi_app()
 def fast():

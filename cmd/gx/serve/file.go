@@ -29,8 +29,6 @@ type file struct {
 	abandon   context.CancelFunc // of what is not yet with the host
 	served    bool               // it was, at some time
 	broken    bool               // the last reload failed
-	last      time.Duration      // the last one that went well
-	kind      string             // of that one
 
 	// Owned by the reload that is going on, else by the server's goroutine.
 	inputs inputs

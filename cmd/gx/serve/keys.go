@@ -8,6 +8,7 @@ import (
 
 	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/cmd/gx/exit"
+	"github.com/gx-dev/gx/cmd/gx/session"
 	"github.com/gx-dev/gx/cmd/gx/ui"
 )
 
@@ -153,6 +154,37 @@ func (s *server) fire() {
 	s.UI.Notice("no function here has a schedule that this host runs: schedules come with deployed apps, which are not part of gx yet")
 }
 
+// deploy has the apps stay as they are served now, each by the name that it has.
 func (s *server) deploy() {
-	s.UI.Notice("deployed apps are not part of gx yet; `gx run --detach` leaves an app running when its entrypoint has ended")
+	for _, l := range s.live() {
+		if l.manifest.Name == "" {
+			s.UI.Warn(fmt.Sprintf("the app %q in %s has no name, which an app that stays needs: gx.App(\"name\")", l.variable, l.file.reference))
+			continue
+		}
+		if l.deploying {
+			s.UI.Notice(l.title() + " is being deployed")
+			continue
+		}
+		l.deploying = true
+		s.UI.Notice(fmt.Sprintf("deploying %s as version %d is served", l.title(), l.version))
+		s.work(func() {
+			done, err := s.deployed(l)
+			s.post(func() {
+				l.deploying = false
+				if err != nil {
+					s.UI.Problem(session.TroubleOf(session.NotDeployed(err), s.LogFile).Problem)
+					return
+				}
+				session.ShowDeployed(s.UI, done)
+			})
+		})
+	}
+}
+
+func (s *server) deployed(l *live) (api.Deployed, error) {
+	host, err := s.Connect(s.ctx)
+	if err != nil {
+		return api.Deployed{}, err
+	}
+	return host.DeployServed(s.ctx, l.id, api.DeployServedRequest{Who: session.Who()})
 }

@@ -25,6 +25,8 @@ type live struct {
 	web      map[string]string // URLs of web endpoints, by function or Class.method
 	version  int
 	stopping bool
+
+	deploying bool // as it is served
 }
 
 // follow takes up an app that was started, and shows what happens to it.

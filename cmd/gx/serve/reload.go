@@ -218,7 +218,7 @@ func (s *server) took(f *file, r reload, o outcome, got reloaded) {
 	f.served = true
 	if got.app != nil {
 		l := s.follow(f, got)
-		f.last, f.kind = o.took, "start"
+		s.last, s.kind = o.took, "start"
 		s.UI.Done("serving "+l.title()+" in "+ui.Duration(o.took), "")
 		s.urls(l)
 		return
@@ -235,7 +235,7 @@ func (s *server) took(f *file, r reload, o outcome, got reloaded) {
 		}
 		return
 	}
-	f.last, f.kind = o.took, got.updated.Kind
+	s.last, s.kind = o.took, got.updated.Kind
 	s.UI.Done(fmt.Sprintf("%s: version %d in %s", l.title(), l.version, ui.Duration(o.took)), l.kindText(got.updated)+f.because(r.changes))
 	if !maps.Equal(before, l.web) {
 		s.urls(l)

@@ -34,6 +34,8 @@ type server struct {
 	workers sync.WaitGroup
 
 	files  []*file
+	last   time.Duration // what the last reload that went well took
+	kind   string        // of that one; "" = there was none
 	status *ui.Status // nil = no terminal
 	stats  stats
 	filter string // the function whose output is shown; "" = of all

@@ -89,11 +89,7 @@ func (s *server) show() {
 // parts is the status line, the most important first.
 func (s *server) parts() []string {
 	head := ""
-	var last *file
 	for _, f := range s.files {
-		if last == nil || f.last > 0 {
-			last = f
-		}
 		if f.reloading {
 			head = "reloading"
 		}
@@ -112,14 +108,14 @@ func (s *server) parts() []string {
 		head = ui.Count(int64(len(live)), "app")
 	}
 	parts := []string{head, ui.Count(int64(s.stats.containers), "container"), fmt.Sprintf("%.1f requests/s", s.stats.rate)}
-	if last.kind != "" {
+	if s.kind != "" {
 		what := "reloaded"
-		if last.kind == "start" {
+		if s.kind == "start" {
 			what = "started"
 		}
-		text := what + " in " + ui.Duration(last.last)
-		if last.kind != "start" {
-			text += " (" + last.kind + ")"
+		text := what + " in " + ui.Duration(s.last)
+		if s.kind != "start" {
+			text += " (" + s.kind + ")"
 		}
 		parts = append(parts, text)
 	}

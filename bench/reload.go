@@ -31,7 +31,7 @@ func reloads(ctx context.Context, l *lab) ([]row, error) {
 	}
 	defer app.stop()
 	go func() { _, _ = io.Copy(io.Discard, app.out) }()
-	jail, err := jailOf(ctx, "bench-reload")
+	jail, err := jailOf(ctx, "bench-reload", "api")
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, app.stderr.String())
 	}

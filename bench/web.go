@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -42,7 +43,7 @@ func web(ctx context.Context, l *lab) ([]row, error) {
 	if err := json.Unmarshal([]byte(line), &urls); err != nil {
 		return nil, fmt.Errorf("%w: %q", err, line)
 	}
-	jail, err := jailOf(ctx, "bench-web")
+	host, err := hostOf(l)
 	if err != nil {
 		return nil, err
 	}
@@ -50,11 +51,15 @@ func web(ctx context.Context, l *lab) ([]row, error) {
 	for _, one := range []struct{ name, what, target string }{
 		{"bare", "bare ASGI", "applications:bare"}, {"fast", "FastAPI", "applications:web"},
 	} {
+		jail, err := jailOf(ctx, "bench-web", one.name)
+		if err != nil {
+			return nil, err
+		}
 		peer, err := jail.uvicorn(ctx, "/root", one.target)
 		if err != nil {
 			return nil, err
 		}
-		got, err := hammered(ctx, one.what, urls[one.name], peer.url)
+		got, err := hammered(ctx, one.what, urls[one.name], peer.url, []string{host, jail.pid}, []string{strconv.Itoa(peer.cmd.Process.Pid)})
 		peer.stop()
 		if err != nil {
 			return nil, err
@@ -65,53 +70,94 @@ func web(ctx context.Context, l *lab) ([]row, error) {
 	return append(rows, sockets...), err
 }
 
-// hammered drives both sides by turns.
-func hammered(ctx context.Context, what, ours, theirs string) ([]row, error) {
-	const rounds = 3
-	var a, b, one, other []load
+// hammered drives both sides by turns, short ones: other work on the machine
+// harms both alike. The ratio is the median of the turns' own.
+func hammered(ctx context.Context, what, ours, theirs string, own, other []string) ([]row, error) {
+	const rounds = 9
 	for _, url := range []string{ours, theirs} { // warm up
 		if _, err := wrk(ctx, url, 16, time.Second); err != nil {
 			return nil, err
 		}
 	}
+	var a, b turns
 	for range rounds {
-		for _, side := range []struct {
-			url          string
-			many, single *[]load
-		}{{ours, &a, &one}, {theirs, &b, &other}} {
-			many, err := wrk(ctx, side.url, 16, 4*time.Second)
-			if err != nil {
-				return nil, err
-			}
-			single, err := wrk(ctx, side.url, 1, 2*time.Second)
-			if err != nil {
-				return nil, err
-			}
-			*side.many, *side.single = append(*side.many, many), append(*side.single, single)
+		if err := a.turn(ctx, ours, own); err != nil {
+			return nil, err
+		}
+		if err := b.turn(ctx, theirs, other); err != nil {
+			return nil, err
 		}
 	}
-	rate := func(l load) float64 { return l.rate }
-	p50 := func(l load) float64 { return l.p50 }
-	p99 := func(l load) float64 { return l.p99 }
-	of := func(list []load, f func(load) float64) float64 {
-		var values []float64
-		for _, l := range list {
-			values = append(values, f(l))
-		}
-		return median(values)
-	}
-	rates, slow := of(a, rate)/of(b, rate), of(a, p99)/of(b, p99)
+	rate, slow := paired(a.rate, b.rate), paired(a.p99, b.p99)
 	return []row{
-		{What: what + ", requests a second", Ours: fmt.Sprintf("%.0f/s", of(a, rate)), Peer: fmt.Sprintf("uvicorn: %.0f/s", of(b, rate)), Ratio: rates, Aim: "1x", Owe: "0.8x", Good: above(rates, 1, 0.8)},
-		{What: "  p99 of 16 connections", Ours: ms(of(a, p99)), Peer: "uvicorn: " + ms(of(b, p99)), Ratio: slow, Aim: "1.5x", Owe: "2x", Good: below(slow, 1.5, 2)},
-		{What: "  one connection, p50", Ours: ms(of(one, p50)), Peer: "uvicorn: " + ms(of(other, p50)), Ratio: of(one, p50) / of(other, p50)},
+		{What: what + ", requests a second", Ours: fmt.Sprintf("%.0f/s", median(a.rate)), Peer: fmt.Sprintf("uvicorn: %.0f/s", median(b.rate)), Ratio: median(rate), Spread: spread(rate), Aim: "1x", Owe: "0.8x", Good: above(median(rate), 1, 0.8)},
+		{What: "  p99 of 16 connections", Ours: ms(median(a.p99)), Peer: "uvicorn: " + ms(median(b.p99)), Ratio: median(slow), Spread: spread(slow), Aim: "1.5x", Owe: "2x", Good: below(median(slow), 1.5, 2)},
+		{What: "  one connection, p50", Ours: ms(median(a.single)), Peer: "uvicorn: " + ms(median(b.single)), Ratio: median(paired(a.single, b.single))},
+		{What: "  processor time of a request, host and runner", Ours: fmt.Sprintf("%.0f µs", median(a.cpu)), Peer: fmt.Sprintf("uvicorn: %.0f µs", median(b.cpu)), Ratio: median(paired(a.cpu, b.cpu))},
 	}, nil
 }
 
+// turns are one side's figures: of 16 connections, of one, and microseconds of
+// processor time.
+type turns struct{ rate, p99, single, cpu []float64 }
+
+func (t *turns) turn(ctx context.Context, url string, processes []string) error {
+	before, err := used(processes)
+	if err != nil {
+		return err
+	}
+	many, err := wrk(ctx, url, 16, 2*time.Second)
+	if err != nil {
+		return err
+	}
+	after, err := used(processes)
+	if err != nil {
+		return err
+	}
+	one, err := wrk(ctx, url, 1, time.Second)
+	if err != nil {
+		return err
+	}
+	t.rate, t.p99, t.single = append(t.rate, many.rate), append(t.p99, many.p99), append(t.single, one.p50)
+	t.cpu = append(t.cpu, (after-before)*1e6/many.count)
+	return nil
+}
+
+// used is the processor time of processes, in seconds.
+func used(processes []string) (total float64, err error) {
+	for _, pid := range processes {
+		stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
+		if err != nil {
+			return 0, err
+		}
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		for _, field := range fields[11:13] { // utime, stime in hundredths of a second
+			ticks, err := strconv.ParseFloat(field, 64)
+			if err != nil {
+				return 0, err
+			}
+			total += ticks / 100
+		}
+	}
+	return total, nil
+}
+
+func paired(a, b []float64) (ratios []float64) {
+	for i := range a {
+		ratios = append(ratios, a[i]/b[i])
+	}
+	return ratios
+}
+
+func spread(ratios []float64) string {
+	return fmt.Sprintf("%.2f-%.2f", slices.Min(ratios), slices.Max(ratios))
+}
+
 // load is what wrk tells: requests a second, and milliseconds.
-type load struct{ rate, p50, p99 float64 }
+type load struct{ count, rate, p50, p99 float64 }
 
 var (
+	wrkCount   = regexp.MustCompile(`(\d+) requests in`)
 	wrkRate    = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
 	wrkShare   = regexp.MustCompile(`(50|99)%\s+([0-9.]+)(us|ms|s)`)
 	wrkBad     = regexp.MustCompile(`(?m)^\s*(Non-2xx.*|Socket errors.*)$`)
@@ -151,7 +197,10 @@ func wrk(ctx context.Context, url string, connections int, duration time.Duratio
 			l.p99 = value
 		}
 	}
-	if l.rate == 0 || l.p99 == 0 {
+	if m := wrkCount.FindSubmatch(out); m != nil {
+		l.count, _ = strconv.ParseFloat(string(m[1]), 64)
+	}
+	if l.rate == 0 || l.count == 0 || l.p99 == 0 {
 		return load{}, fmt.Errorf("wrk said something else:\n%s", out)
 	}
 	return l, nil
@@ -248,23 +297,20 @@ func (p *process) stop() {
 	_ = p.cmd.Wait() // how it ends is of no interest
 }
 
-// jail is the file system of a running container.
-type jail struct{ root string }
+// jail is the file system of a running container, by its first process.
+type jail struct{ pid, root string }
 
-// jailOf waits for a container of an app.
-func jailOf(ctx context.Context, app string) (jail, error) {
+// jailOf waits for a container of a function.
+func jailOf(ctx context.Context, app, function string) (jail, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
-		entries, err := os.ReadDir("/proc")
+		pid, err := processWith("GX_APP_NAME="+app, "GX_FUNCTION="+function)
 		if err != nil {
 			return jail{}, err
 		}
-		for _, e := range entries {
-			environ, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
-			if bytes.Contains(environ, []byte("GX_APP_NAME="+app+"\x00")) {
-				return jail{"/proc/" + e.Name() + "/root"}, nil
-			}
+		if pid != "" {
+			return jail{pid, filepath.Join("/proc", pid, "root")}, nil
 		}
 		select {
 		case <-ctx.Done():
@@ -272,6 +318,43 @@ func jailOf(ctx context.Context, app string) (jail, error) {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// hostOf is the process of the lab's host.
+func hostOf(l *lab) (pid string, err error) {
+	pid, err = processWith("GX_RUNTIME_DIR="+filepath.Join(l.dir, "run"), "GX_STATE_DIR=", "_=host")
+	if err == nil && pid == "" {
+		err = errors.New("the lab's host is not found")
+	}
+	return pid, err
+}
+
+// processWith finds a process by its environment; "_=host" stands for one whose
+// command is `gx host start`.
+func processWith(variables ...string) (pid string, err error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		if _, err := strconv.Atoi(e.Name()); err != nil {
+			continue
+		}
+		environ, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
+		command, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		all := len(environ) > 0
+		for _, v := range variables {
+			if v == "_=host" {
+				all = all && bytes.Contains(command, []byte("\x00host\x00start"))
+			} else {
+				all = all && bytes.Contains(append([]byte{0}, environ...), []byte("\x00"+v))
+			}
+		}
+		if all {
+			return e.Name(), nil
+		}
+	}
+	return "", nil
 }
 
 // uvicorn starts one in the container's file system, on the machine's network.

@@ -218,9 +218,9 @@ def api():
     return application
 
 
-@app.function()
-def other(x: int = 1):
-    return x
+@app.function(schedule=gx.Cron("0 3 * * *"))
+def nightly():
+    print("it is night")
 `
 
 // testKeys presses the keys of gx serve.
@@ -240,10 +240,11 @@ func testKeys(t *testing.T, l *lab) {
 		{"?", "deploy what is being served"},
 		{"c", "MEMORY"},
 		{"l", "showing the output of api only"},
-		{"l", "showing the output of other only"},
+		{"l", "showing the output of nightly only"},
 		{"l", "showing the output of all functions"},
-		{"o", "functions: other"},
+		{"o", "functions: nightly"},
 		{"r", "keys: version 2 in"},
+		{"s", "it is night"},
 		{"d", "deployed keys version 1"},
 		{"\x1b[A", ""}, // an arrow is none
 	} {

@@ -35,6 +35,9 @@ func bindings() []binding {
 
 // key does what a key does. Enter makes room, as in a shell.
 func (s *server) key(key byte) {
+	if s.chosen(key) {
+		return
+	}
 	switch key {
 	case '\r', '\n':
 		s.UI.Notice("")
@@ -149,9 +152,66 @@ func cards(c api.Container) string {
 	return text
 }
 
-// fire runs a scheduled function at once.
+// scheduled is a function that has a schedule.
+type scheduled struct {
+	app      *live
+	function string
+}
+
+// fire calls a function that has a schedule at once; of several it asks which.
 func (s *server) fire() {
-	s.UI.Notice("no function here has a schedule that this host runs: schedules come with deployed apps, which are not part of gx yet")
+	s.choosing = nil
+	for _, l := range s.live() {
+		for _, f := range l.manifest.Functions {
+			if f.Schedule != nil {
+				s.choosing = append(s.choosing, scheduled{l, f.Name})
+			}
+		}
+	}
+	switch {
+	case len(s.choosing) == 0:
+		s.UI.Notice("no function here has a schedule: @app.function(schedule=gx.Cron(...)) or gx.Period(...)")
+	case len(s.choosing) == 1:
+		s.chosen('1')
+	default:
+		s.choosing = s.choosing[:min(len(s.choosing), 9)]
+		for i, c := range s.choosing {
+			s.UI.Notice(fmt.Sprintf("  %d   %s of %s", i+1, c.function, c.app.title()))
+		}
+		s.UI.Notice("which? A number fires it, any other key none")
+	}
+}
+
+// chosen is the key after fire has asked; it reports whether it meant a function.
+func (s *server) chosen(key byte) bool {
+	list := s.choosing
+	s.choosing = nil
+	i := int(key) - '1'
+	if i < 0 || i >= len(list) {
+		return false
+	}
+	c := list[i]
+	s.work(func() {
+		ctx, cancel := context.WithTimeout(s.ctx, askWait)
+		defer cancel()
+		call, err := s.run(ctx, c)
+		s.post(func() {
+			if err != nil {
+				s.UI.Warn(fmt.Sprintf("%s can't be fired: %v", c.function, err))
+				return
+			}
+			s.UI.Notice(fmt.Sprintf("fired %s: gx why %s tells how it goes", c.function, call))
+		})
+	})
+	return true
+}
+
+func (s *server) run(ctx context.Context, c scheduled) (call string, err error) {
+	host, err := s.Connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	return host.RunSchedule(ctx, c.app.id, c.function)
 }
 
 // deploy has the apps stay as they are served now, each by the name that it has.

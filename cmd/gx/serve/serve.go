@@ -24,6 +24,8 @@ type Host interface {
 	session.Host
 	Serve(ctx context.Context, req api.SessionRequest) (App, error)
 	Containers(ctx context.Context) ([]api.Container, error)
+	// RunSchedule calls a function that has a schedule now, and returns the call's id.
+	RunSchedule(ctx context.Context, app, function string) (call string, err error)
 	// DeployServed makes a version of a running app, of the same images and files.
 	DeployServed(ctx context.Context, app string, req api.DeployServedRequest) (api.Deployed, error)
 }

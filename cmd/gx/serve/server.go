@@ -33,13 +33,14 @@ type server struct {
 	ended   chan struct{} // nobody reads the inbox any more
 	workers sync.WaitGroup
 
-	files  []*file
-	last   time.Duration // what the last reload that went well took
-	kind   string        // of that one; "" = there was none
-	status *ui.Status // nil = no terminal
-	stats  stats
-	filter string // the function whose output is shown; "" = of all
-	asking bool   // figures for the status line are being asked for
+	files    []*file
+	last     time.Duration // what the last reload that went well took
+	kind     string        // of that one; "" = there was none
+	status   *ui.Status    // nil = no terminal
+	stats    stats
+	filter   string      // the function whose output is shown; "" = of all
+	choosing []scheduled // what the next key chooses among; nil = it does not
+	asking   bool        // figures for the status line are being asked for
 
 	ending bool
 	told   int // how many times it was told to end

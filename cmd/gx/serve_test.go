@@ -245,7 +245,7 @@ func testKeys(t *testing.T, l *lab) {
 		{"o", "functions: nightly"},
 		{"r", "keys: version 2 in"},
 		{"s", "it is night"},
-		{"d", "deployed keys version 1"},
+		{"d", "deployed keys version"},
 		{"\x1b[A", ""}, // an arrow is none
 	} {
 		term.press(t, one.key)
@@ -384,8 +384,7 @@ func testGuide(t *testing.T, l *lab) {
 	}
 	text, err := os.ReadFile("testdata/guide_web.py")
 	require.NoError(t, err)
-	// Named secrets are not part of gx yet.
-	text = bytes.Replace(text, []byte(`modal.Secret.from_name("api-secrets")`), []byte(`modal.Secret.from_dict({"API_KEY": "a-key"})`), 1)
+	l.output(t, l.command("secret", "create", "--force", "api-secrets", "API_KEY=a-key"))
 	dir := t.TempDir()
 	file := filepath.Join(dir, "inference_api.py")
 	require.NoError(t, os.WriteFile(file, text, 0o600))

@@ -27,10 +27,10 @@ func state(ctx context.Context, l *lab) ([]row, error) {
 		return row{What: what, Ours: perSecond(figure), Peer: name + ": " + perSecond(peer), Ratio: figure / peer, Owe: "5000/s", Aim: "10000/s", Good: above(figure, 2*owe, owe)}
 	}
 	return []row{
-		held("Dict.put from 4 containers", got.DictPut, got.SQLite4, "SQLite, 4 processes"),
-		held("Dict.put from 4 containers", got.DictPut, got.SQLite1, "SQLite, 1 process"),
-		held("Dict.put, 16 at once in each of 4", got.DictPutMany, got.SQLite1, "SQLite, 1 process"),
-		held("Dict.get from 4 containers", got.DictGet, got.SQLite1, "SQLite puts, 1 process"),
-		held("Queue.put of 4, Queue.get of 4", got.Queue, got.SQLite1, "SQLite, 1 process"),
+		held("Dict.put from 4 containers", got.DictPut, got.SQLite4, "SQLite in one, 4 processes"),
+		held("Dict.put from 4 containers", got.DictPut, got.SQLite1, "SQLite in one, 1 process"),
+		held("Dict.put, 16 at once in each of 4", got.DictPutMany, got.SQLite1, "SQLite in one, 1 process"),
+		held("Dict.get from 4 containers", got.DictGet, got.SQLite1, "SQLite puts in one, 1 process"),
+		held("Queue.put of 4, Queue.get of 4", got.Queue, got.SQLite1, "SQLite in one, 1 process"),
 	}, nil
 }

@@ -14,7 +14,6 @@ import gx
 
 app = gx.App("bench-state")
 WORKERS = 4
-settings = {"max_containers": WORKERS, "cpu": 0.09, "scaledown_window": 2}
 
 
 def timed(count, work):
@@ -25,67 +24,49 @@ def timed(count, work):
     return begin, time.time()
 
 
-@app.function(**settings)
-def dict_put(d, gate, worker, count):
-    d.put(("warm", worker), 0)
+# One function for all, so that the same containers do it all; half of the machine is theirs.
+@app.function(max_containers=2 * WORKERS, cpu=os.cpu_count() / (4 * WORKERS) if gx.is_local() else None)
+def work(what, shared, gate, worker, count):
+    steps = {
+        "dict_put": lambda i: shared.put((worker, i), i),
+        "dict_get": lambda i: shared.get((worker, i)),
+        "dict_put_many": None,
+        "produce": lambda i: shared.put((worker, i)),
+        "consume": lambda i: got.append(shared.get()),
+    }
+    got = []
+    shared.len()
     gate.put(worker, partition="here")
     gate.get(partition="go")
-    return timed(count, lambda i: d.put((worker, i), i))
+    begin, end = timed(count, steps[what]) if steps[what] else many(shared, worker, count)
+    return begin, end, got
 
 
-@app.function(**settings)
-def dict_get(d, gate, worker, count):
-    d.get(("warm", worker))
-    gate.put(worker, partition="here")
-    gate.get(partition="go")
-    return timed(count, lambda i: d.get((worker, i)))
-
-
-@app.function(**settings)
-async def dict_put_many(d, gate, worker, count):
+def many(d, worker, count):
     """Sixteen at a time, as async code does."""
     import asyncio
-
-    await d.put.aio(("warm", worker), 0)
-    await gate.put.aio(worker, partition="here")
-    await gate.get.aio(partition="go")
-    begin = time.time()
 
     async def some(of):
         for i in range(of, count, 16):
             await d.put.aio((worker, i), i)
 
-    await asyncio.gather(*[some(i) for i in range(16)])
-    return begin, time.time()
+    async def all_of_them():
+        begin = time.time()
+        await asyncio.gather(*[some(i) for i in range(16)])
+        return begin, time.time()
+
+    return asyncio.run(all_of_them())
 
 
-@app.function(**settings)
-def produce(q, gate, worker, count):
-    q.len()
-    gate.put(worker, partition="here")
-    gate.get(partition="go")
-    return timed(count, lambda i: q.put((worker, i)))
-
-
-@app.function(**settings)
-def consume(q, gate, worker, count):
-    q.len()
-    gate.put(worker, partition="here")
-    gate.get(partition="go")
-    got = []
-    begin, end = timed(count, lambda i: got.append(q.get()))
-    return begin, end, got
-
-
-def together(gate, functions, *args):
+def together(gate, whats, shared, count):
     """Operations a second of all workers, who begin at once, and what they returned."""
-    calls = [f.spawn(*args[:1], gate, worker, args[1]) for f in functions for worker in range(WORKERS)]
+    calls = [work.spawn(what, shared, gate, worker, count) for what in whats for worker in range(WORKERS)]
     for _ in calls:
         gate.get(partition="here", timeout=120)
     gate.put_many([0] * len(calls), partition="go")
     results = [call.get() for call in calls]
     took = max(r[1] for r in results) - min(r[0] for r in results)
-    return len(calls) * args[1] / took, results
+    return len(calls) * count / took, [item for r in results for item in r[2]]
 
 
 def sqlite_puts(args):
@@ -98,8 +79,9 @@ def sqlite_puts(args):
     return begin, time.time()
 
 
+@app.function(cpu=os.cpu_count() / (4 * WORKERS) if gx.is_local() else None)
 def sqlite(workers, count):
-    """Puts a second into a database with a write-ahead log, each a transaction."""
+    """Puts a second into a database with a write-ahead log, each a transaction; in a container, as what is held against it."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "floor.db")
         db = sqlite3.connect(path, isolation_level=None)
@@ -114,16 +96,15 @@ def sqlite(workers, count):
 def main(count: int = 2000, rounds: int = 3):
     table = {}
     for _ in range(rounds):
-        figures = {"sqlite_1": sqlite(1, count), "sqlite_4": sqlite(WORKERS, count // 4)}
+        figures = {"sqlite_1": sqlite.remote(1, count), "sqlite_4": sqlite.remote(WORKERS, count // 4)}
         with gx.Dict.ephemeral() as d, gx.Queue.ephemeral() as q, gx.Queue.ephemeral() as gate:
-            figures["dict_put"], _ = together(gate, [dict_put], d, count)
-            assert d.len() == WORKERS * (count + 1), d.len()
-            figures["dict_get"], _ = together(gate, [dict_get], d, count)
+            figures["dict_put"], _ = together(gate, ["dict_put"], d, count)
+            assert d.len() == WORKERS * count, d.len()
+            figures["dict_get"], _ = together(gate, ["dict_get"], d, count)
             d.clear()
-            figures["dict_put_many"], _ = together(gate, [dict_put_many], d, count)
-            assert sorted(k for k in d.keys() if k[0] != "warm") == [(w, i) for w in range(WORKERS) for i in range(count)]
-            figures["queue"], results = together(gate, [produce, consume], q, count)
-            items = [item for r in results if len(r) == 3 for item in r[2]]
+            figures["dict_put_many"], _ = together(gate, ["dict_put_many"], d, count)
+            assert sorted(d.keys()) == [(w, i) for w in range(WORKERS) for i in range(count)]
+            figures["queue"], items = together(gate, ["produce", "consume"], q, count)
             assert sorted(items) == [(w, i) for w in range(WORKERS) for i in range(count)], "an item was lost, or came twice"
         for name, figure in figures.items():
             table.setdefault(name, []).append(figure)

@@ -1,5 +1,6 @@
 # both
 # limit: 240
+# alone
 """Volumes: what containers write, commit, see of each other, and what is done with files from outside."""
 
 import asyncio
@@ -157,7 +158,7 @@ def part():
     return sorted(os.listdir("/all/b")), sorted(os.listdir("/part"))
 
 
-@app.function(volumes={"/data": volume}, max_containers=10, single_use_containers=True, cpu=0.06)
+@app.function(volumes={"/data": volume}, max_containers=10, single_use_containers=True)
 def ten(i, barrier):
     """Ten of these commit at the same moment."""
     (DATA / f"own-{i}").write_text(str(i))
@@ -221,7 +222,7 @@ def main():
     assert shared in [str(i).encode() * 1000 for i in range(10)]
 
     # A large file, mostly holes, takes what it holds.
-    assert sparse.remote() < 1 << 20
+    assert sparse.remote() < 8 << 20  # the kernel copies what surrounds a change
     entry = volume.listdir("/large")[0]
     assert entry.size == 5 << 30
 

@@ -222,22 +222,57 @@ func dockerfilePython(text string) string {
 }
 
 // offlineBases puts the bootstrapped base in the place of a Dockerfile's.
-func (s *solve) offlineBases(ctx context.Context, text string, options map[string]string, inputs map[string]*pb.Definition) error {
+func (s *solve) offlineBases(ctx context.Context, gw gateway.Client, text string, options map[string]string, inputs map[string]*pb.Definition) error {
 	if s.origin.bootstrapped == nil {
-		return nil
+		return s.onlineBases(ctx, gw, text)
 	}
 	def, err := s.configured(0).Marshal(ctx)
 	if err != nil {
 		return err
 	}
 	inputs["gx-python"] = def.ToPB()
-	for line := range strings.Lines(text) {
-		fields := strings.Fields(line)
-		if len(fields) >= 2 && strings.EqualFold(fields[0], "FROM") && strings.HasPrefix(fields[1], "python:") {
-			options["context:"+fields[1]] = "input:gx-python"
+	for _, tag := range pythonBases(text) {
+		options["context:"+tag] = "input:gx-python"
+	}
+	return nil
+}
+
+// onlineBases looks whether a registry has the bases that could be bootstrapped
+// instead. If it cannot be reached the recipe is begun anew, with those.
+func (s *solve) onlineBases(ctx context.Context, gw gateway.Client, text string) error {
+	if dockerfilePython(text) == "" {
+		return nil
+	}
+	for _, tag := range pythonBases(text) {
+		if err := s.resolves(ctx, gw, tag); err != nil {
+			if ctx.Err() == nil {
+				s.unreachable = err
+			}
+			return err
 		}
 	}
 	return nil
+}
+
+func (s *solve) resolves(ctx context.Context, gw gateway.Client, tag string) error {
+	resolving, cancel := context.WithTimeout(ctx, registryWait)
+	defer cancel()
+	_, _, _, err := gw.ResolveImageConfig(resolving, tag, sourceresolver.Opt{ImageOpt: &sourceresolver.ResolveImageOpt{ResolveMode: pb.AttrImageResolveModeDefault}})
+	if err != nil {
+		return &registryError{tag: tag, err: err}
+	}
+	return nil
+}
+
+// pythonBases are the images in a Dockerfile that a bootstrapped base can stand for.
+func pythonBases(text string) (tags []string) {
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) >= 2 && strings.EqualFold(fields[0], "FROM") && strings.HasPrefix(fields[1], "python:") {
+			tags = append(tags, fields[1])
+		}
+	}
+	return tags
 }
 
 // registryNote remembers, across hosts, that no registry could be reached.

@@ -40,7 +40,7 @@ func (s *solve) dockerfile(ctx context.Context, gw gateway.Client, i int, step a
 			return err
 		}
 		options["input-metadata:gx-before"] = string(mustMetadata(config))
-	} else if err := s.offlineBases(ctx, text, options, inputs); err != nil {
+	} else if err := s.offlineBases(ctx, gw, text, options, inputs); err != nil {
 		return err
 	}
 	text = withVariables(text, sortedKeys(step.Env), s.secretMounts(i))

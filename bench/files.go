@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -29,7 +30,7 @@ func localFiles(ctx context.Context, l *lab) ([]row, error) {
 	}
 	run := func() (float64, error) {
 		cmd := exec.CommandContext(ctx, l.gx, "run", filepath.Join(l.apps, "files.py"), "--name", "0/0")
-		cmd.Env = append(l.env, "BENCH_TREE="+tree)
+		cmd.Env = append(slices.Clone(l.env), "BENCH_TREE="+tree)
 		return timed(cmd)
 	}
 	// The times of what was just written are too young to be trusted.

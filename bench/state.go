@@ -31,6 +31,6 @@ func state(ctx context.Context, l *lab) ([]row, error) {
 		held("Dict.put from 4 containers", got.DictPut, got.SQLite1, "SQLite in one, 1 process"),
 		held("Dict.put, 16 at once in each of 4", got.DictPutMany, got.SQLite1, "SQLite in one, 1 process"),
 		held("Dict.get from 4 containers", got.DictGet, got.SQLite1, "SQLite puts in one, 1 process"),
-		held("Queue.put of 4, Queue.get of 4", got.Queue, got.SQLite1, "SQLite in one, 1 process"),
+		held("Queue.put of 2, Queue.get of 2", got.Queue, got.SQLite1, "SQLite in one, 1 process"),
 	}, nil
 }

@@ -24,8 +24,8 @@ def timed(count, work):
     return begin, time.time()
 
 
-# One function for all, so that the same containers do it all; half of the machine is theirs.
-@app.function(max_containers=2 * WORKERS, cpu=os.cpu_count() / (4 * WORKERS) if gx.is_local() else None)
+# One function for all, so that the same four containers do it all; the machine is theirs.
+@app.function(max_containers=WORKERS, cpu=0.9 * os.cpu_count() / WORKERS if gx.is_local() else None)
 def work(what, shared, gate, worker, count):
     steps = {
         "dict_put": lambda i: shared.put((worker, i), i),
@@ -60,7 +60,7 @@ def many(d, worker, count):
 
 def together(gate, whats, shared, count):
     """Operations a second of all workers, who begin at once, and what they returned."""
-    calls = [work.spawn(what, shared, gate, worker, count) for what in whats for worker in range(WORKERS)]
+    calls = [work.spawn(what, shared, gate, worker, count) for what in whats for worker in range(WORKERS // len(whats))]
     for _ in calls:
         gate.get(partition="here", timeout=120)
     gate.put_many([0] * len(calls), partition="go")
@@ -79,7 +79,7 @@ def sqlite_puts(args):
     return begin, time.time()
 
 
-@app.function(cpu=os.cpu_count() / (4 * WORKERS) if gx.is_local() else None)
+@app.function(cpu=0.9 * os.cpu_count() / WORKERS if gx.is_local() else None, scaledown_window=2)
 def sqlite(workers, count):
     """Puts a second into a database with a write-ahead log, each a transaction; in a container, as what is held against it."""
     with tempfile.TemporaryDirectory() as folder:
@@ -105,7 +105,7 @@ def main(count: int = 2000, rounds: int = 3):
             figures["dict_put_many"], _ = together(gate, ["dict_put_many"], d, count)
             assert sorted(d.keys()) == [(w, i) for w in range(WORKERS) for i in range(count)]
             figures["queue"], items = together(gate, ["produce", "consume"], q, count)
-            assert sorted(items) == [(w, i) for w in range(WORKERS) for i in range(count)], "an item was lost, or came twice"
+            assert sorted(items) == [(w, i) for w in range(WORKERS // 2) for i in range(count)], "an item was lost, or came twice"
         for name, figure in figures.items():
             table.setdefault(name, []).append(figure)
     print(json.dumps({name: sorted(values)[len(values) // 2] for name, values in table.items()}))

@@ -134,7 +134,7 @@ func (b *batch) take(s *Service, tx *sql.Tx, h *state) error {
 	if want == 0 || h.items() == 0 {
 		return nil
 	}
-	rows, err := tx.Stmt(s.oldest).Query(h.id, h.first, want)
+	rows, err := tx.Stmt(s.oldest).QueryContext(s.life, h.id, h.first, want)
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (b *batch) take(s *Service, tx *sql.Tx, h *state) error {
 		return nil
 	}
 	h.first = last + 1
-	_, err = tx.Stmt(s.delete).Exec(h.id, h.first)
+	_, err = tx.Stmt(s.delete).ExecContext(s.life, h.id, h.first)
 	return err
 }
 
@@ -234,7 +234,7 @@ func (b *batch) add(s *Service, tx *sql.Tx, at place, h *state, fresh [][]byte, 
 			return err
 		}
 	} else {
-		r, err := tx.Stmt(s.prolong).Exec(next, h.expires.UnixMilli(), h.id)
+		r, err := tx.Stmt(s.prolong).ExecContext(s.life, next, h.expires.UnixMilli(), h.id)
 		if err != nil {
 			return err
 		}
@@ -243,7 +243,7 @@ func (b *batch) add(s *Service, tx *sql.Tx, at place, h *state, fresh [][]byte, 
 		}
 	}
 	for i, item := range fresh {
-		if _, err := tx.Stmt(s.insert).Exec(h.id, first+int64(i), item); err != nil {
+		if _, err := tx.Stmt(s.insert).ExecContext(s.life, h.id, first+int64(i), item); err != nil {
 			return err
 		}
 	}

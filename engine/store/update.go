@@ -100,7 +100,7 @@ func (d *DB) apply(tx *sql.Tx, u *update, shared bool) (err error) {
 		return err
 	}
 	if shared {
-		if _, err := tx.Stmt(d.savepoint).Exec(); err != nil {
+		if _, err := tx.Stmt(d.savepoint).ExecContext(context.Background()); err != nil {
 			return fmt.Errorf("writing to the host's database: %w", err)
 		}
 		defer func() {
@@ -108,7 +108,7 @@ func (d *DB) apply(tx *sql.Tx, u *update, shared bool) (err error) {
 			if err != nil {
 				_, failed = tx.Exec("ROLLBACK TO one")
 			}
-			if _, kept := tx.Stmt(d.release).Exec(); kept != nil {
+			if _, kept := tx.Stmt(d.release).ExecContext(context.Background()); kept != nil {
 				failed = errors.Join(failed, kept)
 			}
 			if failed != nil && err == nil {

@@ -220,7 +220,7 @@ func (s *Service) Put(ctx context.Context, id string, entries []Entry, skip bool
 			if skip {
 				args = append(args, now)
 			}
-			r, err := tx.Stmt(statement).ExecContext(ctx, args...)
+			r, err := tx.Stmt(statement).ExecContext(context.WithoutCancel(ctx), args...)
 			if err != nil {
 				return err
 			}

@@ -47,6 +47,7 @@ var benches = []bench{
 	{"files", localFiles},
 	{"web", web},
 	{"reload", reloads},
+	{"logs", logging},
 }
 
 func main() {

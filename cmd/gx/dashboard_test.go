@@ -34,8 +34,19 @@ def main():
     time.sleep(600)
 `
 
+const keptApp = `import gx
+
+app = gx.App("kept-app")
+
+
+@app.function(schedule=gx.Cron("0 3 1 1 *"))
+def say() -> str:
+    return %q
+`
+
 // testDashboard opens the dashboard as a user does, looks at an app that runs,
-// and stops it there.
+// and stops it there; then at one that is
+// deployed.
 func testDashboard(t *testing.T, l *lab) {
 	ctx := browse(t)
 	file := filepath.Join(t.TempDir(), "shown.py")
@@ -83,6 +94,7 @@ func testDashboard(t *testing.T, l *lab) {
 	do(chromedp.Click(`//nav/a[text()="Apps"]`), chromedp.Click(`//a[text()="shown-app"]`))
 	shows("Functions")
 
+	// Whatever the page asks is meant.
 	require.NoError(t, chromedp.Listen(ctx, func(event any) {
 		if _, asked := event.(*page.EventJavascriptDialogOpening); asked {
 			go func() {
@@ -90,9 +102,26 @@ func testDashboard(t *testing.T, l *lab) {
 			}()
 		}
 	}))
-	do(chromedp.Click(`button.danger`))
+	do(chromedp.Click(`button.danger`)) // Stop
 	shows("The app has ended")
 	run.until(t, "shown-app stopped: the app was stopped", 1)
 	require.NoError(t, run.cmd.Process.Signal(os.Interrupt)) // the program sleeps on
 	<-ended
+
+	// Another app stays: the page goes back to its first version.
+	deployed := filepath.Join(t.TempDir(), "kept.py")
+	for _, text := range []string{"one", "two"} {
+		require.NoError(t, os.WriteFile(deployed, fmt.Appendf(nil, keptApp, text), 0o600))
+		l.output(t, l.command("deploy", deployed))
+	}
+	t.Cleanup(func() { l.output(t, l.command("app", "stop", "kept-app")) })
+	do(chromedp.Click(`//nav/a[text()="Schedules"]`))
+	shows("kept-app")
+	do(chromedp.Click(`//button[text()="Run now"]`))
+	shows("ok")
+	do(chromedp.Click(`//nav/a[text()="Apps"]`), chromedp.Click(`//a[text()="kept-app"]`), chromedp.Click(`//a[text()="Versions"]`), chromedp.Click(`//button[text()="Compare"]`))
+	shows("/root/kept.py: changed")
+	do(chromedp.Click(`//button[text()="Go back"]`))
+	shows("rollback of v1")
+	require.Contains(t, l.output(t, l.command("call", "kept-app", "say")), "one")
 }

@@ -19,6 +19,8 @@ func permitted() *http.ServeMux {
 		"GET /v1/apps", "GET /v1/apps/{id}/usage", "GET /v1/apps/{id}/logs", "DELETE /v1/apps/{id}",
 		"GET /v1/containers", "GET /v1/gpus", "GET /v1/why/{ref}",
 		"GET /v1/deployments/{ref}", "GET /v1/deployments/{ref}/diff", "POST /v1/deployments/{ref}/rollback", "POST /v1/deployments/{ref}/rollover",
+		"GET /v1/schedules", "GET /v1/schedules/{ref}/{function}/runs", "POST /v1/schedules/{ref}/{function}/run",
+		"POST /v1/schedules/{ref}/{function}/pause", "POST /v1/schedules/{ref}/{function}/resume",
 		"POST /v1/ask/environment.list", "POST /v1/ask/volume.list", "POST /v1/ask/dict.list", "POST /v1/ask/queue.list", "POST /v1/ask/secret.list",
 		"POST /v1/ask/billing.report", "POST /v1/ask/billing.rates",
 	} {

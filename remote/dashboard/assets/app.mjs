@@ -7,6 +7,7 @@ import { Trouble } from "./show.mjs";
 import { Apps } from "./views/apps.mjs";
 import { App } from "./views/app.mjs";
 import { Containers } from "./views/containers.mjs";
+import { Schedules } from "./views/schedules.mjs";
 import { Storage } from "./views/storage.mjs";
 import { Cost } from "./views/cost.mjs";
 import { Host } from "./views/host.mjs";
@@ -14,6 +15,7 @@ import { Host } from "./views/host.mjs";
 const views = [
   ["apps", "Apps", Apps],
   ["containers", "Containers", Containers],
+  ["schedules", "Schedules", Schedules],
   ["storage", "Storage", Storage],
   ["cost", "Cost", Cost],
   ["host", "Host", Host],

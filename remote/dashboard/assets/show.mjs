@@ -33,7 +33,7 @@ export function Moment({ at }) {
 
 /** A state, with a colour. */
 export function State({ name }) {
-  const kind = { running: "good", ready: "good", deployed: "good", ok: "good", failed: "bad", stopped: "dim", ended: "dim", starting: "busy", stopping: "busy" }[name] || "";
+  const kind = { running: "good", ready: "good", deployed: "good", ok: "good", active: "good", done: "good", failed: "bad", missed: "bad", skipped: "busy", paused: "dim", stopped: "dim", ended: "dim", starting: "busy", stopping: "busy" }[name] || "";
   return html`<span class="state ${kind}">${name}</span>`;
 }
 

@@ -50,7 +50,7 @@ function Deployment({ id, changed }) {
       ["", (v) => v.number !== data.current && html`<button onClick=${() => compare(v.number)}>Compare</button> ${v.kept && html`<button disabled=${busy} onClick=${() => back(v.number)}>Go back</button>`}`],
     ]} /><//>
     ${shown && html`<${Difference} diff=${shown} />`}
-    ${data && html`<${Panel} title="What was done"><${Table} rows=${[...data.history].reverse()} none="Nothing." columns=${[
+    ${data && html`<${Panel} title="What was done"><${Table} rows=${data.history} none="Nothing." columns=${[
       ["When", (a) => html`<${Moment} at=${a.time} />`],
       ["What", (a) => a.what],
       ["Version", (a) => (a.version ? `v${a.version}` : "")],

@@ -18,13 +18,7 @@ func (s Spec) Plain() (Spec, error) {
 	if len(e.DeviceNodes)+len(e.Hooks)+len(e.AdditionalGIDs) > 0 || e.IntelRdt != nil {
 		return s, errors.New("it has devices or hooks, which are not possible here")
 	}
-	s.Edits = nil
-	s.Env = slices.Clone(s.Env)
-	for _, entry := range e.Env {
-		name, _, _ := strings.Cut(entry, "=")
-		s.Env = slices.DeleteFunc(s.Env, func(old string) bool { return strings.HasPrefix(old, name+"=") })
-		s.Env = append(s.Env, entry)
-	}
+	s.Env, s.Edits = s.Environ(), nil
 	s.Mounts = slices.Clone(s.Mounts)
 	for _, m := range e.Mounts {
 		if m.Type != "" && m.Type != "bind" {
@@ -33,4 +27,18 @@ func (s Spec) Plain() (Spec, error) {
 		s.Mounts = append(s.Mounts, Mount{Source: m.HostPath, Target: m.ContainerPath, ReadOnly: slices.Contains(m.Options, "ro")})
 	}
 	return s, nil
+}
+
+// Environ is Env as Edits change it.
+func (s Spec) Environ() []string {
+	env := slices.Clone(s.Env)
+	if s.Edits == nil {
+		return env
+	}
+	for _, entry := range s.Edits.Env {
+		name, _, _ := strings.Cut(entry, "=")
+		env = slices.DeleteFunc(env, func(old string) bool { return strings.HasPrefix(old, name+"=") })
+		env = append(env, entry)
+	}
+	return env
 }

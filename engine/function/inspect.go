@@ -65,7 +65,7 @@ func (f *Function) Exec(ctx context.Context, id string, spec container.ExecSpec)
 	if !ok {
 		return nil, nil, ErrNoExec
 	}
-	spec.Env = slices.Concat(made.Env, spec.Env)
+	spec.Env = slices.Concat(made.Environ(), spec.Env)
 	if made.ExtraEnv != nil {
 		spec.ExtraEnv = func() []string { // not what the runner shows to the host
 			return slices.DeleteFunc(made.ExtraEnv(), func(e string) bool { return strings.HasPrefix(e, "GX_TOKEN=") })

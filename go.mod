@@ -3,6 +3,8 @@ module github.com/gx-dev/gx
 go 1.26.8
 
 require (
+	filippo.io/age v1.3.2
+	github.com/NVIDIA/go-nvml v0.13.4-0
 	github.com/ProtonMail/go-crypto v1.5.2
 	github.com/aymanbagabas/go-udiff v0.4.1
 	github.com/charmbracelet/bubbletea v1.3.10
@@ -48,7 +50,6 @@ require (
 
 require (
 	cyphar.com/go-pathrs v0.2.5 // indirect
-	filippo.io/age v1.3.2 // indirect
 	filippo.io/hpke v0.4.0 // indirect
 	github.com/Microsoft/go-winio v0.6.3-0.20251027160822-ad3df93bed29 // indirect
 	github.com/Microsoft/hcsshim v0.15.0-rc.4 // indirect

@@ -164,7 +164,7 @@ func assemble(ctx context.Context, cfg Config, log *slog.Logger, file *logFile) 
 	if err != nil {
 		return nil, err
 	}
-	if h.parts.gpus, err = chooseGPUs(cfg, prices, log); err != nil {
+	if h.parts.gpus, err = chooseGPUs(ctx, cfg, prices, log); err != nil {
 		return nil, err
 	}
 	h.engine, err = engine.New(ctx, engine.Config{

@@ -47,7 +47,12 @@ func (e *Engine) whySpawned(w *api.Why, s subject, which func(spawned.Call) bool
 		answer = append(answer, fmt.Sprintf("Its app %s is not running: the call waits until it is.", m.App))
 	} else {
 		t.State, t.Took = "done", c.Finished.Sub(m.Created).Seconds()
-		answer = append(answer, fmt.Sprintf("It is done: %d of its inputs have a result, %d failed.", c.Done-c.Failed, c.Failed))
+		switch {
+		case c.Inputs == 1 && c.Failed == 0:
+			answer = append(answer, "It is done, and has a result.")
+		case c.Inputs > 1:
+			answer = append(answer, fmt.Sprintf("It is done: of %d inputs, %d failed.", c.Inputs, c.Failed))
+		}
 	}
 	answer = append(answer, hostsEnded(c.Hosts)...)
 	failures, err := e.keptFailures(c)

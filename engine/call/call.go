@@ -70,6 +70,9 @@ type Call struct {
 	// Memory keeps the call's results, and knows those of earlier runs; nil =
 	// nothing does.
 	Memory Memory
+	// Restored says that the call was made from what is kept of it: what it did
+	// before is not known.
+	Restored bool
 
 	registry *Registry
 	record   Record         // of a spawned call that outlives the host; nil = it does not

@@ -256,7 +256,7 @@ type Restored struct {
 // this process has opened. What has no answer is the caller's to submit.
 func (r *Registry) Restore(target Target, from Restored) *Call {
 	c := &Call{
-		ID: from.ID, Kind: KindSpawn, Method: from.Method, Target: target, Created: from.Created,
+		ID: from.ID, Kind: KindSpawn, Method: from.Method, Target: target, Created: from.Created, Restored: true,
 		registry: r, record: from.Record, complete: true,
 		received: from.Inputs, total: from.Inputs, answered: int64(len(from.Answered)), failed: from.Failed,
 		recorded: make(map[uint32]struct{}, len(from.Answered)),

@@ -21,7 +21,11 @@ func (f *Function) came(in *call.Input, now time.Time) {
 		if c.Kind != call.KindCall && c.Kind != call.KindWeb { // that of others does not change any more
 			id = c.ID
 		}
-		c.Trace = f.trace.Open(id, c.Kind, c.Method, c.Created)
+		opened := c.Created
+		if c.Restored {
+			opened = now
+		}
+		c.Trace = f.trace.Open(id, c.Kind, c.Method, opened)
 	}
 	c.Trace.Came(now)
 }

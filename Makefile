@@ -13,7 +13,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 AS_ROOT  := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PATH,GOPATH,GOCACHE,GOMODCACHE,GOFLAGS,GOPROXY,http_proxy,https_proxy,no_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,SSL_CERT_FILE,PIP_CERT,PIP_INDEX_URL,PIP_CONFIG_FILE,CI)
 VENV     := .cache/venv
 
-.PHONY: run test test-go test-python lint bench build helper driver test-gpu clean prepare
+.PHONY: run test test-go test-python test-torch lint bench build helper driver test-gpu clean prepare
 
 run: build
 	$(AS_ROOT) ./bin/gx run examples/filetypes.py
@@ -36,11 +36,15 @@ test-gpu: helper
 driver:
 	./emulator/driver/src/all.sh
 
-test: build test-python test-go
+test: build test-python test-torch test-go
 
 test-go:
 	@./scripts/prepare test
 	$(AS_ROOT) $(GO) test -race -p 2 -timeout 40m ./...
+
+# The emulator of PyTorch's cards, with a torch that is there: GX_TORCH_PYTHON, or the system's (apt-get install python3-torch).
+test-torch: $(VENV)/ready
+	./scripts/test-torch $(CURDIR)/$(VENV)/bin/python
 
 test-python: $(VENV)/ready
 	cd sdk/python && $(CURDIR)/$(VENV)/bin/python -m pytest -q tests

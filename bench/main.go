@@ -45,6 +45,7 @@ var benches = []bench{
 	{"state", state},
 	{"volumes", volumes},
 	{"files", localFiles},
+	{"torch", torchOverhead},
 	{"web", web},
 	{"reload", reloads},
 	{"logs", logging},

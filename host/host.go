@@ -167,6 +167,9 @@ func assemble(ctx context.Context, cfg Config, log *slog.Logger, file *logFile) 
 	if h.parts.gpus, err = chooseGPUs(ctx, cfg, prices, log); err != nil {
 		return nil, err
 	}
+	if index := cfg.Settings.Images.TorchIndex; index != "" && h.parts.gpus != nil && h.parts.gpus.Emulated() {
+		h.parts.images = torchIndexed{h.parts.images, index}
+	}
 	h.engine, err = engine.New(ctx, engine.Config{
 		Dir: cfg.Dirs.State, RunDir: cfg.Dirs.Runtime,
 		Runtime: h.parts.runtime, Images: h.parts.images, Network: network{env},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -104,12 +105,16 @@ type Images struct {
 	DebianSources string `toml:"debian_sources"`
 	// DebianTarball is a root file system to use instead, as a tarball.
 	DebianTarball string `toml:"debian_tarball"`
+	// TorchIndex is the URL of a package index with PyTorch's builds for the CPU,
+	// which images then take in the place of those for CUDA. It counts only where
+	// GPUs are emulated; default: none.
+	TorchIndex string `toml:"torch_index"`
 }
 
 // Load reads a file; one that does not exist is one without settings. The
 // environment goes before the file: GX_RUNTIME, GX_IDLE_TIMEOUT,
 // GX_DISK_BUDGET, GX_FORK_SERVER, GX_DICT_TTL, GX_GPU_PROVIDER, GX_GPUS, GX_DEPLOY_KEEP_VERSIONS, GX_DEPLOY_KEEP_FOR, GX_VOLUMES_KEEP_FOR,
-// GX_VOLUMES_KEEP_VERSIONS, GX_VOLUMES_KEEP_SIZE, GX_REGISTRY, GX_WEB_ADDR.
+// GX_VOLUMES_KEEP_VERSIONS, GX_VOLUMES_KEEP_SIZE, GX_REGISTRY, GX_TORCH_INDEX, GX_WEB_ADDR.
 func Load(path string, getenv func(string) string) (Config, error) {
 	var c Config
 	data, err := os.ReadFile(path)
@@ -151,6 +156,7 @@ func variablesOf(c *Config) []variable {
 		{"GX_GPU_PROVIDER", "gpu_provider", func(v string) error { c.GPUProvider = v; return nil }},
 		{"GX_GPUS", "gpus", func(v string) error { c.GPUs = v; return nil }},
 		{"GX_WEB_ADDR", "web.addr", func(v string) error { c.Web.Addr = v; return nil }},
+		{"GX_TORCH_INDEX", "images.torch_index", func(v string) error { c.Images.TorchIndex = v; return nil }},
 		{"GX_REGISTRY", "images.registry", func(v string) error { c.Images.Registry = v; return nil }},
 	}
 }
@@ -170,6 +176,9 @@ func (c Config) validate() error {
 	case "", "auto", "nvml", "emulator", "none":
 	default:
 		return fmt.Errorf("gpu_provider %q: it can be nvml, emulator, none or auto", c.GPUProvider)
+	}
+	if u, err := url.Parse(c.Images.TorchIndex); err != nil || c.Images.TorchIndex != "" && u.Scheme != "https" && u.Scheme != "http" {
+		return fmt.Errorf("images.torch_index %q: it is a URL, as https://HOST/whl/cpu", c.Images.TorchIndex)
 	}
 	if _, err := gpu.ParseStock(c.GPUs); err != nil {
 		return fmt.Errorf("gpus: %w; write it as A100-80GB:8,T4:4", err)

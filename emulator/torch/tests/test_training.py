@@ -329,6 +329,18 @@ def test_two_cards():
     chosen.step()
 
 
+def test_data_parallel():
+    model = nn.Linear(4, 3).cuda()
+    both = nn.DataParallel(model)
+    assert both.device_ids == [0, 1]
+    x = torch.randn(6, 4, device="cuda")
+    result = both(x)
+    assert result.get_device() == 0
+    torch.testing.assert_close(result, model(x))
+    result.sum().backward()
+    torch.testing.assert_close(model.weight.grad, x.sum(0).expand(3, 4))
+
+
 def test_threads():
     from concurrent.futures import ThreadPoolExecutor
 

@@ -126,6 +126,7 @@ def test_gradient_checkpointing(folder):
 
 
 def test_accelerator(folder):
+    accelerate.state.AcceleratorState._reset_state(True)
     accelerator = accelerate.Accelerator(mixed_precision="fp16")
     assert accelerator.device == CUDA
     model = _load(folder)

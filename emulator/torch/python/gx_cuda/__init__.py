@@ -18,6 +18,7 @@ moves       tensors moved to a card, off it, and between cards
 memory      what is in use, and what no longer fits
 autograd    user's code that autograd runs
 modules     parameters, optimisers, autocast, gradient scaling
+parallel    DataParallel over several cards
 names       torch.cuda, name by name; properties, rng, streams: parts of it
 serialization  checkpoints and their map_location
 faults      errors of a card

@@ -6,8 +6,9 @@ from gx_cuda.tensors import Disabled, Tensor, restore
 _HALF = (torch.float16, torch.bfloat16)
 
 
-def in_float(cls, func, args, kwargs, error):
-    """The call with its half precision tensors in float32, its result in their precision. ``error`` is raised if there are none."""
+def in_float(cls, func, args, kwargs, error, narrow=True):
+    """The call with its half precision tensors in float32, its result in their precision. ``error`` is raised if there are none;
+    without ``narrow`` the result stays in float32."""
     name = getattr(func, "__name__", "")
     found = []
 
@@ -22,11 +23,11 @@ def in_float(cls, func, args, kwargs, error):
             return type(x)(widen(item) for item in x)
         return x
 
-    def narrow(x):
+    def rounded(x):
         if isinstance(x, Tensor):
             return x.to(found[0]) if x.dtype is torch.float32 else x
         if type(x) in (list, tuple):
-            return type(x)(narrow(item) for item in x)
+            return type(x)(rounded(item) for item in x)
         return x
 
     wide, options = [widen(x) for x in args], {k: widen(v) for k, v in kwargs.items()}
@@ -38,7 +39,7 @@ def in_float(cls, func, args, kwargs, error):
         if in_place and args and isinstance(args[0], Tensor):
             args[0].copy_(wide[0])
             return args[0]
-        result = narrow(result)
+        result = rounded(result) if narrow else result
     out = kwargs.get("out")
     if out is not None:
         with Disabled():

@@ -10,7 +10,7 @@ def patch(torch):
             f"this container's GPU is emulated, which needs torch 1.13 or newer, and it has {torch.__version__}. "
             "Install a newer torch in the image, or run this on a real card: gx run --host NAME"
         )
-    from gx_cuda import autograd, factories, modules, moves, names, refusals, serialization, special, tensors
+    from gx_cuda import autograd, factories, modules, moves, names, parallel, refusals, serialization, special, tensors
 
     # The tensors come first: the others make some.
     tensors.define()
@@ -19,6 +19,7 @@ def patch(torch):
     factories.patch()
     autograd.patch()
     modules.patch()
+    parallel.patch()
     serialization.patch()
     refusals.patch()
     del special  # importing it was the point

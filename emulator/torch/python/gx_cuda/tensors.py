@@ -200,6 +200,11 @@ def _failed(cls, func, args, kwargs, error):
         from gx_cuda import half
 
         return half.in_float(cls, func, args, kwargs, error)
+    if "expected scalar type" in text and torch.is_autocast_enabled():
+        # The CPU's autocast lacks what CUDA's computes in float32.
+        from gx_cuda import half
+
+        return half.in_float(cls, func, args, kwargs, error, narrow=False)
     if "DefaultCPUAllocator" in text:
         memory.exhausted(cls._gx_card, text)
     raise error

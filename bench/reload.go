@@ -36,9 +36,13 @@ func reloads(ctx context.Context, l *lab) ([]row, error) {
 		return nil, fmt.Errorf("%w\n%s", err, app.stderr.String())
 	}
 	url := ""
-	if m := regexp.MustCompile(`http://\S+`).FindString(app.stderr.String()); m != "" {
-		url = m
-	} else {
+	for range 200 {
+		if url = regexp.MustCompile(`http://\S+`).FindString(app.stderr.String()); url != "" {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if url == "" {
 		return nil, fmt.Errorf("gx serve said no URL:\n%s", app.stderr.String())
 	}
 	copied := filepath.Join(jail.root, "tmp", "reload")

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -263,8 +264,26 @@ type process struct {
 	cmd    *exec.Cmd
 	stdin  io.Closer
 	out    *bufio.Reader
-	stderr *bytes.Buffer
+	stderr *printed
 	url    string
+}
+
+// printed is what a program that runs has printed.
+type printed struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (p *printed) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.Write(b)
+}
+
+func (p *printed) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.String()
 }
 
 // startApp runs gx with what ends when its standard input does.
@@ -275,7 +294,7 @@ func startApp(ctx context.Context, l *lab, args ...string) (*process, error) {
 }
 
 func start(cmd *exec.Cmd) (*process, error) {
-	p := &process{cmd: cmd, stderr: &bytes.Buffer{}}
+	p := &process{cmd: cmd, stderr: &printed{}}
 	cmd.Stderr = p.stderr
 	var err error
 	if p.stdin, err = cmd.StdinPipe(); err != nil {
@@ -359,7 +378,7 @@ func processWith(variables ...string) (pid string, err error) {
 
 // uvicorn starts one in the container's file system, on the machine's network.
 func (j jail) uvicorn(ctx context.Context, dir, target string, more ...string) (*process, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

@@ -196,8 +196,9 @@ func (x *exchange) leave() {
 	}
 }
 
-// send gives the container frames; false = it is at the request no more.
-func (x *exchange) send(frames ...wire.Frame) bool { return x.target.Stream(x.in, frames...) }
+// send gives the container frames, if it is still at the request: its end comes
+// by receive.
+func (x *exchange) send(frames ...wire.Frame) { _ = x.target.Stream(x.in, frames...) }
 
 func frame(t wire.Type, body []byte) wire.Frame {
 	return wire.Frame{Header: wire.Header{Type: t}, Body: body}

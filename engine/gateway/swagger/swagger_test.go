@@ -1,22 +1,27 @@
 package swagger
 
 import (
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 )
 
-func get(t *testing.T, method, name, encoding string) *http.Response {
-	t.Helper()
+// answer is a response, whole.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func get(method, name, encoding string) answer {
 	r := httptest.NewRequest(method, "/", nil)
 	r.Header.Set("Accept-Encoding", encoding)
 	w := httptest.NewRecorder()
 	if !Serve(w, r, name) {
 		w.WriteHeader(http.StatusNotFound)
 	}
-	return w.Result()
+	return answer{w.Code, w.Header(), w.Body.String()}
 }
 
 func TestServe(t *testing.T) {
@@ -28,26 +33,24 @@ func TestServe(t *testing.T) {
 		"NOTICE":                           {"text/plain", "swagger-ui"},
 		"swagger-ui-bundle.js.LICENSE.txt": {"text/plain", "license"},
 	} {
-		res := get(t, "GET", name, "")
-		body, err := io.ReadAll(res.Body)
-		if err != nil || res.StatusCode != 200 || !strings.HasPrefix(res.Header.Get("Content-Type"), want.kind) || !strings.Contains(string(body), want.text) {
-			t.Errorf("%s: %d %v %v, %d bytes", name, res.StatusCode, res.Header, err, len(body))
+		res := get("GET", name, "")
+		if res.status != http.StatusOK || !strings.HasPrefix(res.header.Get("Content-Type"), want.kind) || !strings.Contains(res.body, want.text) {
+			t.Errorf("%s: %d %v, %d bytes", name, res.status, res.header, len(res.body))
 		}
 	}
-	packed := get(t, "GET", "swagger-ui.css", "br, gzip")
-	body, _ := io.ReadAll(packed.Body)
-	if text, err := unpack(body); err != nil || packed.Header.Get("Content-Encoding") != "gzip" || !strings.Contains(string(text), ".swagger-ui") {
-		t.Errorf("%v %v", packed.Header, err)
+	packed := get("GET", "swagger-ui.css", "br, gzip")
+	if text, err := unpack([]byte(packed.body)); err != nil || packed.header.Get("Content-Encoding") != "gzip" || !strings.Contains(string(text), ".swagger-ui") {
+		t.Errorf("%v %v", packed.header, err)
 	}
 	for _, name := range []string{"", "x.js", "../swagger.go", "files/LICENSE", "swagger-ui.css.gz", "x.map"} {
-		if res := get(t, "GET", name, ""); res.StatusCode != 404 {
-			t.Errorf("%q: %d", name, res.StatusCode)
+		if res := get("GET", name, ""); res.status != http.StatusNotFound {
+			t.Errorf("%q: %d", name, res.status)
 		}
 	}
-	if res := get(t, "POST", "LICENSE", ""); res.StatusCode != 405 {
-		t.Errorf("POST: %d", res.StatusCode)
+	if res := get("POST", "LICENSE", ""); res.status != http.StatusMethodNotAllowed {
+		t.Errorf("POST: %d", res.status)
 	}
-	if body, _ := io.ReadAll(get(t, "HEAD", "LICENSE", "").Body); len(body) != 0 {
-		t.Errorf("HEAD has a body of %d bytes", len(body))
+	if res := get("HEAD", "LICENSE", ""); res.body != "" {
+		t.Errorf("HEAD has a body of %d bytes", len(res.body))
 	}
 }

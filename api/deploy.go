@@ -11,6 +11,7 @@ import (
 //
 //	POST /v1/deployments                     DeployRequest -> Deployed
 //	GET  /v1/deployments/{ref}               Deployment: its versions, and what was done with it
+//	DELETE /v1/deployments/{ref}             forget it, once it is stopped
 //	POST /v1/deployments/{ref}/rollback      RollbackRequest -> Deployed
 //	POST /v1/deployments/{ref}/rollover      RolloverRequest -> Deployed
 //	GET  /v1/deployments/{ref}/diff?from=&to=    Diff; without to, the current version

@@ -154,6 +154,9 @@ func (e *Engine) repeat(ctx context.Context, ref string, which func(context.Cont
 	}
 	d.doing.Lock()
 	defer d.doing.Unlock()
+	if d.state().Key == 0 { // it was deleted meanwhile
+		return api.Deployed{}, fmt.Errorf("no app %q is deployed: %w", d.state().Name, ErrNotFound)
+	}
 	if v.Of, err = which(ctx, d); err != nil {
 		return api.Deployed{}, err
 	}
@@ -216,7 +219,19 @@ func (e *Engine) propose(ctx context.Context, p proposal) (api.Deployed, error) 
 	}
 	d.doing.Lock()
 	defer d.doing.Unlock()
+	if d.gone() {
+		release(p.images)
+		return api.Deployed{}, fmt.Errorf("app %q was deleted at this moment; deploy it again: %w", d.state().Name, ErrNotFound)
+	}
 	return d.deploy(ctx, p)
+}
+
+// gone reports whether the app was deleted, or its first deployment failed,
+// while somebody waited for it.
+func (d *deployed) gone() bool {
+	d.engine.mu.Lock()
+	defer d.engine.mu.Unlock()
+	return d.engine.deployed[deploymentKey{d.environment, d.state().Name}] != d
 }
 
 // deploymentOf finds or begins the deployed app of a manifest.
@@ -425,6 +440,37 @@ func (d *deployed) trim(ctx context.Context) {
 			delete(d.pins, n)
 		}
 	}
+}
+
+// DeleteDeployed forgets a deployed app that was stopped, with its versions and
+// its history. What they are made of may be collected then.
+func (e *Engine) DeleteDeployed(ctx context.Context, ref string) error {
+	end, err := e.begin()
+	if err != nil {
+		return err
+	}
+	defer end()
+	d, err := e.deployment(ctx, ref)
+	if err != nil {
+		return err
+	}
+	d.doing.Lock()
+	defer d.doing.Unlock()
+	record := d.state()
+	if record.Key == 0 {
+		return fmt.Errorf("no app %q is deployed: %w", record.Name, ErrNotFound)
+	}
+	if !record.Stopped {
+		return invalid("app %s is deployed: `gx app stop %s` first", record.Name, record.Name)
+	}
+	if err := e.deployments.Delete(ctx, record.Key); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.record.Key = 0
+	d.mu.Unlock()
+	e.releaseDeployed(func(other *deployed) bool { return other == d })
+	return nil
 }
 
 // stop ends the app until another version is deployed.

@@ -102,6 +102,7 @@ func TestDeploy(t *testing.T) {
 		_, idle = h.IdleSince()
 		require.True(t, idle)
 
+		require.NoError(t, err)
 		_, err = h.Rollback(t.Context(), "test", api.RollbackRequest{Version: 2})
 		require.NoError(t, err)
 		h.tells("two")
@@ -120,6 +121,18 @@ func TestDeploy(t *testing.T) {
 			done = append(done, fmt.Sprint(a.What, " ", a.Before, " ", a.Version))
 		}
 		require.Equal(t, []string{"rollback 0 4", "stop 3 0", "rollback 2 3", "deploy 1 2", "deploy 0 1"}, done)
+
+		require.ErrorIs(t, h.DeleteDeployed(t.Context(), "test"), ErrInvalid, "it runs")
+		require.NoError(t, h.StopApp(t.Context(), "test", true))
+		require.NoError(t, h.DeleteDeployed(t.Context(), "test"))
+		require.ErrorIs(t, h.DeleteDeployed(t.Context(), "test"), ErrNotFound)
+		require.Empty(t, h.Apps())
+		h.restart()
+		require.Empty(t, h.Apps())
+		again, err := h.deploy(tell("again"), api.DeployRequest{})
+		require.NoError(t, err)
+		require.Equal(t, 1, again.Version)
+		require.NotEqual(t, id, again.App)
 	})
 }
 

@@ -21,6 +21,10 @@ func (b *backend) Deployment(ctx context.Context, app string) (api.Deployment, e
 	return d, known(err)
 }
 
+func (b *backend) DeleteDeployed(ctx context.Context, app string) error {
+	return known(b.h.engine.DeleteDeployed(ctx, app))
+}
+
 func (b *backend) Rollback(ctx context.Context, app string, req api.RollbackRequest) (api.Deployed, error) {
 	done, err := b.h.engine.Rollback(ctx, app, req)
 	return done, known(err)

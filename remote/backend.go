@@ -49,6 +49,7 @@ type Backend interface {
 	Deploy(ctx context.Context, req api.DeployRequest) (api.Deployed, error)
 	DeployServed(ctx context.Context, app string, req api.DeployServedRequest) (api.Deployed, error)
 	Deployment(ctx context.Context, app string) (api.Deployment, error)
+	DeleteDeployed(ctx context.Context, app string) error
 	Rollback(ctx context.Context, app string, req api.RollbackRequest) (api.Deployed, error)
 	Rollover(ctx context.Context, app string, req api.RolloverRequest) (api.Deployed, error)
 	Diff(ctx context.Context, app string, from, to int) (api.Diff, error)

@@ -27,6 +27,13 @@ func (s *Server) deployments() map[string]http.HandlerFunc {
 		"GET /v1/deployments/{id}": withApp(func(w http.ResponseWriter, r *http.Request, id string) {
 			answer(w)(b.Deployment(r.Context(), id))
 		}),
+		"DELETE /v1/deployments/{id}": withApp(func(w http.ResponseWriter, r *http.Request, id string) {
+			if err := b.DeleteDeployed(r.Context(), id); err != nil {
+				refuse(w, err)
+				return
+			}
+			w.WriteHeader(http.StatusNoContent)
+		}),
 		"POST /v1/deployments/{id}/rollback": withApp(func(w http.ResponseWriter, r *http.Request, id string) {
 			var req api.RollbackRequest
 			if decode(w, r, &req) {

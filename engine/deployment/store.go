@@ -200,6 +200,18 @@ func (s *Store) Stop(ctx context.Context, key int64, who string) error {
 	return nil
 }
 
+// Delete forgets the app, with its versions and its history.
+func (s *Store) Delete(ctx context.Context, key int64) error {
+	err := s.db.Update(ctx, func(tx *sql.Tx) error {
+		_, err := tx.Exec(`DELETE FROM deployed_apps WHERE key = ?`, key)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("deleting a deployed app: %w", err)
+	}
+	return nil
+}
+
 // Versions lists an app's versions, the newest first.
 func (s *Store) Versions(ctx context.Context, key int64) ([]Version, error) {
 	rows, err := s.db.Read().QueryContext(ctx, `SELECT number, created, who, tag, strategy, origin, repeats, source, sdk, contents IS NOT NULL

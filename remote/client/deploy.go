@@ -28,6 +28,11 @@ func (c *Client) Deployment(ctx context.Context, app string) (d api.Deployment, 
 	return d, c.call(ctx, http.MethodGet, "/v1/deployments/"+url.PathEscape(app), nil, &d)
 }
 
+// DeleteDeployed forgets a deployed app that was stopped, with its versions.
+func (c *Client) DeleteDeployed(ctx context.Context, app string) error {
+	return c.call(ctx, http.MethodDelete, "/v1/deployments/"+url.PathEscape(app), nil, nil)
+}
+
 // Rollback makes a version that is as an earlier one.
 func (c *Client) Rollback(ctx context.Context, app string, req api.RollbackRequest) (done api.Deployed, err error) {
 	return done, c.call(ctx, http.MethodPost, "/v1/deployments/"+url.PathEscape(app)+"/rollback", req, &done)

@@ -28,11 +28,7 @@ func runCommand(ctx context.Context, d deps, req api.ExecRequest, terminal bool,
 		Waiting: func(short string) { d.ui.Notice("waiting for " + short) },
 	}
 	if terminal {
-		restore, err := handOver(d, &req, &streams)
-		if err != nil {
-			return exit.With(exit.Usage, err)
-		}
-		defer restore()
+		defer handOver(d, &req, &streams)()
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -59,7 +55,7 @@ func wantsTerminal(d deps, asked bool, value bool) bool {
 
 // handOver makes gx's terminal pass on every key as it is, once the command
 // runs, and tells the command of its size. restore makes it what it was.
-func handOver(d deps, req *api.ExecRequest, s *client.ExecStreams) (restore func(), err error) {
+func handOver(d deps, req *api.ExecRequest, s *client.ExecStreams) (restore func()) {
 	req.Terminal = &api.TerminalSize{Rows: 24, Columns: 80}
 	if req.Env == nil {
 		req.Env = map[string]string{}
@@ -71,7 +67,7 @@ func handOver(d deps, req *api.ExecRequest, s *client.ExecStreams) (restore func
 	}
 	in, out := int(d.stdin.Fd()), int(d.stdout.Fd())
 	if !term.IsTerminal(in) { // --pty without a terminal: for programs that behave otherwise else
-		return func() {}, nil
+		return func() {}
 	}
 	size := func() (api.TerminalSize, bool) {
 		for _, fd := range []int{out, in} {
@@ -123,7 +119,7 @@ func handOver(d deps, req *api.ExecRequest, s *client.ExecStreams) (restore func
 		if before != nil {
 			_ = term.Restore(in, before)
 		}
-	}, nil
+	}
 }
 
 // passSignals passes the signals that gx gets on to the command, once it runs.
@@ -144,6 +140,7 @@ func passSignals(s *client.ExecStreams, terminal bool, end func()) (stop func())
 	}
 	var passing sync.WaitGroup
 	passing.Go(func() {
+		interrupts := 0
 		for {
 			var sig os.Signal
 			select {
@@ -158,7 +155,11 @@ func passSignals(s *client.ExecStreams, terminal bool, end func()) (stop func())
 			default:
 			}
 			name := map[os.Signal]string{syscall.SIGINT: "INT", syscall.SIGTERM: "TERM", syscall.SIGQUIT: "QUIT"}[sig]
-			if !runs || name == "" || terminal && name == "TERM" {
+			if name == "INT" {
+				interrupts++
+			}
+			// A command that does not mind Ctrl-C is ended by the third one.
+			if !runs || name == "" || terminal && name == "TERM" || interrupts > 2 {
 				end()
 				continue
 			}

@@ -120,6 +120,7 @@ func TestGx(t *testing.T) {
 	l := newLab(t)
 	t.Run("shared", func(t *testing.T) { testscript.Run(t, l.params("testdata/script")) })
 	t.Run("terminal", func(t *testing.T) { testTerminal(t, l) })
+	t.Run("shell", func(t *testing.T) { testShell(t, l) })
 	t.Run("serve", func(t *testing.T) { testServe(t, l) })
 	t.Run("dashboard", func(t *testing.T) { testDashboard(t, l) })
 	t.Run("alone", func(t *testing.T) {

@@ -60,6 +60,27 @@ func testTerminal(t *testing.T, l *lab) {
 	}
 }
 
+// testShell uses a shell in a container as a person does.
+func testShell(t *testing.T, l *lab) {
+	file := filepath.Join(t.TempDir(), "app.py")
+	require.NoError(t, os.WriteFile(file, []byte(interruptedApp), 0o600))
+	term := openTerminal(t, l.command("shell", file+"::forever"))
+	term.await(t, "# ")
+	term.press(t, "stty size; tty\n")
+	term.await(t, "30 100")
+	term.await(t, "/dev/pts/")
+	require.NoError(t, unix.IoctlSetWinsize(int(term.master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 40, Col: 90}))
+	require.NoError(t, term.cmd.Process.Signal(syscall.SIGWINCH))
+	term.press(t, "until stty size | grep '40 90'; do sleep 0.1; done; echo re''sized\n")
+	term.await(t, "resized")
+	term.press(t, "sleep 1000 || echo inter''rupted\n")
+	time.Sleep(200 * time.Millisecond) // either way it is interrupted: by the shell, or in it
+	term.press(t, "\x03")
+	term.press(t, "exit 7\n")
+	require.Equal(t, 7, term.wait(t))
+	require.NotContains(t, l.output(t, l.command("container", "list", "--json")), "forever")
+}
+
 // terminal is a command at the end of a pseudo-terminal.
 type terminal struct {
 	cmd    *exec.Cmd

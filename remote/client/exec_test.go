@@ -54,7 +54,7 @@ func (c *fakeCommand) Copy(stream int, write func([]byte) error) error {
 		}
 		if err != nil {
 			c.end()
-			return nil
+			return nil //nolint:nilerr // that is the end of its input
 		}
 	}
 }

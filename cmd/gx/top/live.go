@@ -2,12 +2,13 @@ package top
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
-	tea "github.com/charmbracelet/bubbletea"
+	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/lipgloss"
 
 	"github.com/gx-dev/gx/api"
@@ -38,9 +39,9 @@ func Run(ctx context.Context, o Options) error {
 	if !o.Colour {
 		m.view.Styles = Styles{}
 	}
-	_, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out), tea.WithAltScreen()).Run()
-	if ctx.Err() != nil {
-		return nil
+	_, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out)).Run()
+	if errors.Is(err, context.Canceled) || errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
+		return nil // that is how somebody else ends it
 	}
 	return err
 }
@@ -96,7 +97,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, tea.Tick(m.Every, func(time.Time) tea.Msg { return due{} })
 	case due:
 		return m, m.ask()
-	case tea.KeyMsg:
+	case tea.KeyPressMsg:
 		return m, m.key(msg.String())
 	}
 	return m, nil
@@ -106,7 +107,7 @@ func (m *model) key(key string) tea.Cmd {
 	switch key {
 	case "q", "ctrl+c", "esc":
 		return tea.Quit
-	case "p", " ":
+	case "p", "space", " ":
 		m.paused = !m.paused
 	case "s":
 		m.view.Order = (m.view.Order + 1) % orders
@@ -131,7 +132,14 @@ func (m *model) key(key string) tea.Cmd {
 }
 
 // View implements tea.Model.
-func (m *model) View() string {
+func (m *model) View() tea.View {
+	v := tea.NewView(m.text())
+	v.AltScreen = true
+	return v
+}
+
+// text is what is to be seen.
+func (m *model) text() string {
 	if m.height == 0 || m.view.Now.Time.IsZero() && m.err == nil {
 		return ""
 	}

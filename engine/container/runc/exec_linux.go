@@ -47,7 +47,7 @@ func (c *running) exec(ctx context.Context, spec container.ExecSpec) (_ *execute
 		return nil, err
 	}
 	if filepath.Base(c.runtime.bestBinary) == "crun" {
-		return nil, errors.New("this needs runc, and the host's containers are made by crun: set GX_RUNC or remove crun")
+		return nil, errors.New("this needs runc, and this host makes its containers with crun")
 	}
 	// What is mounted anew must not be what the process begins in.
 	c.remounting.Lock()

@@ -101,8 +101,8 @@ func parse(text string) (*Condition, error) {
 		if c.path = append(c.path, name); len(c.path) > maxDepth {
 			return nil, fmt.Errorf("its path has more than %d names", maxDepth)
 		}
-		dot := false
-		if rest, dot = strings.CutPrefix(after, "."); !dot {
+		var more bool
+		if rest, more = strings.CutPrefix(after, "."); !more {
 			break
 		}
 	}

@@ -314,7 +314,7 @@ func TestPyNVML(t *testing.T) {
 	l.must(l.page.Set(0, page.Reading{Utilisation: 97, Temperature: 61, Power: 312_400, Clock: 1410, MemoryClock: 1593}))
 	l.must(l.page.Occupy(0, 3, os.Getpid(), 3<<30))
 	cmd := exec.Command(path, "-c", askNVML)
-	cmd.Env = append(l.env, fmt.Sprintf("HOLDER=%d", os.Getpid()))
+	cmd.Env = slices.Concat(l.env, []string{fmt.Sprintf("HOLDER=%d", os.Getpid())})
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	pipe, err := cmd.StdoutPipe()

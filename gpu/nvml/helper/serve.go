@@ -34,7 +34,7 @@ func serve(lib nvml.Interface, in io.Reader, out io.Writer) error {
 	if r := lib.Init(); r != nvml.SUCCESS {
 		return errors.Join(s.write(protocol.Message{Error: trouble("starting NVIDIA's library", r)}), errors.New("no library"))
 	}
-	defer lib.Shutdown()
+	defer func() { _ = lib.Shutdown() }() // the process ends
 	driver, _ := lib.SystemGetDriverVersion()
 	var err error
 	if s.known, err = s.devices(true); err != nil {
@@ -166,7 +166,7 @@ func (s *server) watch(stop <-chan struct{}) {
 		if r != nvml.SUCCESS {
 			return
 		}
-		defer set.Free()
+		defer func() { _ = set.Free() }()
 		registered := 0
 		for _, k := range s.known {
 			device, r := s.lib.DeviceGetHandleByIndex(k.Index)

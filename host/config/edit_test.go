@@ -39,7 +39,7 @@ func TestSet(t *testing.T) {
 	set("images.debian_tarball", "")
 	check("# mine\nidle_timeout = \"1h\"\n\n[images]\n# none here\nregistry = \"auto\"\n")
 	for _, c := range []struct{ key, value, want string }{
-		{"gpus", "T5", "T5"}, {"nonsense", "1", "there is no setting nonsense; there are dict_ttl"}, {"gpu_prices", "1", "gpu_prices.NAME"},
+		{"gpus", "T5", "T5"}, {"nonsense", "1", "there is no setting nonsense; there are "}, {"gpu_prices", "1", "gpu_prices.NAME"},
 		{"gpu_prices.T4", "cheap", "is a number"}, {"runtime", "docker", "it can be"}, {"volumes.keep_versions", "x", "is a number"}, {"gpu_prices.T5", "0.1", "T5"},
 	} {
 		if err := Set(path, c.key, c.value); err == nil || !strings.Contains(err.Error(), c.want) {

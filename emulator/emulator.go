@@ -128,16 +128,16 @@ func (e *Emulator) Close() error {
 
 // Grant implements gpu.Provider.
 func (e *Emulator) Grant(ctx context.Context, container string, c gpu.Choice) (gpu.Lease, error) {
-	return e.grant(ctx, container, c, e.cfg.Stock != nil)
+	return e.grant(ctx, container, c, false)
 }
 
 // Pretend is Grant for a template: a container of which others are forked that
 // have cards of the same kind. It takes none from anybody.
 func (e *Emulator) Pretend(ctx context.Context, container string, c gpu.Choice) (gpu.Lease, error) {
-	return e.grant(ctx, container, c, false)
+	return e.grant(ctx, container, c, true)
 }
 
-func (e *Emulator) grant(ctx context.Context, container string, c gpu.Choice, counted bool) (_ gpu.Lease, err error) {
+func (e *Emulator) grant(ctx context.Context, container string, c gpu.Choice, pretend bool) (_ gpu.Lease, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (e *Emulator) grant(ctx context.Context, container string, c gpu.Choice, co
 	if !ok || c.Count < 1 || c.Count > page.MaxCards {
 		return nil, fmt.Errorf("%s: %w", c, gpu.ErrNone)
 	}
-	l := &lease{emulator: e, container: container, path: filepath.Join(e.cfg.RunDir, container)}
+	l := &lease{emulator: e, container: container, pretended: pretend, path: filepath.Join(e.cfg.RunDir, container)}
 	e.mu.Lock()
 	for n := range e.leases {
 		if n.container == container {
@@ -153,7 +153,7 @@ func (e *Emulator) grant(ctx context.Context, container string, c gpu.Choice, co
 			return nil, fmt.Errorf("container %s has its cards already", container)
 		}
 	}
-	if counted {
+	if e.cfg.Stock != nil && !pretend {
 		for _, card := range e.cards {
 			if card.holder == nil && card.model.Name == model.Name && len(l.cards) < c.Count {
 				l.cards = append(l.cards, card)
@@ -220,6 +220,9 @@ func (e *Emulator) Devices(context.Context) ([]gpu.Device, error) {
 	defer e.mu.Unlock()
 	var list []gpu.Device
 	for _, c := range e.cards {
+		if c.holder != nil && c.holder.pretended {
+			continue
+		}
 		if c.holder == nil {
 			list = append(list, gpu.Device{
 				UUID: c.uuid, Card: c.model.Name, Device: c.model.Device, Memory: int64(c.model.MiB) << 20,

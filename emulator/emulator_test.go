@@ -189,3 +189,21 @@ func TestFiles(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 }
+
+// A template's cards are nobody's.
+func TestPretend(t *testing.T) {
+	e := newEmulator(t, map[string]int{"T4": 1})
+	l, err := e.Pretend(t.Context(), "te-1", gpu.Choice{Card: "T4", Count: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, err := e.Devices(t.Context()); err != nil || len(list) != 1 || list[0].Container != "" {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if err := grant(t, e, "co-1", gpu.Choice{Card: "T4", Count: 1}).Release(); err != nil {
+		t.Error(err)
+	}
+	if err := l.Release(); err != nil {
+		t.Error(err)
+	}
+}

@@ -18,6 +18,7 @@ import (
 type lease struct {
 	emulator  *Emulator
 	container string
+	pretended bool    // it is a template's, and takes no card from anybody
 	path      string  // of the page
 	cards     []*card // does not change
 

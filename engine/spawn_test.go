@@ -19,7 +19,7 @@ import (
 // lasting starts an app as it is started when it was deployed.
 func (h *host) lasting(module string, functions ...app.Function) *running {
 	r := h.start(module, functions...)
-	r.App.deployed = &deployed{}
+	r.deployed = &deployed{}
 	h.expected()
 	h.resumeSpawned(r.App)
 	return r

@@ -2,7 +2,6 @@ package call
 
 import (
 	"errors"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,7 +12,6 @@ import (
 
 // ledger is a Record that writes when the test says so.
 type ledger struct {
-	mu        sync.Mutex
 	came      []uint32
 	answers   map[uint32]wire.Frame
 	pending   []func(error)

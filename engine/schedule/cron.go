@@ -203,7 +203,7 @@ func (c *Cron) nextElapsed(after time.Time) (time.Time, bool) {
 	t := after.In(c.zone)
 	t = t.Add(time.Minute - time.Duration(t.Second())*time.Second - time.Duration(t.Nanosecond()))
 	for last := t.Year() + horizon; t.Year() <= last; {
-		jump := time.Duration(0)
+		var jump time.Duration
 		switch {
 		case !c.onDay(t.Month(), t.Day(), t.Weekday()):
 			jump = time.Duration(24*60-60*t.Hour()-t.Minute()) * time.Minute

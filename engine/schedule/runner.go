@@ -113,7 +113,7 @@ func (r *Runner) Start(ctx context.Context) error {
 	now := r.cfg.Clock.Now()
 	for _, i := range r.items {
 		i.plan()
-		if ticks, first, last := i.due(now); ticks > 0 {
+		for ticks, first, last := i.due(now); ticks > 0; ticks, first, last = i.due(now) {
 			if err := r.miss(ctx, i, ticks, first, last, "the host was down"); err != nil {
 				return err
 			}

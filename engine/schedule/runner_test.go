@@ -71,7 +71,7 @@ func (b *bench) start() {
 }
 
 func (b *bench) stop() {
-	b.Runner.Close()
+	b.Close()
 	require.NoError(b.t, b.db.Close())
 }
 

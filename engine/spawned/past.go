@@ -153,7 +153,7 @@ func (l *Ledger) drop(ctx context.Context, before float64, bytes int64) (n int, 
 			}
 			numbers, ids, freed = append(numbers, number), append(ids, id), freed+size
 		}
-		if err := rows.Close(); err != nil {
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			return err
 		}
 		for _, number := range numbers {

@@ -199,7 +199,7 @@ func (r *Record) Complete(then func(error)) {
 // settle counts a call as done whose last row says that it has no more inputs.
 func (r *Record) settle() {
 	var counted int64
-	if err := r.ledger.cfg.DB.Read().QueryRow(`SELECT bytes FROM spawned WHERE number = ?`, r.number).Scan(&counted); err == nil {
+	if err := r.ledger.cfg.DB.Read().QueryRowContext(context.Background(), `SELECT bytes FROM spawned WHERE number = ?`, r.number).Scan(&counted); err == nil {
 		r.ledger.count(0, -counted)
 	}
 }
@@ -355,7 +355,7 @@ func (r *Record) read(index uint32, what string) (f wire.Frame, err error) {
 		}
 	}()
 	kind, size, body := 0, int64(0), []byte(nil)
-	err = l.cfg.DB.Read().QueryRow(`SELECT coalesce(kind, 0), size, payload FROM spawned_inputs WHERE key = ?`, r.key(index)).Scan(&kind, &size, &body)
+	err = l.cfg.DB.Read().QueryRowContext(context.Background(), `SELECT coalesce(kind, 0), size, payload FROM spawned_inputs WHERE key = ?`, r.key(index)).Scan(&kind, &size, &body)
 	if err == nil && (what == outFile) != (kind != 0) {
 		err = sql.ErrNoRows
 	}

@@ -318,7 +318,7 @@ type batch struct {
 
 func (b *batch) exec(query string, args ...any) (err error) {
 	if s := b.prepared[query]; s != nil {
-		_, err = b.tx.Stmt(s).Exec(args...)
+		_, err = b.tx.Stmt(s).ExecContext(context.Background(), args...)
 	} else {
 		_, err = b.tx.Exec(query, args...)
 	}
@@ -328,7 +328,7 @@ func (b *batch) exec(query string, args ...any) (err error) {
 // query reads one number.
 func (b *batch) query(query string, into *int64, args ...any) error {
 	if s := b.prepared[query]; s != nil {
-		return b.tx.Stmt(s).QueryRow(args...).Scan(into)
+		return b.tx.Stmt(s).QueryRowContext(context.Background(), args...).Scan(into)
 	}
 	return b.tx.QueryRow(query, args...).Scan(into)
 }

@@ -52,7 +52,7 @@ func (b *bench) open() {
 
 func (b *bench) close() {
 	if b.Ledger != nil {
-		b.Ledger.Close()
+		b.Close()
 		require.NoError(b.t, b.db.Close())
 		b.Ledger = nil
 	}

@@ -470,7 +470,7 @@ func (e *Engine) DeleteDeployed(ctx context.Context, ref string) error {
 	d.record.Key = 0
 	d.mu.Unlock()
 	e.releaseDeployed(func(other *deployed) bool { return other == d })
-	return nil
+	return e.schedules.Forget(context.WithoutCancel(ctx), record.Environment, record.Name)
 }
 
 // stop ends the app until another version is deployed.

@@ -360,6 +360,23 @@ func (r *Runner) reload(ctx context.Context) error {
 	return nil
 }
 
+// Forget forgets the schedules of an app, and what they did.
+func (r *Runner) Forget(ctx context.Context, environment, appName string) error {
+	id, err := r.cfg.Environments.ID(ctx, environment)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.cfg.DB.Update(ctx, func(tx *sql.Tx) error {
+		_, err := tx.Exec(`DELETE FROM schedules WHERE environment = ? AND app = ?`, id, appName)
+		return err
+	}); err != nil {
+		return fmt.Errorf("forgetting the schedules of app %s: %w", appName, err)
+	}
+	return r.reload(ctx)
+}
+
 // EnvironmentGone forgets the schedules of an environment that was deleted.
 func (r *Runner) EnvironmentGone(ctx context.Context) error {
 	r.mu.Lock()

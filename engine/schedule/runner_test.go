@@ -295,6 +295,12 @@ func TestDeployments(t *testing.T) {
 	require.Equal(t, "f 01-01 20:00:00", b.take(), "it counts from the deployment")
 	require.Error(t, b.Set(t.Context(), "main", "app", map[string]app.Schedule{"f": {Cron: "x"}}))
 	require.Error(t, b.Set(t.Context(), "nowhere", "app", nil))
+	require.NoError(t, b.Forget(t.Context(), "main", "app"))
+	b.clock.Advance(4 * time.Hour)
+	require.Empty(t, b.take())
+	list, err := b.List(t.Context(), "", 1)
+	require.NoError(t, err)
+	require.Empty(t, list)
 }
 
 // TestOnce loses the records of a tick, and has one whose call is refused.

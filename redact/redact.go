@@ -97,7 +97,7 @@ func (m *Mask) Text(text string) string {
 	if m == nil {
 		return text
 	}
-	if start, _, _ := m.find([]byte(text), 0); start < 0 {
+	if start, _ := m.find([]byte(text), 0); start < 0 {
 		return text
 	}
 	return string(m.Bytes([]byte(text)))
@@ -108,13 +108,13 @@ func (m *Mask) Bytes(text []byte) []byte {
 	if m == nil {
 		return text
 	}
-	start, p, _ := m.find(text, 0)
+	start, p := m.find(text, 0)
 	if start < 0 {
 		return text
 	}
 	out := make([]byte, 0, len(text))
 	at := 0
-	for ; start >= 0; start, p, _ = m.find(text, at) {
+	for ; start >= 0; start, p = m.find(text, at) {
 		out = append(append(out, text[at:start]...), p.shown...)
 		at = start + len(p.text)
 	}
@@ -135,7 +135,7 @@ func (m *Mask) Cut(text []byte) int {
 		}
 	}
 	for at := 0; ; {
-		start, p, _ := m.find(text, at)
+		start, p := m.find(text, at)
 		if start < 0 || start >= cut {
 			return cut
 		}
@@ -146,18 +146,18 @@ func (m *Mask) Cut(text []byte) int {
 
 // find finds the first value at or behind a position; start is -1 if there is
 // none. Of several that begin there it is the longest.
-func (m *Mask) find(text []byte, from int) (start int, p pattern, ok bool) {
+func (m *Mask) find(text []byte, from int) (start int, p pattern) {
 	for i := from; i+Shortest <= len(text); i++ {
 		if !m.first[text[i]] {
 			continue
 		}
 		for _, p := range m.byHead[[head]byte(text[i:i+head])] {
 			if bytes.HasPrefix(text[i:], p.text) {
-				return i, p, true
+				return i, p
 			}
 		}
 	}
-	return -1, pattern{}, false
+	return -1, pattern{}
 }
 
 // begin reports whether a value may begin with a text, and go on.

@@ -106,7 +106,7 @@ func testDashboard(t *testing.T, l *lab) {
 	shows("The app has ended")
 	run.until(t, "shown-app stopped: the app was stopped", 1)
 	require.NoError(t, run.cmd.Process.Signal(os.Interrupt)) // the program sleeps on
-	<-ended
+	require.Error(t, <-ended)                                // 130
 
 	// Another app stays: the page goes back to its first version.
 	deployed := filepath.Join(t.TempDir(), "kept.py")

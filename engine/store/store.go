@@ -85,7 +85,7 @@ func connect(path string, connections int, pragmas ...string) (*sql.DB, error) {
 	}
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
-	if err := db.Ping(); err != nil {
+	if err := db.PingContext(context.Background()); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the host's database %s: %w", abs, err), db.Close())
 	}
 	return db, nil

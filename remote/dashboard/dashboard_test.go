@@ -40,7 +40,9 @@ func (l *lab) do(method, target string, change ...func(*http.Request)) *http.Res
 	}
 	w := httptest.NewRecorder()
 	l.ServeHTTP(w, r)
-	return w.Result()
+	reply := w.Result()
+	_ = reply.Body.Close() // it is nothing but a buffer
+	return reply
 }
 
 // enter lets a browser in and returns what makes a request one of it.

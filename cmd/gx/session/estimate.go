@@ -35,7 +35,7 @@ func (s *session) showEstimates(b api.Stopped) {
 		return
 	}
 	for _, e := range b.Estimates {
-		s.UI.Println(fmt.Sprintf("\n%s: %.3g operations, %.3g TFLOP, %.3g GB moved, at most %.2f GiB in use",
+		s.UI.Println(fmt.Sprintf("\n%s: %.0f operations, %.3g TFLOP, %.3g GB moved, at most %.2f GiB in use",
 			e.Function, e.Operations, e.FLOPs/1e12, e.Bytes/1e9, float64(e.Peak)/(1<<30)))
 		var rows [][]string
 		for _, c := range e.Cards {

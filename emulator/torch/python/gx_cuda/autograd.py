@@ -1,7 +1,7 @@
 """User's code that autograd runs: gradients get their class before it sees them."""
 
 import torch
-from gx_cuda import cards, tensors
+from gx_cuda import cards, memory, tensors
 from gx_cuda.tensors import Disabled, Tensor, card_of, restore
 
 
@@ -26,13 +26,12 @@ def _patch_functions():
         if index >= 0:
             for output in result if type(result) is tuple else (result,):
                 if isinstance(output, Tensor):
-                    if type(output) in tensors.PLAIN and _made_here(cls):
-                        restore(output, index)
+                    if type(output) in tensors.PLAIN:
+                        _place(output)
                     with Disabled():
                         node = output.grad_fn
                     if isinstance(node, torch.autograd.function.BackwardCFunction):
                         node._gx_card = index
-                        break
         return result
 
     function.apply = classmethod(_apply)
@@ -49,9 +48,14 @@ def _patch_functions():
     backward.apply = _gx_backward
 
 
-def _made_here(cls):
-    """Whether a plain output is to be taken for one on a card: those of PyTorch's own functions."""
-    return cls.__module__.startswith("torch.")
+def _place(output):
+    """C++ has made another Python object of an output; where it is, its storage tells."""
+    try:
+        index = memory.card_of_storage(memory.storage_of(output)[0])
+    except (RuntimeError, NotImplementedError):
+        return  # it has none
+    if index >= 0:
+        restore(output, index)
 
 
 def _nested(args):

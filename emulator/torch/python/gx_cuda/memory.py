@@ -11,6 +11,7 @@ import weakref
 import torch
 from gx_cuda import cards, page
 
+_state = cards.state
 _ROUND, _STEP = 512, 2 << 20
 _TELL = 1 << 20  # what the page says may be wrong by so many bytes
 
@@ -52,8 +53,10 @@ def _note_tracked(tensor, index):
     key = id(storage)
     if key in live:
         return
-    card = cards.use(index)
-    size = _round(storage.nbytes())
+    card = _state.cards[index] if _state.initialized else cards.use(index)
+    if not card.begun:
+        cards.use(index)
+    size = (storage.nbytes() + 511) & -512
     entry = _Entry(storage, _freed)
     entry.key, entry.size, entry.card = key, size, card
     live[key] = entry

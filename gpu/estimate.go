@@ -85,8 +85,8 @@ type Estimate struct {
 }
 
 // How good an Estimate is: its time to this factor, what it says of memory to
-// this share. They were found by comparing the method with published timings of
-// models on these cards, not by running on them.
+// this share. They are judged from what the method leaves out, and were not
+// measured on these cards.
 const (
 	EstimateError  = 2.0
 	EstimateMemory = 0.10

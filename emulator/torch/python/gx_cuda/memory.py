@@ -37,6 +37,7 @@ def _freed(entry):
     if live.pop(entry.key, None) is not None:
         card = entry.card
         card.used -= entry.size
+        card.freed += entry.size
         card.frees += 1
 
 
@@ -61,8 +62,6 @@ def _note_tracked(tensor, index):
     entry.key, entry.size, entry.card = key, size, card
     live[key] = entry
     card.used += size
-    card.allocations += 1
-    card.allocated += size
     if card.used > card.alert:
         try:
             _look(card, size)
@@ -83,9 +82,8 @@ def _note_polled(tensor, index):
     size = _round(storage.nbytes())
     live[key] = (storage._weak_ref(), size, card)
     card.used += size
-    card.allocations += 1
-    card.allocated += size
-    if card.used > card.alert or not card.allocations & 4095:
+    card.noted += 1
+    if card.used > card.alert or not card.noted & 4095:
         collect()
         if card.used > card.alert:
             try:
@@ -150,6 +148,7 @@ def _forget(key):
     if entry is not None:
         handle, size, card = entry
         card.used -= size
+        card.freed += size
         card.frees += 1
         _storage_class()._free_weak_ref(handle)
 
@@ -360,7 +359,7 @@ def reset_peak_memory_stats(device=None):
 
 def reset_accumulated_memory_stats(device=None):
     card = _settle(device)
-    card.allocations = card.frees = card.allocated = card.ooms = 0
+    card.frees = card.freed = card.ooms = 0
 
 
 def empty_cache():
@@ -400,16 +399,17 @@ def memory_stats(device=None):
     if not cards.state.initialized:
         return OrderedDict()
     card = _settle(device)
-    freed = card.allocated - card.used
+    freed, total = card.freed, card.freed + card.used
+    count = sum((entry.card if _TRACKED else entry[2]) is card for entry in list(live.values()))
     stats = OrderedDict()
-    for name, now, peak, total in (
-        ("active_bytes", card.used, card.peak, card.allocated),
-        ("allocated_bytes", card.used, card.peak, card.allocated),
-        ("requested_bytes", card.used, card.peak, card.allocated),
+    for name, now, peak, ever in (
+        ("active_bytes", card.used, card.peak, total),
+        ("allocated_bytes", card.used, card.peak, total),
+        ("requested_bytes", card.used, card.peak, total),
         ("reserved_bytes", card.reserved, card.peak_reserved, card.reserved),
         ("inactive_split_bytes", 0, 0, 0),
-        ("active", card.allocations - card.frees, card.allocations - card.frees, card.allocations),
-        ("allocation", card.allocations - card.frees, card.allocations - card.frees, card.allocations),
+        ("active", count, count, count + card.frees),
+        ("allocation", count, count, count + card.frees),
         ("segment", 0, 0, 0),
         ("inactive_split", 0, 0, 0),
     ):
@@ -417,7 +417,7 @@ def memory_stats(device=None):
             known = pool == "all"
             stats[f"{name}.{pool}.current"] = now if known else 0
             stats[f"{name}.{pool}.peak"] = peak if known else 0
-            stats[f"{name}.{pool}.allocated"] = total if known else 0
+            stats[f"{name}.{pool}.allocated"] = ever if known else 0
             stats[f"{name}.{pool}.freed"] = (freed if "bytes" in name else card.frees) if known else 0
     stats["num_alloc_retries"] = 0
     stats["num_ooms"] = card.ooms

@@ -5,7 +5,7 @@ import os
 import sys
 
 import torch
-from gx_cuda import cards
+from gx_cuda import VARIABLE, cards
 
 
 class GPUEmulationError(RuntimeError):
@@ -22,7 +22,7 @@ def error(what, why):
     return GPUEmulationError(
         f"{what} cannot run on the emulated {card}: {why}, and there is no GPU in this container.\n"
         "  What to do: run it on a machine with a real card (gx run --host NAME), or leave it out where "
-        "gx.is_emulated() is True.\n"
+        f"the environment has {VARIABLE}.\n"
         + (f"  Used in: {where}\n" if where else "")
     )
 

@@ -101,6 +101,12 @@ func (l *lab) params(dir string) testscript.Params {
 			})
 			return nil
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "torch" {
+				return false, fmt.Errorf("there is no condition %q", name)
+			}
+			return os.Getenv("GX_TEST_TORCH") != "", nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await":  await,
 			"until":  until,

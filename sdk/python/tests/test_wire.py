@@ -386,6 +386,10 @@ class Connections(unittest.TestCase):
 
         sending = _wire.Connection.send.__code__
 
+        # Where the exception falls into a callback of the collector, nobody can catch it. What tells of that
+        # must not be Python code, which would be interrupted in its turn.
+        self.addCleanup(setattr, sys, "unraisablehook", sys.unraisablehook)
+        sys.unraisablehook = id
         old = signal.signal(signal.SIGALRM, handler)
         reader = threading.Thread(target=lambda: b.wait(lambda: got and got[-1][2] == 1 << 20, 60))
         reader.start()

@@ -182,6 +182,28 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// A client that is sent to ask again stays at this host, whatever its path.
+func TestRedirectsHere(t *testing.T) {
+	asked := make(chan struct{})
+	g, _ := serving(t, func(_ *target, in *call.Input, _ chan wire.Frame) {
+		<-asked
+		reply(in, wire.WebResponse, response(200, "12345678", false))
+		reply(in, wire.Result, nil)
+	})
+	g.cfg.Redirect = time.Millisecond
+	const request = "GET //evil.example/x%s HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n"
+	status, rest := g.ask(t, fmt.Sprintf(request, "?a=1"))
+	require.Contains(t, status, " 303")
+	_, location, _ := strings.Cut(rest, "Location: ")
+	location, _, _ = strings.Cut(location, "\r\n")
+	require.Regexp(t, `^\?__gx_result=[0-9a-f]{32}&a=1$`, location)
+	close(asked)
+	g.cfg.Redirect = time.Minute
+	status, rest = g.ask(t, fmt.Sprintf(request, location))
+	require.Contains(t, status, " 200")
+	require.Contains(t, rest, "12345678")
+}
+
 // A response that ends in its middle is cut: it is not to be taken for a whole.
 func TestCutResponses(t *testing.T) {
 	g, _ := serving(t, func(_ *target, in *call.Input, _ chan wire.Frame) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -254,8 +253,8 @@ func (x *exchange) redirect(w http.ResponseWriter, r *http.Request) {
 	x.name()
 	query := r.URL.Query()
 	query.Set(resultParam, x.token)
-	to := url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: query.Encode()}
-	w.Header().Set("Location", to.RequestURI())
+	// The same path, whatever it is: one of two slashes would be another host.
+	w.Header().Set("Location", "?"+query.Encode())
 	x.status = http.StatusSeeOther
 	w.WriteHeader(x.status)
 }

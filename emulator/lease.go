@@ -70,7 +70,7 @@ func (l *lease) device(i int) (gpu.Device, error) {
 	if err != nil {
 		return d, err
 	}
-	d.Used = min(int64(u.Memory), d.Memory)
+	d.Used = int64(min(u.Memory, uint64(d.Memory))) // a container may write anything
 	if r := l.shown; r != nil {
 		d.Util, d.Heat, d.Power = r[i].Utilisation, r[i].Temperature, float64(r[i].Power)/1000
 	}

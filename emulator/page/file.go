@@ -2,7 +2,9 @@ package page
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 )
 
@@ -167,7 +169,10 @@ func (f *File) read(card, offset int, b []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err := f.file.ReadAt(b, at); err != nil {
+	// A process in the container may have cut the file off: the rest is zeros.
+	if n, err := f.file.ReadAt(b, at); errors.Is(err, io.EOF) {
+		clear(b[n:])
+	} else if err != nil {
 		return fmt.Errorf("read a page: %w", err)
 	}
 	return nil

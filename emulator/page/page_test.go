@@ -127,6 +127,29 @@ func TestFile(t *testing.T) {
 	}
 }
 
+// What a container does to its page is no trouble of who reads it on the host.
+func TestFileCutOff(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "page")
+	f, err := Create(path, header, []Card{a100, a100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for card := range 2 {
+		if err := f.Occupy(card, 0, 7, 3<<30); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Truncate(path, HeaderSize+CardSize); err != nil {
+		t.Fatal(err)
+	}
+	for card, want := range []uint64{3 << 30, 0} {
+		if u, err := f.Usage(card, nil); err != nil || u.Memory != want {
+			t.Errorf("card %d: %+v, %v", card, u, err)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	b, _ := Encode(header, []Card{a100})
 	f.Add(b)

@@ -90,6 +90,9 @@ type placed struct {
 	name string
 }
 
+// permissions are those that it gets here, whatever else the host says.
+func (p placed) permissions() fs.FileMode { return fs.FileMode(p.Mode).Perm() }
+
 type getter struct {
 	host    Host
 	volume  string
@@ -112,7 +115,7 @@ func (g *getter) all(ctx context.Context) error {
 		switch e.Type {
 		case "directory":
 			// Writable until all is in it.
-			if err := g.dir.MkdirAll(e.name, 0o700|fs.FileMode(e.Mode)); err != nil {
+			if err := g.dir.MkdirAll(e.name, 0o700|e.permissions()); err != nil {
 				return err
 			}
 			folders = append(folders, e)
@@ -147,7 +150,7 @@ func (g *getter) all(ctx context.Context) error {
 		}
 	}
 	for i := len(folders) - 1; i >= 0; i-- {
-		if err := g.dir.Chmod(folders[i].name, fs.FileMode(folders[i].Mode)); err != nil {
+		if err := g.dir.Chmod(folders[i].name, folders[i].permissions()); err != nil {
 			return err
 		}
 	}
@@ -214,7 +217,7 @@ func (g *getter) file(ctx context.Context, e placed) error {
 		offset += int64(len(data))
 		g.meter.add(int64(len(data)))
 	}
-	if err := f.Chmod(fs.FileMode(e.Mode)); err != nil {
+	if err := f.Chmod(e.permissions()); err != nil {
 		return err
 	}
 	if err := f.Close(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -170,6 +171,23 @@ func TestGetStaysInside(t *testing.T) {
 	left, err := os.ReadDir(outside)
 	require.NoError(t, err)
 	require.Empty(t, left)
+}
+
+// TestGetPermissionsAlone has a host that lists a file and a directory with
+// more than permissions.
+func TestGetPermissionsAlone(t *testing.T) {
+	to := filepath.Join(t.TempDir(), "got")
+	more := uint32(fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)
+	h := &host{contents: map[string][]byte{"dir/in/x": []byte("x")}, pieces: 100, entries: []transfer.Entry{
+		{Path: "dir/in", Type: "directory", Mode: more | 0o755}, {Path: "dir/in/x", Type: "file", Size: 1, Mode: more | 0o755},
+	}}
+	_, err := transfer.Get(t.Context(), h, "vo-1", "/dir", to, transfer.Options{})
+	require.NoError(t, err)
+	for name, want := range map[string]fs.FileMode{"in": fs.ModeDir | 0o755, "in/x": 0o755} {
+		info, err := os.Stat(filepath.Join(to, name))
+		require.NoError(t, err)
+		require.Equal(t, want, info.Mode(), name)
+	}
 }
 
 func TestPutGoesOn(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"github.com/gx-dev/gx/engine/fault"
 	"github.com/gx-dev/gx/engine/function"
 	"github.com/gx-dev/gx/engine/logs"
+	"github.com/gx-dev/gx/engine/metering"
 )
 
 // App is a running app.
@@ -205,11 +206,24 @@ func (a *App) definitions() []*definition {
 	return slices.Concat(a.functions, a.former)
 }
 
-// bill is what the app used until now, by function and kind of card.
+// bill is what the app used until now, by function and kind of card: a function
+// that went and came back is one.
 func (a *App) bill(now time.Time) []api.Usage {
-	usage := []api.Usage{}
+	byName := map[string][]api.Usage{}
+	var names []string
 	for _, d := range a.definitions() {
+		if _, ok := byName[d.name]; !ok {
+			names = append(names, d.name)
+		}
+		sum := byName[d.name]
 		for _, u := range d.usage(now) {
+			sum = metering.Add(sum, u)
+		}
+		byName[d.name] = sum
+	}
+	usage := []api.Usage{}
+	for _, name := range names {
+		for _, u := range byName[name] {
 			if u.Containers > 0 || u.Inputs > 0 {
 				usage = append(usage, u)
 			}

@@ -213,7 +213,14 @@ func TestUpdateAddsAndRemovesFunctions(t *testing.T) {
 	c.expect(c.call("f", args(1)), "f")
 	c.close()
 	bill := a.stop(false)
-	if len(bill.Usage) == 0 {
-		t.Error("nothing on the bill")
+	inputs := map[string]int64{}
+	for _, u := range bill.Usage {
+		if _, twice := inputs[u.Function]; twice {
+			t.Errorf("%s is on the bill twice: %+v", u.Function, bill.Usage)
+		}
+		inputs[u.Function] = u.Inputs
+	}
+	if inputs["f"] != 2 || inputs["g"] != 1 {
+		t.Errorf("the bill: %+v", bill.Usage)
 	}
 }

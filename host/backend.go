@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/gx-dev/gx/api"
@@ -184,12 +185,19 @@ func known(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, engine.ErrNotFound), errors.Is(err, logs.ErrNotFound):
-		return &api.Error{Code: "not_found", Message: err.Error()}
+		return &api.Error{Code: "not_found", Message: without(engine.ErrNotFound, err)}
 	case errors.Is(err, engine.ErrInvalid):
-		return &api.Error{Code: "invalid", Message: err.Error()}
+		return &api.Error{Code: "invalid", Message: without(engine.ErrInvalid, err)}
 	}
 	if kind := ask.Kind(err); kind != ask.KindInternal {
 		return &api.Error{Code: kind, Message: err.Error()}
 	}
 	return err
+}
+
+// without is an error's text without the words of the mark that it is told apart
+// by, which the code says.
+func without(mark, err error) string {
+	text := strings.TrimPrefix(err.Error(), mark.Error()+": ")
+	return strings.TrimSuffix(text, ": "+mark.Error())
 }

@@ -145,7 +145,7 @@ func (e *Engine) idleDeployed() []api.App {
 	e.mu.Lock()
 	byID := make(map[string]*deployed, len(e.deployed))
 	for _, d := range e.deployed {
-		byID[d.record.ID] = d
+		byID[d.state().ID] = d
 	}
 	e.mu.Unlock()
 	var list []api.App

@@ -25,6 +25,9 @@ func (a *App) Update(ctx context.Context, req api.UpdateRequest) (api.Updated, e
 		return api.Updated{}, err
 	}
 	defer end()
+	if a.deployed != nil { // what runs would not be a version of it
+		return api.Updated{}, invalid("app %s is deployed: gx deploy makes another version of it", a.name)
+	}
 	if err := check(&req.Manifest, req.Images); err != nil {
 		return api.Updated{}, err
 	}

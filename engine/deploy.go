@@ -14,7 +14,6 @@ import (
 	"github.com/gx-dev/gx/build"
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/deployment"
-	"github.com/gx-dev/gx/engine/environment"
 	"github.com/gx-dev/gx/engine/source"
 )
 
@@ -208,10 +207,11 @@ func (e *Engine) deploymentOf(ctx context.Context, m *app.Manifest) (*deployed, 
 	d := e.deployed[key]
 	if d == nil {
 		d = &deployed{engine: e, environment: id, pins: map[int]*pinned{}, record: deployment.App{
-			ID: call.NewID("ap"), Name: m.Name, Environment: cmp.Or(m.Environment, environment.Main), Functions: map[string]string{},
+			ID: call.NewID("ap"), Name: m.Name, Functions: map[string]string{},
 		}}
 		e.deployed[key] = d
 	}
+	d.in(m.Environment)
 	return d, nil
 }
 
@@ -270,6 +270,10 @@ func (d *deployed) deploy(ctx context.Context, p proposal) (_ api.Deployed, err 
 // confirms it once containers have come up.
 func (d *deployed) start(ctx context.Context, p proposal) (unproven map[string]error, err error) {
 	e := d.engine
+	if err := d.ended(ctx); err != nil {
+		release(p.images)
+		return nil, err
+	}
 	record := d.state()
 	a, err := e.launch(ctx, p.manifest, p.images, launch{id: record.ID, number: record.Current + 1, ids: record.Functions, created: e.cfg.Clock.Now(), deployed: d, proving: true})
 	if err != nil {

@@ -292,3 +292,68 @@ func TestDeployIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotFound)
 	require.Empty(t, h.Apps())
 }
+
+// TestStopCanBeHurried has somebody tire of waiting for an app to end: it can
+// be killed then, or deployed again.
+func TestStopCanBeHurried(t *testing.T) {
+	h := newHost(t, "process")
+	stubborn := files{"app.py": `import time
+
+def tell(x=None):
+    return "told"
+
+def stay(x):
+    print("staying", flush=True)
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        try:
+            time.sleep(0.01)
+        except BaseException:
+            pass
+`}
+	for _, kill := range []bool{true, false} {
+		_, err := h.deploy(stubborn, api.DeployRequest{}, app.Function{Name: "tell"}, app.Function{Name: "stay"})
+		require.NoError(t, err)
+		a, err := h.App("test")
+		require.NoError(t, err)
+		before := a.log.Last()
+		c := h.alone()
+		c.openID(h.found("stay").Function, "call", "", args(0))
+		require.Eventually(t, func() bool { return a.log.Last() > before }, 20*time.Second, 5*time.Millisecond, "it prints")
+		tired, tire := context.WithCancel(t.Context())
+		stopped := make(chan error, 1)
+		go func() { stopped <- h.StopApp(tired, "test", false) }()
+		require.Eventually(t, func() bool { return a.deployed.state().Stopped }, 20*time.Second, time.Millisecond)
+		tire()
+		require.ErrorIs(t, <-stopped, context.Canceled)
+		if kill {
+			require.NoError(t, h.StopApp(t.Context(), "test", true))
+			require.ErrorIs(t, h.StopApp(t.Context(), "test", true), ErrNotFound)
+		}
+		c.close()
+		_, err = h.Rollback(t.Context(), "test", api.RollbackRequest{Version: 1}) // which waits for its end
+		require.NoError(t, err)
+		h.tells("told")
+		require.NoError(t, h.StopApp(t.Context(), "test", true))
+	}
+}
+
+// TestDeployAfterRename gives the environment of a stopped app another name: the
+// app, and its schedules, go on in that.
+func TestDeployAfterRename(t *testing.T) {
+	h := newHost(t, "process")
+	require.NoError(t, h.environments.Create(t.Context(), "dev"))
+	m := h.manifest(tell("one"), app.Function{Name: "tell", Schedule: &app.Schedule{Cron: "0 0 1 1 *"}})
+	m.Environment = "dev"
+	_, err := h.Deploy(t.Context(), api.DeployRequest{Manifest: m, Images: []string{h.image()}})
+	require.NoError(t, err)
+	require.NoError(t, h.StopApp(t.Context(), "dev/test", true))
+	require.NoError(t, h.environments.Rename(t.Context(), "dev", "next"))
+	back, err := h.Rollback(t.Context(), "next/test", api.RollbackRequest{Version: 1})
+	require.NoError(t, err)
+	require.Equal(t, "next", back.Environment)
+	list, err := h.Schedules(t.Context(), "next", "")
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	require.Equal(t, "active", list[0].State)
+}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -25,6 +26,7 @@ type deployed struct {
 	tag    string         // of the current version
 	since  time.Time      // when that was made
 	app    *App           // nil = it is stopped, or failed
+	ending *App           // that was stopped last, which may not have ended yet
 	failed error          // why it could not be started again
 	pins   map[int]*pinned
 }
@@ -66,6 +68,9 @@ func (e *Engine) deployment(ctx context.Context, ref string) (*deployed, error) 
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	d := e.deployed[deploymentKey{id, name}]
+	if d != nil {
+		d.in(in)
+	}
 	for _, other := range e.deployed {
 		if other.state().ID == name {
 			d = other
@@ -75,6 +80,14 @@ func (e *Engine) deployment(ctx context.Context, ref string) (*deployed, error) 
 		return nil, fmt.Errorf("no app %q is deployed: %w", name, ErrNotFound)
 	}
 	return d, nil
+}
+
+// in says what the app's environment is called now: it may have been given
+// another name while the app was stopped.
+func (d *deployed) in(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.record.Environment = cmp.Or(name, environment.Main)
 }
 
 // state is what is recorded of the app.
@@ -169,7 +182,7 @@ func (d *deployed) stop(ctx context.Context, who string, now bool) error {
 	}
 	d.mu.Lock()
 	a := d.app
-	d.app, d.failed, d.record.Stopped = nil, nil, true
+	d.app, d.ending, d.failed, d.record.Stopped = nil, a, nil, true
 	d.mu.Unlock()
 	e.cfg.Log.Info("a deployed app was stopped", "app", record.ID, "name", record.Name, "who", who)
 	if a == nil {
@@ -177,6 +190,23 @@ func (d *deployed) stop(ctx context.Context, who string, now bool) error {
 		return nil
 	}
 	return a.Stop(ctx, now)
+}
+
+// ended waits until nothing is left of the app that was stopped last: the next
+// one has its id, its log and its bill.
+func (d *deployed) ended(ctx context.Context) error {
+	d.mu.Lock()
+	a := d.ending
+	d.mu.Unlock()
+	if a == nil {
+		return nil
+	}
+	select {
+	case <-a.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for app %s to end, which was stopped: %w", a.name, ctx.Err())
+	}
 }
 
 // failure is why the app could not be started again; nil = it was, or is

@@ -376,7 +376,7 @@ func (e *Engine) StopApp(ctx context.Context, idOrName string, now bool) error {
 		}
 		return err
 	}
-	if a.deployed != nil {
+	if a.deployed != nil && !a.deployed.state().Stopped { // else it is ending: it can be waited for, or killed
 		return a.deployed.stop(ctx, "", now)
 	}
 	return a.Stop(ctx, now)

@@ -172,12 +172,13 @@ func (f *Function) loadTemplate(ctx context.Context, forker container.Forker, v 
 		return nil, nil, nil, err
 	}
 	spec.Args = sdk.TemplateArgs(v.Image.Config().Python)
-	if release, err = f.equipTemplate(ctx, v, &spec); err != nil {
+	giveBack, err := f.equipTemplate(ctx, v, &spec)
+	if err != nil {
 		return nil, nil, nil, err
 	}
 	defer func() {
 		if err != nil {
-			release()
+			giveBack()
 		}
 	}()
 	var mark [8]byte
@@ -209,7 +210,7 @@ func (f *Function) loadTemplate(ctx context.Context, forker container.Forker, v 
 		capture.Close(pipePatience)
 		return nil, nil, nil, fmt.Errorf("loading a template for containers of %s: %w", f.Name(), err)
 	}
-	return from, capture, release, nil
+	return from, capture, giveBack, nil
 }
 
 // tellTemplate tells a template's runner what to load, and serves the calls

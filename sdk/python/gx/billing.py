@@ -22,7 +22,7 @@ def workspace_billing_report(
     ``"d"`` for UTC days or ``"h"`` for hours. What runs counts as far as it has come. ``tag_names`` is for
     compatibility: tags are not kept with costs, so ``tags`` is empty.
 
-    Returns a dictionary for each app and interval: ``object_id`` (the app's id), ``description`` (its name),
+    Returns a dictionary for each app and interval: ``object_id`` (the app's id), ``description`` (its name, which may be empty),
     ``environment_name``, ``interval_start`` (a datetime in UTC), ``cost`` (a Decimal, US dollars) and ``tags``.
     Raises InvalidError for times and resolutions that make no sense.
     """
@@ -47,7 +47,7 @@ def workspace_billing_report(
     return [
         {
             "object_id": row["app"],
-            "description": row["app_name"],
+            "description": row.get("app_name", ""),
             "environment_name": row["environment"],
             "interval_start": datetime.datetime.fromisoformat(row["start"].replace("Z", "+00:00")),
             "cost": decimal.Decimal(repr(row["cost"])),

@@ -51,7 +51,7 @@ export function Cost() {
       ${data && html`<${Bars} rows=${data.time} days=${days} step=${step} />`}
     <//>
     <${Panel} title="By app"><${Table} rows=${data && data.apps} none="Nothing was used." columns=${[
-      ["App", (r) => html`<a href="#/app/${encodeURIComponent(r.app)}/cost">${r.environment !== "main" ? `${r.environment}/` : ""}${r.app_name}</a>`],
+      ["App", (r) => html`<a href="#/app/${encodeURIComponent(r.app)}/cost">${r.environment !== "main" ? `${r.environment}/` : ""}${r.app_name || "(without a name)"}</a>`],
       ["Id", (r) => html`<code>${r.app}</code>`],
       ...columns,
     ]} /><//>

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gx-dev/gx/build"
@@ -66,13 +67,15 @@ func TestAKilledEnginesLeftoversAreCleared(t *testing.T) {
 	for lines.Scan() && lines.Text() != "begun" {
 		require.False(t, strings.HasPrefix(lines.Text(), "failed:"), lines.Text())
 	}
-	require.Equal(t, 1, sleeping(t))
+	// The shell says that it has begun before it has become the program that sleeps.
+	asleep := assert.Eventually(t, func() bool { return sleeping(t) == 1 }, time.Minute, 10*time.Millisecond)
 	require.NoError(t, cmd.Process.Kill())
 	_ = cmd.Wait() // killed, as it says
 
 	e, err := buildkit.New(context.Background(), config(dir))
 	require.NoError(t, err)
 	defer e.Close()
+	require.True(t, asleep)
 	require.Eventually(t, func() bool { return sleeping(t) == 0 }, 10*time.Second, 10*time.Millisecond)
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	require.NoError(t, err)

@@ -27,12 +27,12 @@ type Call struct {
 const columns = `number, id, environment, app, function, module, open, scheduled, created, inputs, answered, failed, hosts, coalesce(finished, 0), bytes, dropped`
 
 func (l *Ledger) scan(row interface{ Scan(...any) error }) (c Call, dropped bool, err error) {
-	r := &Record{ledger: l, begun: true, complete: true}
+	r := &Record{ledger: l, begun: true}
 	m := &r.meta
 	var open []byte
 	var created, finished float64
 	if err := row.Scan(&r.number, &m.ID, &m.Environment, &m.App, &m.Function, &m.Module, &open, &m.Scheduled, &created,
-		&r.inputs, &r.answered, &c.Failed, &c.Hosts, &finished, &r.bytes, &dropped); err != nil {
+		&r.inputs, &c.Done, &c.Failed, &c.Hosts, &finished, &r.bytes, &dropped); err != nil {
 		return c, false, err
 	}
 	if m.Open, err = l.decode(m.ID, open); err != nil {
@@ -42,7 +42,7 @@ func (l *Ledger) scan(row interface{ Scan(...any) error }) (c Call, dropped bool
 	if finished > 0 {
 		c.Finished = moment(finished)
 	}
-	c.Record, c.Inputs, c.Done = r, r.inputs, r.answered
+	c.Record, c.Inputs = r, r.inputs
 	return c, dropped, nil
 }
 

@@ -45,18 +45,17 @@ func (p Payload) size() int64 {
 type Record struct {
 	ledger *Ledger
 	meta   Meta
-	// number is that of the call's row. The first change that is pushed writes it,
-	// those behind it read it, and so does who was told that one was written.
+	// number is that of the call's row; 0 = it has none. The first change that is
+	// pushed writes it, those behind it read it, and so does who was told that one
+	// was written.
 	number int64
 
-	mu       sync.Mutex // held while changes are pushed, so that they are in order
-	begun    bool       // the row has been pushed
-	first    *change    // the first input, which is not pushed yet: most calls have no other
-	complete bool
-	inputs   int64
-	answered int64
-	bytes    int64 // of the inputs
-	gone     bool
+	mu     sync.Mutex // held while changes are pushed, so that they are in order
+	begun  bool       // the row has been pushed
+	first  *change    // the first input, which is not pushed yet: most calls have no other
+	inputs int64
+	bytes  int64 // of the inputs
+	gone   bool
 }
 
 // New makes the record of a call that is being opened.
@@ -85,6 +84,9 @@ func (r *Record) Came(index uint32, p Payload) error {
 	r.inputs++
 	r.bytes += size
 	c := change{size: int64(len(body)), apply: func(b *batch) error {
+		if r.number == 0 {
+			return fmt.Errorf("input %d of %s: %w", index, r.meta.ID, errNoRow)
+		}
 		return b.exec(insertInput, r.key(index), p.size(), body)
 	}}
 	if !r.begun && r.first == nil {
@@ -100,9 +102,12 @@ func (r *Record) Came(index uint32, p Payload) error {
 const (
 	insertCall = `INSERT INTO spawned (id, environment, app, function, module, open, scheduled, created, inputs, bytes, finished)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number`
-	insertInput  = `INSERT INTO spawned_inputs (key, size, payload) VALUES (?, ?, ?)`
-	completeCall = `UPDATE spawned SET inputs = ?, bytes = bytes + ?, finished = ? WHERE number = ?`
-	updateCall   = `UPDATE spawned SET answered = answered + ?, failed = failed + ?, bytes = bytes + ?, finished = ? WHERE number = ? RETURNING bytes`
+	insertInput = `INSERT INTO spawned_inputs (key, size, payload) VALUES (?, ?, ?)`
+	// Whether a call is done is for its row to say, which counts the answers that
+	// are kept: one that could not be written is missing there.
+	completeCall = `UPDATE spawned SET inputs = ?1, bytes = bytes + ?2, finished = iif(answered = ?1, ?3, NULL) WHERE number = ?4 RETURNING finished IS NOT NULL, bytes`
+	updateCall   = `UPDATE spawned SET answered = answered + ?1, failed = failed + ?2, bytes = bytes + ?3, finished = iif(answered + ?1 = inputs, ?4, NULL) WHERE number = ?5 RETURNING finished IS NOT NULL, bytes`
+	countInputs  = `SELECT count(*) FROM spawned_inputs WHERE key BETWEEN ? AND ?`
 	selectSize   = `SELECT size FROM spawned_inputs WHERE key = ? AND kind IS NULL`
 	updateInput  = `UPDATE spawned_inputs SET kind = ?, size = ?, payload = ? WHERE key = ?`
 	deleteInputs = `DELETE FROM spawned_inputs WHERE key BETWEEN ? AND ?`
@@ -121,22 +126,31 @@ func (r *Record) begin() {
 			return err
 		}
 		return first.apply(b)
-	}}
+	}, then: r.inserted}
 	if first != nil {
 		c.size = first.size
 	}
 	r.ledger.push(c, true)
 }
 
+// inserted is told what became of the call's row. The number of one that was not
+// written is another call's.
+func (r *Record) inserted(err error) {
+	if err != nil {
+		r.number = 0
+	}
+}
+
 // insert writes the call's row; inputs nil = more may come, finished nil = it is
 // not done.
 func (r *Record) insert(b *batch, inputs any, bytes int64, finished any) error {
 	m := &r.meta
+	r.number = 0
 	open, err := r.ledger.encode(m)
 	if err != nil {
 		return err
 	}
-	return b.query(insertCall, &r.number, m.ID, m.Environment, m.App, m.Function, m.Module, open, m.Scheduled, seconds(m.Created), inputs, bytes, finished)
+	return b.query(insertCall, []any{m.ID, m.Environment, m.App, m.Function, m.Module, open, m.Scheduled, seconds(m.Created), inputs, bytes, finished}, &r.number)
 }
 
 // encode is how a call was opened, for its row: JSON, or sealed where its options
@@ -164,29 +178,38 @@ func (l *Ledger) decode(id string, open []byte) (body wire.OpenBody, err error) 
 	return body, json.Unmarshal(open, &body)
 }
 
-// Complete says that all inputs came, and has then told when they are kept.
+// Complete says that all inputs came, and has then told when they are kept. One
+// that could not be written is the error.
 func (r *Record) Complete(then func(error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	first, whole := r.first, !r.begun // with its only input, or without any
-	over := r.answered == r.inputs
-	r.first, r.begun, r.complete = nil, true, true
+	r.first, r.begun = nil, true
 	n, bytes := r.inputs, r.bytes
+	var over bool
+	var counted int64
 	c := change{apply: func(b *batch) error {
-		var finished any
-		if over {
-			finished = r.ledger.now()
-		}
+		over = false
 		if !whole {
-			return b.exec(completeCall, n, bytes, finished, r.number)
+			if err := r.whole(b, n); err != nil {
+				return err
+			}
+			return b.query(completeCall, []any{n, bytes, r.ledger.now(), r.number}, &over, &counted)
+		}
+		var finished any
+		if n == 0 {
+			finished = r.ledger.now()
 		}
 		if err := r.insert(b, n, bytes, finished); err != nil || first == nil {
 			return err
 		}
 		return first.apply(b)
 	}, then: func(err error) {
+		if whole {
+			r.inserted(err)
+		}
 		if err == nil && over { // its answers were counted before
-			r.settle()
+			r.ledger.count(0, -counted)
 		}
 		then(err)
 	}}
@@ -196,19 +219,26 @@ func (r *Record) Complete(then func(error)) {
 	r.ledger.push(c, true)
 }
 
-// settle counts a call as done whose last row says that it has no more inputs.
-func (r *Record) settle() {
-	var counted int64
-	if err := r.ledger.cfg.DB.Read().QueryRowContext(context.Background(), `SELECT bytes FROM spawned WHERE number = ?`, r.number).Scan(&counted); err == nil {
-		r.ledger.count(0, -counted)
+// whole is an error unless all inputs of the call are written.
+func (r *Record) whole(b *batch, inputs int64) error {
+	if r.number == 0 {
+		return fmt.Errorf("%s: %w", r.meta.ID, errNoRow)
 	}
+	var there int64
+	if err := b.query(countInputs, []any{r.key(0), r.key(1<<32 - 1)}, &there); err != nil {
+		return err
+	}
+	if there != inputs {
+		return fmt.Errorf("%d of %d inputs of the call %s could not be written", inputs-there, inputs, r.meta.ID)
+	}
+	return nil
 }
 
 // Spawn keeps a call of one small input, with what also writes in the same
 // transaction. The error is ErrExists if there is a call of this id.
 func (l *Ledger) Spawn(ctx context.Context, meta Meta, body []byte, also func(*sql.Tx) error) (*Record, error) {
 	size := int64(len(body)) + rowSize
-	r := &Record{ledger: l, meta: meta, begun: true, complete: true, inputs: 1, bytes: size}
+	r := &Record{ledger: l, meta: meta, begun: true, inputs: 1, bytes: size}
 	if err := l.reserve(size); err != nil {
 		return nil, err
 	}
@@ -275,15 +305,17 @@ func (r *Record) Answered(frames []wire.Frame, then func(error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.begin()
-	r.answered += int64(len(frames))
-	over := r.complete && r.answered == r.inputs
 	answered := len(frames)
 	var freed, counted int64
+	var over bool
 	l.push(change{size: size, apply: func(b *batch) error {
-		freed = 0
+		freed, over = 0, false
+		if r.number == 0 {
+			return fmt.Errorf("answers of %s: %w", r.meta.ID, errNoRow)
+		}
 		for i, f := range frames {
 			var before int64
-			if err := b.query(selectSize, &before, r.key(f.Index)); err != nil {
+			if err := b.query(selectSize, []any{r.key(f.Index)}, &before); err != nil {
 				return fmt.Errorf("input %d of %s, which was answered: %w", f.Index, r.meta.ID, err)
 			}
 			freed += before
@@ -292,11 +324,7 @@ func (r *Record) Answered(frames []wire.Frame, then func(error)) {
 			}
 		}
 		now := l.cfg.Clock.Now()
-		var finished any
-		if over {
-			finished = seconds(now)
-		}
-		if err := b.query(updateCall, &counted, answered, failed, size-freed, finished, r.number); err != nil || !over {
+		if err := b.query(updateCall, []any{answered, failed, size - freed, seconds(now), r.number}, &over, &counted); err != nil || !over {
 			return err
 		}
 		if !r.meta.Scheduled || l.cfg.Ended == nil {
@@ -334,6 +362,9 @@ func (r *Record) Forget() {
 		return
 	}
 	l.push(change{apply: func(b *batch) error {
+		if r.number == 0 {
+			return nil
+		}
 		if err := b.exec(deleteInputs, r.key(0), r.key(1<<32-1)); err != nil {
 			return err
 		}

@@ -78,6 +78,7 @@ var (
 	ErrFull   = errors.New("the host keeps as many bytes of spawned calls as it may")
 	ErrExists = errors.New("there is a spawned call of this id already")
 	errClosed = errors.New("the host is ending")
+	errNoRow  = errors.New("the call itself could not be written")
 )
 
 // Config is what a Ledger is made of.
@@ -156,7 +157,7 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 	if err := l.sweep(ctx); err != nil {
 		return nil, err
 	}
-	for _, query := range []string{insertCall, insertInput, completeCall, updateCall, selectSize, updateInput} {
+	for _, query := range []string{insertCall, insertInput, completeCall, updateCall, countInputs, selectSize, updateInput} {
 		if l.statements[query], err = cfg.DB.Prepare(ctx, query); err != nil {
 			l.release()
 			return nil, fmt.Errorf("preparing for spawned calls: %w", err)
@@ -325,10 +326,10 @@ func (b *batch) exec(query string, args ...any) (err error) {
 	return err
 }
 
-// query reads one number.
-func (b *batch) query(query string, into *int64, args ...any) error {
+// query reads one row.
+func (b *batch) query(query string, args []any, into ...any) error {
 	if s := b.prepared[query]; s != nil {
-		return b.tx.Stmt(s).QueryRowContext(context.Background(), args...).Scan(into)
+		return b.tx.Stmt(s).QueryRowContext(context.Background(), args...).Scan(into...)
 	}
-	return b.tx.QueryRow(query, args...).Scan(into)
+	return b.tx.QueryRow(query, args...).Scan(into...)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -188,4 +189,65 @@ func BenchmarkUpdate(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestFull has updates that share a commit meet a full disk, which makes SQLite
+// roll back more than the one statement: what is reported is what happened.
+func TestFull(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "db"))
+	limit := func(pages string) {
+		t.Helper()
+		require.NoError(t, db.Update(t.Context(), func(tx *sql.Tx) error {
+			var n int
+			return tx.QueryRow(`PRAGMA max_page_count = ` + pages).Scan(&n)
+		}))
+	}
+	for range 5 {
+		limit("1")
+		// The first holds the writer until the others wait, so that they share a commit.
+		hold, held := make(chan struct{}), make(chan struct{})
+		first := make(chan error, 1)
+		go func() {
+			first <- db.Update(t.Context(), func(*sql.Tx) error { close(held); <-hold; return nil })
+		}()
+		<-held
+		results := make([]error, 9)
+		var all sync.WaitGroup
+		for i := range results {
+			all.Go(func() {
+				results[i] = db.Update(t.Context(), func(tx *sql.Tx) error {
+					value := `1`
+					if i == 4 { // more than the file may have
+						value = `zeroblob(100000)`
+					}
+					_, err := tx.Exec(`INSERT INTO things VALUES (?, `+value+`)`, i)
+					return err
+				})
+			})
+			for db.Waiting() <= i {
+				runtime.Gosched()
+			}
+		}
+		close(hold)
+		all.Wait()
+		require.NoError(t, <-first)
+		there := map[int]bool{}
+		rows, err := db.Read().QueryContext(t.Context(), `SELECT name FROM things`)
+		require.NoError(t, err)
+		for rows.Next() {
+			var n int
+			require.NoError(t, rows.Scan(&n))
+			there[n] = true
+		}
+		require.NoError(t, errors.Join(rows.Err(), rows.Close()))
+		for i, err := range results {
+			require.Equal(t, err == nil, there[i], "update %d: %v", i, err)
+		}
+		require.Error(t, results[4])
+		limit("1000000")
+		require.NoError(t, db.Update(t.Context(), func(tx *sql.Tx) error {
+			_, err := tx.Exec(`DELETE FROM things`)
+			return err
+		}), "it goes on when there is room")
+	}
 }

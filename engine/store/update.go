@@ -67,41 +67,65 @@ func (d *DB) run() {
 	}
 }
 
-// commit runs a group of updates in one transaction.
+// commit runs a group of updates in one transaction. Those after one with which
+// the whole transaction was lost are in another.
 func (d *DB) commit(group []*update) {
+	for len(group) > 0 {
+		n := d.commitSome(group)
+		group = group[n:]
+	}
+}
+
+// commitSome is commit for as many as one transaction can take, and returns how
+// many.
+func (d *DB) commitSome(group []*update) int {
 	tx, err := d.write.BeginTx(context.Background(), nil)
 	if err != nil {
-		err = fmt.Errorf("writing to the host's database: %w", err)
-		for _, u := range group {
-			u.done <- err
-		}
-		return
+		tell(group, fmt.Errorf("writing to the host's database: %w", err))
+		return len(group)
 	}
 	results := make([]error, len(group))
 	for i, u := range group {
 		results[i] = d.apply(tx, u, len(group) > 1)
+		if errors.Is(results[i], errLost) {
+			_ = tx.Rollback() // there may be none any more
+			tell(group[:i+1], results[i])
+			return i + 1
+		}
 	}
 	if len(group) == 1 && results[0] != nil {
 		_ = tx.Rollback()
 	} else if err := tx.Commit(); err != nil {
-		for i := range results {
-			results[i] = fmt.Errorf("writing to the host's database: %w", err)
-		}
 		_ = tx.Rollback()
+		tell(group, fmt.Errorf("writing to the host's database: %w", err))
+		return len(group)
 	}
 	for i, u := range group {
 		u.done <- results[i]
 	}
+	return len(group)
 }
 
-// apply runs one update, in a savepoint if it is not alone.
+func tell(group []*update, err error) {
+	for _, u := range group {
+		u.done <- err
+	}
+}
+
+// errLost says that a transaction ended before its commit: where a disk is full,
+// SQLite may roll back more than the statement that has met it
+// (https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction).
+var errLost = errors.New("writing to the host's database: what was to be committed was undone")
+
+// apply runs one update, in a savepoint if it is not alone. The error is errLost
+// if what others did in the transaction is gone.
 func (d *DB) apply(tx *sql.Tx, u *update, shared bool) (err error) {
 	if err := u.ctx.Err(); err != nil {
 		return err
 	}
 	if shared {
 		if _, err := tx.Stmt(d.savepoint).ExecContext(context.Background()); err != nil {
-			return fmt.Errorf("writing to the host's database: %w", err)
+			return fmt.Errorf("%w: %w", errLost, err)
 		}
 		defer func() {
 			var failed error
@@ -111,8 +135,11 @@ func (d *DB) apply(tx *sql.Tx, u *update, shared bool) (err error) {
 			if _, kept := tx.Stmt(d.release).ExecContext(context.Background()); kept != nil {
 				failed = errors.Join(failed, kept)
 			}
-			if failed != nil && err == nil {
-				err = fmt.Errorf("writing to the host's database: %w", failed)
+			switch {
+			case failed != nil && err != nil:
+				err = fmt.Errorf("%w: %w", errLost, err)
+			case failed != nil:
+				err = fmt.Errorf("%w: %w", errLost, failed)
 			}
 		}()
 	}

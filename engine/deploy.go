@@ -219,6 +219,13 @@ func (e *Engine) deploymentOf(ctx context.Context, m *app.Manifest) (*deployed, 
 func (d *deployed) deploy(ctx context.Context, p proposal) (_ api.Deployed, err error) {
 	e := d.engine
 	p.began = e.cfg.Clock.Now()
+	ctx, end := d.deploying(ctx)
+	defer end()
+	defer func() {
+		if err != nil && errors.Is(context.Cause(ctx), errHalted) {
+			err = invalid("%v; nothing was deployed", errHalted)
+		}
+	}()
 	switch p.version.Strategy = cmp.Or(p.version.Strategy, api.Rolling); {
 	case p.version.Strategy != api.Rolling && p.version.Strategy != api.Recreate:
 		err = invalid("strategy %.50q: it can be %s or %s", p.version.Strategy, api.Rolling, api.Recreate)
@@ -237,11 +244,11 @@ func (d *deployed) deploy(ctx context.Context, p proposal) (_ api.Deployed, err 
 	d.mu.Unlock()
 	out := api.Deployed{App: before.ID, Name: before.Name, Environment: before.Environment, Kind: "start"}
 	var unproven map[string]error
+	var updated api.Updated
 	if running != nil {
 		out.Before = before.Current
 		roll := &rollout{recreate: p.version.Strategy == api.Recreate}
 		roll.confirm = func(next *edition) error { return d.confirm(ctx, running, next, p.version) }
-		var updated api.Updated
 		if updated, err = running.revise(ctx, revision{manifest: p.manifest, images: p.images, restart: p.fresh, rollout: roll}); err != nil {
 			return api.Deployed{}, err
 		}
@@ -253,7 +260,10 @@ func (d *deployed) deploy(ctx context.Context, p proposal) (_ api.Deployed, err 
 	d.mu.Lock()
 	running, now := d.app, d.record
 	d.mu.Unlock()
-	out.Version, out.Functions, out.Web = now.Current, running.ids(), running.webAddresses()
+	out.Version, out.Functions, out.Web = now.Current, updated.Functions, running.webAddresses()
+	if out.Functions == nil {
+		out.Functions = running.ids()
+	}
 	out.Changes, err = e.diff(ctx, now, out.Before, now.Current, false)
 	if err != nil { // it is deployed all the same
 		e.cfg.Log.Warn("what changed cannot be told", "app", now.Name, "error", err)

@@ -349,6 +349,11 @@ func TestDeployAfterRename(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, h.StopApp(t.Context(), "dev/test", true))
 	require.NoError(t, h.environments.Rename(t.Context(), "dev", "next"))
+	for in, n := range map[string]int{"next": 1, "dev": 0} {
+		list, err := h.Schedules(t.Context(), in, "")
+		require.NoError(t, err)
+		require.Len(t, list, n, "schedules of %s", in)
+	}
 	back, err := h.Rollback(t.Context(), "next/test", api.RollbackRequest{Version: 1})
 	require.NoError(t, err)
 	require.Equal(t, "next", back.Environment)
@@ -356,4 +361,98 @@ func TestDeployAfterRename(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, list, 1)
 	require.Equal(t, "active", list[0].State)
+}
+
+// TestStopAtOnce has a version whose containers do not come up soon be deployed:
+// `gx app stop --now` does not wait for it.
+func TestStopAtOnce(t *testing.T) {
+	h := newHost(t, "process")
+	slow := files{"app.py": "import time\ntime.sleep(300)\n\ndef tell(x=None):\n    return 'slow'\n"}
+	for _, running := range []bool{false, true} {
+		if running {
+			_, err := h.deploy(tell("one"), api.DeployRequest{})
+			require.NoError(t, err)
+			h.tells("one")
+		}
+		deployed := make(chan error, 1)
+		go func() {
+			_, err := h.deploy(slow, api.DeployRequest{}, app.Function{Name: "tell"})
+			deployed <- err
+		}()
+		require.Eventually(t, func() bool {
+			for _, c := range h.Containers() {
+				if c.State == "starting" {
+					return true
+				}
+			}
+			return false
+		}, 20*time.Second, time.Millisecond, "the new version is coming up")
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		require.NoError(t, h.StopApp(ctx, "test", true))
+		cancel()
+		err := <-deployed
+		require.ErrorIs(t, err, ErrInvalid)
+		require.ErrorContains(t, err, "gx app stop --now")
+		require.Empty(t, h.Containers())
+		if !running {
+			require.Empty(t, h.Apps())
+		}
+	}
+	require.Equal(t, "stopped", h.Apps()[0].State)
+	require.Equal(t, 1, h.Apps()[0].Version)
+	_, err := h.deploy(tell("two"), api.DeployRequest{})
+	require.NoError(t, err, "it can be deployed again")
+	h.tells("two")
+}
+
+// TestHostEndsAsItDeploys ends the host when a version is recorded, and does not
+// run yet: it is deployed, and the next host runs it.
+func TestHostEndsAsItDeploys(t *testing.T) {
+	h := newHost(t, "process")
+	_, err := h.deploy(tell("one"), api.DeployRequest{})
+	require.NoError(t, err)
+	a, err := h.App("test")
+	require.NoError(t, err)
+	m := h.manifest(tell("two"), app.Function{Name: "tell"}, app.Function{Name: "wait"})
+	images, err := h.Engine.images.all([]string{h.image()})
+	require.NoError(t, err)
+	closed := make(chan error, 1)
+	updated, err := a.revise(t.Context(), revision{manifest: &m, images: images, rollout: &rollout{confirm: func(next *edition) error {
+		err := a.deployed.confirm(t.Context(), a, next, deployment.Version{Origin: "deploy"})
+		go func() { closed <- h.Close(context.WithoutCancel(t.Context())) }()
+		for {
+			a.mu.Lock()
+			stopping := a.stopping
+			a.mu.Unlock()
+			if stopping {
+				return err
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}}})
+	require.NoError(t, err, "it is deployed")
+	require.Equal(t, 2, updated.Version)
+	require.NoError(t, <-closed)
+	h.Engine, err = New(context.Background(), h.cfg)
+	require.NoError(t, err)
+	h.tells("two")
+}
+
+// TestTrimGoesOn has whoever deployed leave before versions are let go of.
+func TestTrimGoesOn(t *testing.T) {
+	h := newHost(t, "process")
+	for _, v := range []string{"one", "two"} {
+		_, err := h.deploy(tell(v), api.DeployRequest{})
+		require.NoError(t, err)
+	}
+	h.Engine.cfg.Deployments = deployment.Retention{Versions: 1}
+	a, err := h.App("test")
+	require.NoError(t, err)
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	a.deployed.trim(left)
+	d, err := h.Deployment(t.Context(), "test")
+	require.NoError(t, err)
+	require.False(t, d.Versions[1].Kept)
+	require.Len(t, a.deployed.pins, 1)
 }

@@ -3,6 +3,8 @@ package engine
 import (
 	"cmp"
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -22,12 +24,14 @@ type deployed struct {
 	doing       sync.Mutex // one change at a time
 
 	mu     sync.Mutex
-	record deployment.App // Key 0 = no version was confirmed yet
-	tag    string         // of the current version
-	since  time.Time      // when that was made
-	app    *App           // nil = it is stopped, or failed
-	ending *App           // that was stopped last, which may not have ended yet
-	failed error          // why it could not be started again
+	abort  context.CancelCauseFunc // of the deployment in progress; nil = there is none
+	halts  int                     // who is stopping the app at once: nothing is deployed meanwhile
+	record deployment.App          // Key 0 = no version was confirmed yet
+	tag    string                  // of the current version
+	since  time.Time               // when that was made
+	app    *App                    // nil = it is stopped, or failed
+	ending *App                    // that was stopped last, which may not have ended yet
+	failed error                   // why it could not be started again
 	pins   map[int]*pinned
 }
 
@@ -58,8 +62,56 @@ func (d *deployed) gone() bool {
 	return d.engine.deployed[deploymentKey{d.environment, d.state().Name}] != d
 }
 
+// errHalted is why a deployment ends whose app is stopped at once.
+var errHalted = errors.New("the app was stopped, by `gx app stop --now`")
+
+// deploying notes that a deployment is in progress, so that it can be aborted:
+// its context ends then with the cause errHalted.
+func (d *deployed) deploying(ctx context.Context) (_ context.Context, end func()) {
+	ctx, abort := context.WithCancelCause(ctx)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.abort = abort
+	if d.halts > 0 {
+		abort(errHalted)
+	}
+	return ctx, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.abort = nil
+		abort(nil)
+	}
+}
+
+// halt aborts a deployment in progress, and those that come until resume is
+// called; aborted says that there was one.
+func (d *deployed) halt() (resume func(), aborted bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.halts++
+	if aborted = d.abort != nil; aborted {
+		d.abort(errHalted)
+	}
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.halts--
+	}, aborted
+}
+
 // deployment finds a deployed app by its id, or its name.
 func (e *Engine) deployment(ctx context.Context, ref string) (*deployed, error) {
+	d, err := e.begun(ctx, ref)
+	if err == nil && (d == nil || d.state().Key == 0) {
+		_, name := environment.Split(ref)
+		err = fmt.Errorf("no app %q is deployed: %w", name, ErrNotFound)
+	}
+	return d, err
+}
+
+// begun finds a deployed app, or one that is being deployed for the first time;
+// nil = there is none.
+func (e *Engine) begun(ctx context.Context, ref string) (*deployed, error) {
 	in, name := environment.Split(ref)
 	id, err := e.environments.ID(ctx, in)
 	if err != nil {
@@ -75,9 +127,6 @@ func (e *Engine) deployment(ctx context.Context, ref string) (*deployed, error) 
 		if other.state().ID == name {
 			d = other
 		}
-	}
-	if d == nil || d.state().Key == 0 {
-		return nil, fmt.Errorf("no app %q is deployed: %w", name, ErrNotFound)
 	}
 	return d, nil
 }
@@ -117,10 +166,11 @@ func (d *deployed) drop() {
 	}
 }
 
-// trim lets go of versions that need not be kept.
+// trim lets go of versions that need not be kept. It is not cut short by the end
+// of ctx: who has deployed may be gone.
 func (d *deployed) trim(ctx context.Context) {
 	e := d.engine
-	dropped, err := e.deployments.Trim(ctx, d.state().Key, e.cfg.Deployments)
+	dropped, err := e.deployments.Trim(context.WithoutCancel(ctx), d.state().Key, e.cfg.Deployments)
 	if err != nil {
 		e.cfg.Log.Error("old versions are kept", "error", err)
 	}
@@ -155,22 +205,35 @@ func (e *Engine) DeleteDeployed(ctx context.Context, ref string) error {
 	if !record.Stopped {
 		return invalid("app %s is deployed: `gx app stop %s` first", record.Name, record.Name)
 	}
-	if err := e.deployments.Delete(ctx, record.Key); err != nil {
-		return err
+	if err := e.schedules.Forget(ctx, record.Environment, record.Name, func(tx *sql.Tx) error { return deployment.Delete(tx, record.Key) }); err != nil {
+		return fmt.Errorf("deleting app %s: %w", record.Name, err)
 	}
 	d.mu.Lock()
 	d.record.Key = 0
 	d.mu.Unlock()
 	e.releaseDeployed(func(other *deployed) bool { return other == d })
-	return e.schedules.Forget(context.WithoutCancel(ctx), record.Environment, record.Name)
+	return nil
 }
 
-// stop ends the app until another version is deployed.
+// stop ends the app until another version is deployed. With now, a deployment
+// that is in progress ends too; else it is waited for.
 func (d *deployed) stop(ctx context.Context, who string, now bool) error {
+	aborted := false
+	if now {
+		var resume func()
+		resume, aborted = d.halt()
+		defer resume()
+	}
 	d.doing.Lock()
 	defer d.doing.Unlock()
 	e := d.engine
 	record := d.state()
+	if record.Key == 0 { // it was to be its first version
+		if aborted {
+			return nil
+		}
+		return fmt.Errorf("no app %q is deployed: %w", record.Name, ErrNotFound)
+	}
 	if record.Stopped {
 		return fmt.Errorf("app %q is stopped: %w", record.Name, ErrNotFound)
 	}

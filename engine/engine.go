@@ -371,7 +371,7 @@ func (e *Engine) App(ref string) (*App, error) {
 func (e *Engine) StopApp(ctx context.Context, idOrName string, now bool) error {
 	a, err := e.App(idOrName)
 	if err != nil {
-		if d, failed := e.deployment(ctx, idOrName); failed == nil {
+		if d, failed := e.begun(ctx, idOrName); failed == nil && d != nil {
 			return d.stop(ctx, "", now)
 		}
 		return err

@@ -60,7 +60,9 @@ func (e *Engine) openStores(ctx context.Context) (err error) {
 		return err
 	}
 	e.environments.Guard(e.quiet)
-	e.environments.OnDelete(func(id int64) { e.environmentGone(ctx, id) })
+	later := context.WithoutCancel(ctx)
+	e.environments.OnDelete(func(id int64) { e.environmentGone(later, id) })
+	e.environments.OnRename(func(id int64, name string) { e.environmentRenamed(later, id, name) })
 	e.desk = ask.NewDesk(e.environments, e.dicts, e.queues, e.volumes, e.bills, e.webTokens, e.secrets, pages{e})
 	return nil
 }
@@ -78,9 +80,24 @@ func (e *Engine) quiet(environment string) error {
 // environmentGone ends the use of what an environment had that was deleted.
 func (e *Engine) environmentGone(ctx context.Context, id int64) {
 	e.releaseDeployed(func(d *deployed) bool { return d.environment == id })
-	err := errors.Join(e.dicts.EnvironmentGone(ctx), e.queues.EnvironmentGone(ctx), e.schedules.EnvironmentGone(ctx))
+	err := errors.Join(e.dicts.EnvironmentGone(ctx), e.queues.EnvironmentGone(ctx), e.schedules.EnvironmentsChanged(ctx))
 	if err != nil {
 		e.cfg.Log.Warn("after an environment's end", "error", err)
+	}
+}
+
+// environmentRenamed tells those who know an environment by its name that it has
+// another one. No app runs in it.
+func (e *Engine) environmentRenamed(ctx context.Context, id int64, name string) {
+	e.mu.Lock()
+	for _, d := range e.deployed {
+		if d.environment == id {
+			d.in(name)
+		}
+	}
+	e.mu.Unlock()
+	if err := e.schedules.EnvironmentsChanged(ctx); err != nil {
+		e.cfg.Log.Warn("after an environment got another name", "error", err)
 	}
 }
 

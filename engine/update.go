@@ -102,11 +102,15 @@ func (a *App) revise(ctx context.Context, r revision) (api.Updated, error) {
 		return api.Updated{}, err
 	}
 	kind, why := done(kind, r.restart, changes)
-	if err := a.commit(next, changes, added); err != nil {
+	switch err := a.commit(next, changes, added); {
+	case err == nil:
+		before.release()
+	case r.rollout != nil: // the host is ending; the next one has the version, which was confirmed
+		next.release()
+	default:
 		next.release()
 		return api.Updated{}, err
 	}
-	before.release()
 	took := a.engine.cfg.Clock.Now().Sub(began)
 	return api.Updated{Version: next.number, Kind: kind, Why: why, Took: took.Seconds(), Functions: next.ids, Web: a.Started().Web}, nil
 }

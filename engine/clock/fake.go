@@ -67,11 +67,18 @@ func (c *Fake) Advance(d time.Duration) {
 }
 
 // Jump sets the clock forward as a machine's is that was asleep: nothing is
-// called on the way, and what has fallen due at the next Advance.
+// called on the way, and what has fallen due at the next Advance. It sets it back
+// as somebody sets a machine's: what was put off is called after as long as
+// before.
 func (c *Fake) Jump(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
+	if d < 0 {
+		for _, t := range c.timers {
+			t.at = t.at.Add(d)
+		}
+	}
 }
 
 // Timers is how many calls are put off.

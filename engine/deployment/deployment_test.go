@@ -2,6 +2,7 @@ package deployment_test
 
 import (
 	"context"
+	"database/sql"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,7 +21,7 @@ import (
 )
 
 // open opens a store on a clock of its own.
-func open(t *testing.T) (*deployment.Store, *environment.Store, *clock.Fake) {
+func open(t *testing.T) (*deployment.Store, *environment.Store, *clock.Fake, *store.DB) {
 	t.Helper()
 	now := clock.NewFake(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	db, err := store.Open(filepath.Join(t.TempDir(), "db"))
@@ -30,7 +31,7 @@ func open(t *testing.T) (*deployment.Store, *environment.Store, *clock.Fake) {
 	require.NoError(t, err)
 	s, err := deployment.Open(t.Context(), db, now, nil)
 	require.NoError(t, err)
-	return s, environments, now
+	return s, environments, now, db
 }
 
 func contents(file string) deployment.Contents {
@@ -62,7 +63,7 @@ func kept(t *testing.T, s *deployment.Store, a deployment.App) (list []int) {
 }
 
 func TestVersions(t *testing.T) {
-	s, _, _ := open(t)
+	s, _, _, db := open(t)
 	a := add(t, s, deployment.App{ID: "ap-1", Name: "one", Functions: map[string]string{"f": "fu-1"}}, "x")
 	a.Functions["g"] = "fu-2"
 	a = add(t, s, a, "y")
@@ -89,7 +90,7 @@ func TestVersions(t *testing.T) {
 	require.Equal(t, "stop", history[0].What)
 	require.Equal(t, 2, history[0].Before)
 
-	require.NoError(t, s.Delete(t.Context(), a.Key))
+	require.NoError(t, db.Update(t.Context(), func(tx *sql.Tx) error { return deployment.Delete(tx, a.Key) }))
 	apps, err = s.Apps(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, apps)
@@ -99,7 +100,7 @@ func TestVersions(t *testing.T) {
 }
 
 func TestTrim(t *testing.T) {
-	s, _, now := open(t)
+	s, _, now, _ := open(t)
 	a := deployment.App{ID: "ap-1", Name: "one"}
 	for _, file := range []string{"a", "b", "c", "d"} {
 		a = add(t, s, a, file)
@@ -123,7 +124,7 @@ func TestTrim(t *testing.T) {
 }
 
 func TestEnvironmentsTakeTheirAppsAlong(t *testing.T) {
-	s, environments, _ := open(t)
+	s, environments, _, _ := open(t)
 	require.NoError(t, environments.Create(t.Context(), "dev"))
 	id, err := environments.ID(t.Context(), "dev")
 	require.NoError(t, err)
@@ -217,7 +218,7 @@ func TestText(t *testing.T) {
 // TestAddIsWholeOrNothing has the caller give up: what was asked for is not half
 // there.
 func TestAddIsWholeOrNothing(t *testing.T) {
-	s, _, _ := open(t)
+	s, _, _, _ := open(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, _, err := s.Add(ctx, 1, deployment.App{ID: "ap-1", Name: "one"}, deployment.Version{}, contents("x"))

@@ -200,16 +200,10 @@ func (s *Store) Stop(ctx context.Context, key int64, who string) error {
 	return nil
 }
 
-// Delete forgets the app, with its versions and its history.
-func (s *Store) Delete(ctx context.Context, key int64) error {
-	err := s.db.Update(ctx, func(tx *sql.Tx) error {
-		_, err := tx.Exec(`DELETE FROM deployed_apps WHERE key = ?`, key)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("deleting a deployed app: %w", err)
-	}
-	return nil
+// Delete forgets an app, with its versions and its history.
+func Delete(tx *sql.Tx, key int64) error {
+	_, err := tx.Exec(`DELETE FROM deployed_apps WHERE key = ?`, key)
+	return err
 }
 
 // Versions lists an app's versions, the newest first.

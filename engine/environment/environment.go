@@ -59,9 +59,10 @@ type Store struct {
 	db    *store.DB
 	clock clock.Clock
 
-	mu     sync.Mutex
-	gone   []func(id int64)
-	guards []func(name string) error
+	mu      sync.Mutex
+	gone    []func(id int64)
+	renamed []func(id int64, name string)
+	guards  []func(name string) error
 }
 
 // Open opens the store of environments in the host's database.
@@ -78,6 +79,14 @@ func (s *Store) OnDelete(fn func(id int64)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gone = append(s.gone, fn)
+}
+
+// OnRename has fn called after an environment got another name, for parts that
+// keep names of environments in memory.
+func (s *Store) OnRename(fn func(id int64, name string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.renamed = append(s.renamed, fn)
 }
 
 // Guard has fn called before an environment is renamed or deleted; its error
@@ -153,7 +162,7 @@ func (s *Store) Rename(ctx context.Context, name, to string) error {
 	if err != nil {
 		return err
 	}
-	return s.db.Update(ctx, func(tx *sql.Tx) error {
+	err = s.db.Update(ctx, func(tx *sql.Tx) error {
 		var same int
 		if err := tx.QueryRow(`SELECT count(*) FROM environments WHERE name = ? AND id != ?`, to, id).Scan(&same); err != nil {
 			return err
@@ -164,6 +173,16 @@ func (s *Store) Rename(ctx context.Context, name, to string) error {
 		_, err := tx.Exec(`UPDATE environments SET name = ? WHERE id = ?`, to, id)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	renamed := s.renamed
+	s.mu.Unlock()
+	for _, fn := range renamed {
+		fn(id, to)
+	}
+	return nil
 }
 
 // Delete deletes an environment and all that belongs to it.

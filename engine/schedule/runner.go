@@ -28,6 +28,9 @@ const (
 	lookAgain = 30 * time.Second
 	// afterFailure is how long it waits when the database could not be written.
 	afterFailure = time.Second
+	// ahead is how much later than now ticks may be decided. More of them are of a
+	// clock that was wrong, and set back since.
+	ahead = time.Hour
 	// tolerance is how late a tick may be fired; it is missed after that.
 	tolerance = time.Minute
 	// maxCounted is how many missed ticks are counted one by one.
@@ -57,12 +60,13 @@ type Config struct {
 // item is one schedule.
 type item struct {
 	Schedule
-	key    int64
-	name   Name
-	anchor time.Time
-	mark   time.Time // all ticks until then are decided
-	active bool
-	paused time.Time // zero = it is not
+	key         int64
+	environment int64 // its id
+	name        Name
+	anchor      time.Time
+	mark        time.Time // all ticks until then are decided
+	active      bool
+	paused      time.Time // zero = it is not
 
 	next time.Time // the first tick after mark; zero = there is none
 }
@@ -111,6 +115,9 @@ func (r *Runner) Start(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.cfg.Clock.Now()
+	if err := r.rewind(ctx, now); err != nil {
+		return err
+	}
 	for _, i := range r.items {
 		i.plan()
 		for ticks, first, last := i.due(now); ticks > 0; ticks, first, last = i.due(now) {
@@ -173,25 +180,64 @@ func (r *Runner) look() {
 		return
 	}
 	now := r.cfg.Clock.Now()
+	if err := r.rewind(r.life, now); err != nil && r.life.Err() == nil {
+		r.cfg.Log.Error("after the clock was set back", "error", err)
+	}
 	if now.Before(r.soonest) {
 		r.wait(now, 0)
 		return
 	}
+	var least time.Duration
+	if !r.decide(now, func(*item) bool { return true }) {
+		least = afterFailure
+	}
+	r.arm(r.cfg.Clock.Now(), least)
+}
+
+// decide decides the ticks of some schedules that are due; false = not all could
+// be recorded. mu is held.
+func (r *Runner) decide(now time.Time, which func(*item) bool) (all bool) {
 	var due []*item
 	for _, i := range r.items {
-		if !i.next.IsZero() && !i.next.After(now) {
+		if which(i) && !i.next.IsZero() && !i.next.After(now) {
 			due = append(due, i)
 		}
 	}
 	slices.SortFunc(due, func(a, b *item) int { return cmp.Or(a.next.Compare(b.next), cmp.Compare(a.key, b.key)) })
-	var least time.Duration
+	all = true
 	for _, i := range due {
 		if err := r.tick(r.life, i, now); err != nil && r.life.Err() == nil {
 			r.cfg.Log.Error("a schedule's tick cannot be recorded", "app", i.name.App, "function", i.name.Function, "error", err)
-			least = afterFailure
+			all = false
 		}
 	}
-	r.arm(r.cfg.Clock.Now(), least)
+	return all
+}
+
+// rewind has schedules go on from now that were decided far ahead of it, by a
+// clock that was wrong. What they have fired is recorded, and not fired again.
+// mu is held.
+func (r *Runner) rewind(ctx context.Context, now time.Time) error {
+	for _, i := range r.items {
+		if !i.mark.After(now.Add(ahead)) {
+			continue
+		}
+		if err := r.cfg.DB.Update(ctx, func(tx *sql.Tx) error {
+			_, err := tx.Exec(`UPDATE schedules SET mark = ?1, anchor = min(anchor, ?1) WHERE key = ?2`, micro(now), i.key)
+			return err
+		}); err != nil {
+			return fmt.Errorf("setting a schedule back: %w", err)
+		}
+		r.cfg.Log.Warn("a schedule goes on from now: the clock was set back", "app", i.name.App, "function", i.name.Function, "from", i.mark)
+		if i.mark = now; i.anchor.After(now) {
+			i.anchor = now
+		}
+		i.plan()
+		if !i.next.IsZero() && (r.soonest.IsZero() || i.next.Before(r.soonest)) {
+			r.soonest = i.next
+		}
+	}
+	return nil
 }
 
 // due counts the ticks until now that are not decided.
@@ -235,7 +281,11 @@ func (r *Runner) miss(ctx context.Context, i *item, ticks int, first, last time.
 		if err := advance(tx, i.key, last); err != nil {
 			return err
 		}
-		return insert(tx, i.key, Run{Planned: first, Last: last, Ticks: ticks, Outcome: Missed, Failure: why})
+		err := insert(tx, i.key, Run{Planned: first, Last: last, Ticks: ticks, Outcome: Missed, Failure: why})
+		if errors.Is(err, errFired) {
+			err = nil
+		}
+		return err
 	})
 	if err != nil && !errors.Is(err, errDecided) {
 		return fmt.Errorf("recording missed ticks: %w", err)
@@ -270,7 +320,11 @@ func (r *Runner) fire(ctx context.Context, i *item, planned, now time.Time) erro
 			if err := advance(tx, i.key, planned); err != nil {
 				return err
 			}
-			return insert(tx, i.key, run)
+			err := insert(tx, i.key, run)
+			if errors.Is(err, errFired) {
+				err = nil
+			}
+			return err
 		})
 		if failed != nil && !errors.Is(failed, errDecided) {
 			return fmt.Errorf("recording a tick: %w", failed)
@@ -305,7 +359,8 @@ func (r *Runner) Fire(ctx context.Context, name Name) (call string, err error) {
 }
 
 // Set makes the schedules of a deployed app those of a version, by function.
-// One that does not change is not shifted.
+// One that does not change is not shifted. Ticks that are due by now are those of
+// the version before, whether or not they have been fired yet.
 func (r *Runner) Set(ctx context.Context, environment, appName string, specs map[string]app.Schedule) error {
 	id, err := r.cfg.Environments.ID(ctx, environment)
 	if err != nil {
@@ -319,6 +374,9 @@ func (r *Runner) Set(ctx context.Context, environment, appName string, specs map
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.cfg.Clock.Now()
+	if r.started && !r.closed {
+		r.decide(now, func(i *item) bool { return i.environment == id && i.name.App == appName })
+	}
 	err = r.cfg.DB.Update(ctx, func(tx *sql.Tx) error {
 		names, err := json.Marshal(slices.AppendSeq([]string{}, maps.Keys(specs)))
 		if err != nil {
@@ -360,8 +418,9 @@ func (r *Runner) reload(ctx context.Context) error {
 	return nil
 }
 
-// Forget forgets the schedules of an app, and what they did.
-func (r *Runner) Forget(ctx context.Context, environment, appName string) error {
+// Forget forgets the schedules of an app, and what they did, with what also
+// writes in the same transaction.
+func (r *Runner) Forget(ctx context.Context, environment, appName string, also func(*sql.Tx) error) error {
 	id, err := r.cfg.Environments.ID(ctx, environment)
 	if err != nil {
 		return err
@@ -369,16 +428,20 @@ func (r *Runner) Forget(ctx context.Context, environment, appName string) error 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.cfg.DB.Update(ctx, func(tx *sql.Tx) error {
-		_, err := tx.Exec(`DELETE FROM schedules WHERE environment = ? AND app = ?`, id, appName)
-		return err
+		if _, err := tx.Exec(`DELETE FROM schedules WHERE environment = ? AND app = ?`, id, appName); err != nil {
+			return err
+		}
+		return also(tx)
 	}); err != nil {
 		return fmt.Errorf("forgetting the schedules of app %s: %w", appName, err)
 	}
-	return r.reload(ctx)
+	// It is done, whoever has asked.
+	return r.reload(context.WithoutCancel(ctx))
 }
 
-// EnvironmentGone forgets the schedules of an environment that was deleted.
-func (r *Runner) EnvironmentGone(ctx context.Context) error {
+// EnvironmentsChanged takes notice of environments that were deleted, or have
+// other names.
+func (r *Runner) EnvironmentsChanged(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.reload(ctx)

@@ -295,7 +295,10 @@ func TestDeployments(t *testing.T) {
 	require.Equal(t, "f 01-01 20:00:00", b.take(), "it counts from the deployment")
 	require.Error(t, b.Set(t.Context(), "main", "app", map[string]app.Schedule{"f": {Cron: "x"}}))
 	require.Error(t, b.Set(t.Context(), "nowhere", "app", nil))
-	require.NoError(t, b.Forget(t.Context(), "main", "app"))
+	full := errors.New("the disk is full")
+	require.ErrorIs(t, b.Forget(t.Context(), "main", "app", func(*sql.Tx) error { return full }), full)
+	require.NotEmpty(t, b.outcomes("f"), "both are forgotten, or none")
+	require.NoError(t, b.Forget(t.Context(), "main", "app", func(*sql.Tx) error { return nil }))
 	b.clock.Advance(4 * time.Hour)
 	require.Empty(t, b.take())
 	list, err := b.List(t.Context(), "", 1)
@@ -325,4 +328,61 @@ func TestOnce(t *testing.T) {
 	require.Equal(t, "02:00:00 failed", b.outcomes("f"))
 	b.clock.Advance(time.Hour)
 	require.Equal(t, "03:00:00 ok, 02:00:00 failed", b.outcomes("f"))
+}
+
+// TestTickAtDeployment has ticks be due when the schedules of another version are
+// set, and nobody has come to fire them: they are those of the version before,
+// each once.
+func TestTickAtDeployment(t *testing.T) {
+	for what, next := range map[string]app.Schedule{
+		"the same": hours(1), "other": hours(2), "as often by the clock": {Cron: "0 * * * *"}, "none": {},
+	} {
+		t.Run(what, func(t *testing.T) {
+			b := newBench(t, "2026-01-01 00:00:00")
+			b.set(map[string]app.Schedule{"f": hours(1)})
+			b.clock.Jump(time.Hour) // to the very moment
+			specs := map[string]app.Schedule{"f": next}
+			if next == (app.Schedule{}) {
+				delete(specs, "f")
+			}
+			b.set(specs)
+			require.Equal(t, "f 01-01 01:00:00", b.take())
+			b.clock.Advance(time.Minute)
+			require.Empty(t, b.take())
+			require.Equal(t, "01:00:00 ok", b.outcomes("f"))
+		})
+	}
+}
+
+// TestClockSetBack has the clock be wrong by a year: what was fired by it is not
+// fired again, and it does not silence the schedule for a year.
+func TestClockSetBack(t *testing.T) {
+	for _, ended := range []bool{false, true} {
+		t.Run(fmt.Sprintf("host ended %v", ended), func(t *testing.T) {
+			b := newBench(t, "2026-01-01 00:00:00")
+			b.set(map[string]app.Schedule{"f": {Cron: "0 * * * *"}, "g": hours(1)})
+			b.clock.Advance(2 * time.Hour)
+			b.take()
+			b.clock.Jump(365 * 24 * time.Hour)
+			b.clock.Advance(time.Hour)
+			require.Equal(t, "f 01-01 02:00:00, g 01-01 02:00:00, f 01-01 03:00:00, g 01-01 03:00:00", b.take())
+			if ended {
+				b.stop()
+			}
+			b.clock.Jump(-365*24*time.Hour - 2*time.Hour) // 01:00
+			if ended {
+				b.start()
+			}
+			b.clock.Advance(2*time.Hour + 10*time.Minute)
+			require.Empty(t, b.take(), "02:00 was fired, and 03:00 missed")
+			b.clock.Advance(time.Hour)
+			require.Equal(t, "f 01-01 04:00:00, g 01-01 04:00:00", b.take())
+			if ended {
+				b.stop()
+				b.start()
+			}
+			b.clock.Advance(time.Hour)
+			require.Equal(t, "f 01-01 05:00:00, g 01-01 05:00:00", b.take())
+		})
+	}
 }

@@ -86,14 +86,14 @@ func moment(micros *int64) time.Time {
 	return time.UnixMicro(*micros).UTC()
 }
 
-const itemColumns = `s.key, e.name, s.app, s.function, s.spec, s.anchor, s.mark, s.active, s.paused FROM schedules s JOIN environments e ON e.id = s.environment `
+const itemColumns = `s.key, s.environment, e.name, s.app, s.function, s.spec, s.anchor, s.mark, s.active, s.paused FROM schedules s JOIN environments e ON e.id = s.environment `
 
 func scanItem(row interface{ Scan(...any) error }) (*item, error) {
 	var i item
 	var spec string
 	var anchor, mark int64
 	var paused *int64
-	if err := row.Scan(&i.key, &i.name.Environment, &i.name.App, &i.name.Function, &spec, &anchor, &mark, &i.active, &paused); err != nil {
+	if err := row.Scan(&i.key, &i.environment, &i.name.Environment, &i.name.App, &i.name.Function, &spec, &anchor, &mark, &i.active, &paused); err != nil {
 		return nil, err
 	}
 	i.anchor, i.mark, i.paused = moment(&anchor), moment(&mark), moment(paused)
@@ -155,17 +155,22 @@ func (r *Runner) runs(ctx context.Context, key int64, most int) ([]Run, error) {
 	return list, rows.Err()
 }
 
-// insert records a run, and forgets the oldest ones.
+// insert records a run, and forgets the oldest ones. The error is errFired if the
+// tick is recorded already, which may be where the clock was set back.
 func insert(tx *sql.Tx, key int64, run Run) error {
 	var fired, call any
 	if !run.Fired.IsZero() {
 		fired, call = micro(run.Fired), run.Call
 	}
-	if _, err := tx.Exec(`INSERT INTO schedule_runs (schedule, hand, planned, last, ticks, fired, call, outcome, failure) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		key, run.Hand, micro(run.Planned), micro(run.Last), run.Ticks, fired, call, run.Outcome, run.Failure); err != nil {
+	res, err := tx.Exec(`INSERT INTO schedule_runs (schedule, hand, planned, last, ticks, fired, call, outcome, failure) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		key, run.Hand, micro(run.Planned), micro(run.Last), run.Ticks, fired, call, run.Outcome, run.Failure)
+	if err != nil {
 		return err
 	}
-	_, err := tx.Exec(`DELETE FROM schedule_runs WHERE schedule = ? AND outcome != 'running' AND key <= (SELECT key FROM schedule_runs WHERE schedule = ? ORDER BY key DESC LIMIT 1 OFFSET ?)`, key, key, maxRuns)
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, errFired)
+	}
+	_, err = tx.Exec(`DELETE FROM schedule_runs WHERE schedule = ? AND outcome != 'running' AND key <= (SELECT key FROM schedule_runs WHERE schedule = ? ORDER BY key DESC LIMIT 1 OFFSET ?)`, key, key, maxRuns)
 	return err
 }
 
@@ -184,6 +189,7 @@ func advance(tx *sql.Tx, key int64, mark time.Time) error {
 
 var (
 	errDecided = errors.New("the tick is decided")
+	errFired   = errors.New("the tick is recorded already")
 	errBusy    = errors.New("the run before is not done")
 )
 

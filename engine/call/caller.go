@@ -47,7 +47,9 @@ type Caller struct {
 
 	life   context.Context // ends with the connection
 	end    context.CancelFunc
-	asking sync.WaitGroup // questions that are being answered
+	asking sync.WaitGroup // goroutines that answer questions, or wait for them
+	spare  chan asked     // to those that wait
+	spares atomic.Int64   // how many do
 
 	batch    []*Input                 // came, and not yet submitted; all for the same target
 	opens    map[string]wire.OpenBody // what Open frames said before, by their body
@@ -101,7 +103,7 @@ func NewCaller(c Config) *Caller {
 	life, end := context.WithCancel(context.Background())
 	return &Caller{
 		registry: c.Registry, sender: c.Sender, host: c.Host, from: c.From, origin: c.Origin, patience: c.Patience, life: life, end: end,
-		calls: map[uint32]*Call{}, questions: map[uint32]context.CancelFunc{}, opens: map[string]wire.OpenBody{}, closed: make(chan struct{}),
+		calls: map[uint32]*Call{}, questions: map[uint32]context.CancelFunc{}, opens: map[string]wire.OpenBody{}, closed: make(chan struct{}), spare: make(chan asked),
 	}
 }
 

@@ -16,8 +16,19 @@ const maxQuestions = 10_000
 // maxQuestion is the most bytes of a question's body.
 const maxQuestion = 65 << 20
 
-// question takes an Ask. It is answered in a goroutine of its own: it may wait,
-// as long as the connection is there.
+// maxSpare is how many goroutines of one connection wait for further questions.
+const maxSpare = 16
+
+// asked is a question that is being answered.
+type asked struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	number uint32
+	query  ask.Query
+}
+
+// question takes an Ask. It is answered in another goroutine, which has no
+// other meanwhile: it may wait, as long as the connection is there.
 func (c *Caller) question(f wire.Frame) error {
 	body, err := whole(f)
 	if err != nil {
@@ -45,20 +56,46 @@ func (c *Caller) question(f wire.Frame) error {
 		c.answer(number, ask.Answer{}, ask.Refused("this connection has %d questions open, which is the limit", maxQuestions))
 		return nil
 	}
-	c.asking.Go(func() {
-		defer cancel()
-		a, err := c.host.Answer(ctx, ask.Query{Op: head.Op, Params: head.Params, Data: data, From: c.from})
-		if ctx.Err() == nil {
-			c.relax()
-		}
-		c.mu.Lock()
-		delete(c.questions, number)
-		c.mu.Unlock()
-		if ctx.Err() == nil {
-			c.answer(number, a, err)
-		}
-	})
+	q := asked{ctx, cancel, number, ask.Query{Op: head.Op, Params: head.Params, Data: data, From: c.from}}
+	select {
+	case c.spare <- q:
+	default:
+		c.asking.Go(func() { c.respond(q) })
+	}
 	return nil
+}
+
+// respond answers a question, and those that come after it: what answers them
+// needs a large stack, and growing a new one takes as long as the half of a
+// small answer.
+func (c *Caller) respond(q asked) {
+	for {
+		c.respondTo(q)
+		if c.spares.Add(1) > maxSpare {
+			c.spares.Add(-1)
+			return
+		}
+		select {
+		case q = <-c.spare:
+			c.spares.Add(-1)
+		case <-c.life.Done():
+			return
+		}
+	}
+}
+
+func (c *Caller) respondTo(q asked) {
+	defer q.cancel()
+	a, err := c.host.Answer(q.ctx, q.query)
+	if q.ctx.Err() == nil {
+		c.relax()
+	}
+	c.mu.Lock()
+	delete(c.questions, q.number)
+	c.mu.Unlock()
+	if q.ctx.Err() == nil {
+		c.answer(q.number, a, err)
+	}
 }
 
 // forgetQuestion cancels a question; false = there is none of this number.

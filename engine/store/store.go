@@ -42,10 +42,11 @@ type DB struct {
 	// Around each update that shares a commit.
 	savepoint, release *sql.Stmt
 
-	updates chan *update
-	closing chan struct{}
-	closed  sync.Once
-	writer  sync.WaitGroup
+	mu      sync.Mutex
+	writing bool      // somebody is the writer
+	waiting []*update // for the next commit
+	closing bool
+	idle    sync.Cond // nobody is the writer
 }
 
 // Open opens the database at a path, or makes it. Only the user may read it.
@@ -55,7 +56,8 @@ func Open(path string) (*DB, error) {
 		return nil, fmt.Errorf("opening the host's database: %w", err)
 	}
 	_ = f.Close()
-	d := &DB{path: path, updates: make(chan *update, maxGroup), closing: make(chan struct{})}
+	d := &DB{path: path}
+	d.idle.L = &d.mu
 	if d.write, err = connect(path, 1); err != nil {
 		return nil, err
 	}
@@ -67,7 +69,6 @@ func Open(path string) (*DB, error) {
 			return nil, errors.Join(fmt.Errorf("opening the host's database: %w", err), d.read.Close(), d.write.Close())
 		}
 	}
-	d.writer.Go(d.run)
 	return d, nil
 }
 
@@ -94,13 +95,17 @@ func connect(path string, connections int, pragmas ...string) (*sql.DB, error) {
 // Close waits for the updates that have begun, refuses those that have not, and
 // closes the database.
 func (d *DB) Close() error {
-	var err error
-	d.closed.Do(func() {
-		close(d.closing)
-		d.writer.Wait()
-		err = errors.Join(d.read.Close(), d.write.Close())
-	})
-	return err
+	d.mu.Lock()
+	if d.closing {
+		d.mu.Unlock()
+		return nil
+	}
+	d.closing = true
+	for d.writing {
+		d.idle.Wait()
+	}
+	d.mu.Unlock()
+	return errors.Join(d.read.Close(), d.write.Close())
 }
 
 // Sync has what was committed survive the machine's loss of power.

@@ -5,13 +5,21 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // update is a change that waits for its commit.
 type update struct {
 	ctx  context.Context
 	fn   func(*sql.Tx) error
-	done chan error // one value
+	done chan outcome // one value
+}
+
+// outcome is what a waiting update is told: what came of it, or that it is its
+// turn to write.
+type outcome struct {
+	err  error
+	lead bool
 }
 
 // Update runs fn in a transaction and returns when that is committed, or what
@@ -19,98 +27,96 @@ type update struct {
 // must be quick, must wait for nothing, and must use the tx for what it reads.
 // Updates that wait at the same time share a commit, each being undone by
 // itself if it fails.
+//
+// Whoever comes while nobody writes is the writer: waking another goroutine for
+// it, and being woken by it, takes longer than a small commit.
 func (d *DB) Update(ctx context.Context, fn func(*sql.Tx) error) error {
-	u := &update{ctx: ctx, fn: fn, done: make(chan error, 1)}
-	select {
-	case d.updates <- u:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-d.closing:
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	u := &update{ctx: ctx, fn: fn}
+	d.mu.Lock()
+	if d.closing {
+		d.mu.Unlock()
 		return ErrClosed
 	}
-	select {
-	case err := <-u.done:
-		return err
-	case <-d.closing:
+	if !d.writing {
+		d.writing = true
+		d.mu.Unlock()
+		return d.lead(u)
 	}
-	// The writer has taken it, or never will.
-	d.writer.Wait()
-	select {
-	case err := <-u.done:
-		return err
-	default:
-		return ErrClosed
+	u.done = make(chan outcome, 1)
+	d.waiting = append(d.waiting, u)
+	d.mu.Unlock()
+	told := <-u.done
+	if told.lead {
+		return d.lead(u)
 	}
+	return told.err
 }
 
-// run is the writer.
-func (d *DB) run() {
-	group := make([]*update, 0, maxGroup)
-	for {
-		select {
-		case u := <-d.updates:
-			group = append(group[:0], u)
-		case <-d.closing:
-			return
-		}
-	gather:
-		for len(group) < maxGroup {
-			select {
-			case u := <-d.updates:
-				group = append(group, u)
-			default:
-				break gather
-			}
-		}
-		d.commit(group)
-		clear(group)
+// lead commits an update together with those that wait, and hands on the
+// writing to one of those that have come meanwhile.
+func (d *DB) lead(own *update) error {
+	group := append(make([]*update, 0, 8), own)
+	d.mu.Lock()
+	n := min(len(d.waiting), maxGroup-1)
+	group = append(group, d.waiting[:n]...)
+	d.waiting = append(d.waiting[:0], d.waiting[n:]...)
+	d.mu.Unlock()
+
+	results := d.commit(group)
+	for i, u := range group[1:] {
+		u.done <- outcome{err: results[i+1]}
 	}
+
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.waiting) == 0 {
+		d.writing = false
+		d.idle.Broadcast()
+		return results[0]
+	}
+	next := d.waiting[0]
+	d.waiting = append(d.waiting[:0], d.waiting[1:]...)
+	next.done <- outcome{lead: true}
+	return results[0]
 }
 
-// commit runs a group of updates in one transaction. Those after one with which
-// the whole transaction was lost are in another.
-func (d *DB) commit(group []*update) {
-	for len(group) > 0 {
-		n := d.commitSome(group)
-		group = group[n:]
+// commit runs a group of updates in one transaction, and returns what came of
+// each. Those after one with which the whole transaction was lost are in another.
+func (d *DB) commit(group []*update) []error {
+	results := make([]error, 0, len(group))
+	for len(results) < len(group) {
+		results = append(results, d.commitSome(group[len(results):])...)
 	}
+	return results
 }
 
-// commitSome is commit for as many as one transaction can take, and returns how
-// many.
-func (d *DB) commitSome(group []*update) int {
+// commitSome is commit for as many as one transaction can take.
+func (d *DB) commitSome(group []*update) []error {
 	tx, err := d.write.BeginTx(context.Background(), nil)
 	if err != nil {
-		tell(group, fmt.Errorf("writing to the host's database: %w", err))
-		return len(group)
+		return repeat(fmt.Errorf("writing to the host's database: %w", err), len(group))
 	}
 	results := make([]error, len(group))
 	for i, u := range group {
 		results[i] = d.apply(tx, u, len(group) > 1)
 		if errors.Is(results[i], errLost) {
 			_ = tx.Rollback() // there may be none any more
-			tell(group[:i+1], results[i])
-			return i + 1
+			return repeat(results[i], i+1)
 		}
 	}
 	if len(group) == 1 && results[0] != nil {
 		_ = tx.Rollback()
 	} else if err := tx.Commit(); err != nil {
 		_ = tx.Rollback()
-		tell(group, fmt.Errorf("writing to the host's database: %w", err))
-		return len(group)
+		return repeat(fmt.Errorf("writing to the host's database: %w", err), len(group))
 	}
-	for i, u := range group {
-		u.done <- results[i]
-	}
-	return len(group)
+	return results
 }
 
-func tell(group []*update, err error) {
-	for _, u := range group {
-		u.done <- err
-	}
-}
+func repeat(err error, n int) []error { return slices.Repeat([]error{err}, n) }
 
 // errLost says that a transaction ended before its commit: where a disk is full,
 // SQLite may roll back more than the statement that has met it

@@ -33,5 +33,5 @@ func (e *Engine) running() []billing.Bill {
 
 // account is a bill of the app, for the book.
 func (a *App) account(usage []api.Usage) billing.Bill {
-	return billing.Bill{Environment: a.environment, App: a.id, Name: a.name, Usage: usage}
+	return billing.Bill{Environment: a.environment, App: a.id, Name: a.name, Began: a.created, Usage: usage}
 }

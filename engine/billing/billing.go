@@ -18,8 +18,7 @@ import (
 
 const (
 	// postEvery is how often running apps are posted: what a host that is
-	// killed has not yet written down is less than this much. An hour is a
-	// multiple of it, so that nothing that is posted belongs to two hours.
+	// killed has not yet written down is less than this much.
 	postEvery = time.Minute
 	// keep is how long it is kept.
 	keep = 400 * 24 * time.Hour
@@ -49,6 +48,7 @@ type Bill struct {
 	Environment string // name
 	App         string // id
 	Name        string
+	Began       time.Time   // when the app was started
 	Usage       []api.Usage // by function and kind of card
 }
 
@@ -66,7 +66,13 @@ type Book struct {
 	cfg Config
 
 	mu     sync.Mutex
-	posted map[string]map[item]api.Usage // by app: what was written down of it
+	posted map[string]posted // by app
+}
+
+// posted is what was written down of an app.
+type posted struct {
+	until time.Time
+	usage map[item]api.Usage
 }
 
 // item is what a line of a bill is about.
@@ -80,7 +86,7 @@ func Open(ctx context.Context, cfg Config) (*Book, error) {
 	if err := cfg.DB.Migrate(ctx, "billing", schema); err != nil {
 		return nil, err
 	}
-	return &Book{cfg: cfg, posted: map[string]map[item]api.Usage{}}, nil
+	return &Book{cfg: cfg, posted: map[string]posted{}}, nil
 }
 
 // Tend posts what runs every minute, until ctx ends.
@@ -132,16 +138,12 @@ func (b *Book) Close(ctx context.Context, last Bill) error {
 // post writes down by how much bills have grown. mu is held.
 func (b *Book) post(ctx context.Context, bills []Bill) error {
 	now := b.cfg.Clock.Now()
-	// Posts are a minute apart at most, and one falls on the end of each hour:
-	// what has grown since the last one did so in one hour, but for the moment
-	// that a busy host is late.
-	hour := now.Add(-postEvery / 2).Truncate(time.Hour).Unix()
 	if len(bills) == 0 {
 		return nil
 	}
 	grown := make([][]api.Usage, len(bills))
 	for i, bill := range bills {
-		before := b.posted[bill.App]
+		before := b.posted[bill.App].usage
 		for _, u := range bill.Usage {
 			if g := growth(before[item{u.Function, u.GPU, u.GPUs}], u); g.Containers > 0 || g.Inputs > 0 || g.Seconds > 0 {
 				grown[i] = append(grown[i], g)
@@ -150,9 +152,12 @@ func (b *Book) post(ctx context.Context, bills []Bill) error {
 	}
 	err := b.cfg.DB.Update(ctx, func(tx *sql.Tx) error {
 		for i, bill := range bills {
+			parts := split(b.since(bill), now)
 			for _, u := range grown[i] {
-				if err := add(ctx, tx, hour, bill, u); err != nil {
-					return err
+				for _, p := range parts {
+					if err := add(ctx, tx, p.hour.Unix(), bill, p.of(u)); err != nil {
+						return err
+					}
 				}
 			}
 		}
@@ -167,9 +172,62 @@ func (b *Book) post(ctx context.Context, bills []Bill) error {
 		for _, u := range bill.Usage {
 			after[item{u.Function, u.GPU, u.GPUs}] = u
 		}
-		b.posted[bill.App] = after
+		b.posted[bill.App] = posted{until: now, usage: after}
 	}
 	return nil
+}
+
+// since is when a bill was posted last.
+func (b *Book) since(bill Bill) time.Time {
+	if p := b.posted[bill.App]; !p.until.IsZero() {
+		return p.until
+	}
+	return bill.Began
+}
+
+// part is what of a time belongs to one hour.
+type part struct {
+	hour  time.Time
+	share float64
+	most  bool // no other part is larger
+}
+
+// split divides the time between two moments by hours. Posts are a minute apart
+// at most, and one falls on the end of each hour: there are two parts where a
+// busy host is late, or where an app began and ended between two posts.
+func split(from, to time.Time) []part {
+	hour := from.Truncate(time.Hour)
+	if from.IsZero() || !from.Before(to) || to.Sub(from) > keep {
+		return []part{{hour: to.Add(-1).Truncate(time.Hour), share: 1, most: true}} // it was used before
+	}
+	var parts []part
+	most := 0
+	for ; hour.Before(to); hour = hour.Add(time.Hour) {
+		begin, end := hour, hour.Add(time.Hour)
+		if begin.Before(from) {
+			begin = from
+		}
+		if end.After(to) {
+			end = to
+		}
+		parts = append(parts, part{hour: hour, share: float64(end.Sub(begin)) / float64(to.Sub(from))})
+		if parts[len(parts)-1].share > parts[most].share {
+			most = len(parts) - 1
+		}
+	}
+	parts[most].most = true
+	return parts
+}
+
+// of is the part of what was used: as much of the seconds as it has of the time;
+// what is counted is in one.
+func (p part) of(u api.Usage) api.Usage {
+	u.Seconds *= p.share
+	u.Cost *= p.share
+	if !p.most {
+		u.Containers, u.Inputs, u.Failed = 0, 0, 0
+	}
+	return u
 }
 
 func add(ctx context.Context, tx *sql.Tx, hour int64, bill Bill, u api.Usage) error {

@@ -58,7 +58,7 @@ func (l *lab) sum(t *testing.T, r billing.Report) []api.BilledUsage {
 func TestHours(t *testing.T) {
 	l := open(t, filepath.Join(t.TempDir(), "db"), noon.Add(59*time.Minute))
 	bill := func(seconds float64) billing.Bill {
-		return billing.Bill{Environment: "main", App: "ap-1", Name: "one", Usage: []api.Usage{used("f", "T4", seconds), used("g", "", 1)}}
+		return billing.Bill{Environment: "main", App: "ap-1", Name: "one", Began: noon.Add(59 * time.Minute), Usage: []api.Usage{used("f", "T4", seconds), used("g", "", 1)}}
 	}
 	l.running = []billing.Bill{bill(30)}
 	l.clock.Advance(time.Minute)
@@ -154,4 +154,52 @@ func TestOld(t *testing.T) {
 	l.clock.Advance(401 * 24 * time.Hour)
 	require.NoError(t, l.Close(t.Context(), billing.Bill{App: "ap-2", Usage: []api.Usage{used("f", "", 1)}}))
 	require.Len(t, l.sum(t, billing.Report{By: []string{"app"}}), 1)
+}
+
+// TestSplit posts at all sides of an hour's end: each hour has what was used in it.
+func TestSplit(t *testing.T) {
+	for name, c := range map[string]struct {
+		began, posted, ended time.Duration // from the hour's end; posted 0 = not
+		before, after        float64
+	}{
+		"posted in time":        {began: -30 * time.Second, posted: 1, ended: 10 * time.Second, before: 30, after: 10},
+		"posted late":           {began: -30 * time.Second, posted: 20 * time.Second, ended: 25 * time.Second, before: 30, after: 25},
+		"posted not at all":     {began: -5 * time.Second, ended: 15 * time.Second, before: 5, after: 15},
+		"after the hour's end":  {began: time.Second, ended: 21 * time.Second, after: 20},
+		"before the hour's end": {began: -50 * time.Second, ended: -time.Second, before: 49},
+		"to the hour's end":     {began: -40 * time.Second, ended: 0, before: 40},
+		"the host was away":     {began: -90 * time.Minute, posted: 30 * time.Minute, ended: 31 * time.Minute, before: 3600, after: 31 * 60},
+	} {
+		t.Run(name, func(t *testing.T) {
+			end := noon.Add(time.Hour)
+			l := open(t, filepath.Join(t.TempDir(), "db"), end.Add(c.began))
+			bill := func() billing.Bill {
+				return billing.Bill{Environment: "main", App: "ap-1", Began: end.Add(c.began), Usage: []api.Usage{used("f", "", l.clock.Now().Sub(end.Add(c.began)).Seconds())}}
+			}
+			if c.posted != 0 {
+				l.clock.Jump(c.posted - c.began)
+				l.running = []billing.Bill{bill()}
+				require.NoError(t, l.PostRunning(t.Context()))
+				l.running = nil
+			}
+			l.clock.Jump(end.Add(c.ended).Sub(l.clock.Now()))
+			require.NoError(t, l.Close(t.Context(), bill()))
+			var before, after, all float64
+			var containers int64
+			for _, row := range l.sum(t, billing.Report{Step: "h"}) {
+				switch {
+				case row.Start.Equal(noon):
+					before = row.Seconds
+				case row.Start.Equal(end):
+					after = row.Seconds
+				}
+				all += row.Seconds
+				containers += row.Containers
+			}
+			require.InDelta(t, c.before, before, 1e-6)
+			require.InDelta(t, c.after, after, 1e-6)
+			require.InDelta(t, (c.ended - c.began).Seconds(), all, 1e-6, "none is lost")
+			require.EqualValues(t, 1, containers)
+		})
+	}
 }

@@ -7,7 +7,6 @@ package logs
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,14 +32,6 @@ type Options struct {
 	MaxBytes     int64         // most bytes kept of all apps that have ended; default 1 GiB
 	MaxAge       time.Duration // age at which lines are removed; default 30 days; negative = never
 	Clock        clock.Clock   // default clock.Real
-}
-
-// Info tells whose log it is.
-type Info struct {
-	ID          string    `json:"id"`
-	Name        string    `json:"name"`
-	Environment string    `json:"environment,omitempty"` // "" = the main one
-	Created     time.Time `json:"created"`
 }
 
 // Store is a directory of logs. It is safe for concurrent use.
@@ -73,10 +64,9 @@ func Open(dir string, opt Options) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the log store: %w", err)
 	}
-	return &Store{dir: dir, opt: opt, live: map[string]*Log{}}, nil
+	s := &Store{dir: dir, opt: opt, live: map[string]*Log{}}
+	return s, s.mend()
 }
-
-const infoFile = "app.json"
 
 // Resume goes on with the log of an app that an earlier host wrote, or begins
 // it: its lines are numbered on from the last one that is there whole. End it.
@@ -90,12 +80,23 @@ func (s *Store) Resume(info Info) (*Log, error) {
 	if live {
 		return nil, fmt.Errorf("the log of %s is being written to already", info.ID)
 	}
-	if _, err := os.Stat(filepath.Join(s.dir, info.ID, infoFile)); errors.Is(err, fs.ErrNotExist) {
-		// What a host leaves that is killed while it begins a log has no lines.
-		if err := os.RemoveAll(filepath.Join(s.dir, info.ID)); err != nil {
+	dir := filepath.Join(s.dir, info.ID)
+	before, err := readInfo(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		// What is left of one that could not be begun has no lines.
+		if err := os.RemoveAll(dir); err != nil {
 			return nil, fmt.Errorf("making the log of %s: %w", info.ID, err)
 		}
 		return s.Create(info)
+	}
+	if err == nil { // its environment may have another name by now
+		info.Created = before.Created
+		if info != before {
+			err = writeInfo(dir, info)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("going on with the log of %s: %w", info.ID, err)
 	}
 	l, err := s.open(info)
 	if err != nil {
@@ -108,6 +109,9 @@ func (s *Store) Resume(info Info) (*Log, error) {
 			err = l.file.Truncate(last.size) // off goes what was cut off in the middle
 		}
 		if err != nil {
+			if l.file != nil {
+				err = errors.Join(err, l.file.Close())
+			}
 			return nil, fmt.Errorf("going on with the log of %s: %w", info.ID, err)
 		}
 		l.latest, l.began = time.Unix(0, last.latest), time.Unix(0, last.blocks[0].time)
@@ -128,11 +132,7 @@ func (s *Store) Create(info Info) (*Log, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the log of %s: %w", info.ID, err)
 	}
-	data, err := json.Marshal(info)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, infoFile), data, 0o600)
-	}
-	if err != nil {
+	if err := writeInfo(dir, info); err != nil {
 		return nil, fmt.Errorf("making the log of %s: %w", info.ID, errors.Join(err, os.RemoveAll(dir)))
 	}
 	l := &Log{store: s, info: info, dir: dir, next: 1, grown: make(chan struct{})}
@@ -239,12 +239,7 @@ func (s *Store) List() ([]Info, error) {
 	}
 	var list []Info
 	for _, d := range dirs {
-		data, err := os.ReadFile(filepath.Join(s.dir, d.Name(), infoFile))
-		if err != nil {
-			continue // being made or removed
-		}
-		var info Info
-		if json.Unmarshal(data, &info) == nil && info.ID == d.Name() {
+		if info, err := readInfo(filepath.Join(s.dir, d.Name())); err == nil { // else it is being made or removed
 			list = append(list, info)
 		}
 	}
@@ -296,66 +291,4 @@ func (s *Store) Usage() (int64, error) {
 		return 0, fmt.Errorf("reading the log store: %w", err)
 	}
 	return sum, nil
-}
-
-// Collect removes lines that are too old, and of the logs of apps that have
-// ended the oldest until no more than keep bytes are left (0 = the store's own
-// limit). It returns how many bytes it freed.
-func (s *Store) Collect(keep int64) (freed int64, err error) {
-	if keep <= 0 {
-		keep = s.opt.MaxBytes
-	}
-	all, err := s.List()
-	if err != nil {
-		return 0, err
-	}
-	var since time.Time // what is older goes
-	if s.opt.MaxAge > 0 {
-		since = s.opt.Clock.Now().Add(-s.opt.MaxAge)
-	}
-	var sum int64
-	for _, info := range all { // the newest first: what fits stays
-		if l := s.written(info.ID); l != nil {
-			freed += l.expire(since)
-			sum += l.bytes()
-			continue
-		}
-		size, latest := s.size(info)
-		sum += size
-		if !latest.Before(since) && sum <= keep {
-			continue
-		}
-		if rerr := os.RemoveAll(filepath.Join(s.dir, info.ID)); rerr != nil {
-			err = errors.Join(err, fmt.Errorf("removing the log of %s: %w", info.ID, rerr))
-			continue
-		}
-		sum -= size
-		freed += size
-	}
-	return freed, err
-}
-
-// size is what the log of an app that has ended occupies, and when it was last
-// written to.
-func (s *Store) size(info Info) (sum int64, latest time.Time) {
-	dir, latest := filepath.Join(s.dir, info.ID), info.Created
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		return 0, latest
-	}
-	for _, f := range files { // the last segment comes last
-		info, err := f.Info()
-		if err != nil {
-			continue
-		}
-		sum += info.Size()
-		number, is := strings.CutSuffix(f.Name(), segmentSuffix)
-		if first, err := strconv.ParseUint(number, 10, 64); is && err == nil {
-			latest = info.ModTime()
-			if seg, ok := loadIndex(dir, first, info.Size()); ok {
-				latest = time.Unix(0, seg.latest)
-			}
-		}
-	}
-	return sum, latest
 }

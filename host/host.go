@@ -198,7 +198,7 @@ func assemble(ctx context.Context, cfg Config, log *slog.Logger, file *logFile) 
 		return nil, err
 	}
 	h.api = remote.NewServer(h.life, &backend{h}, log)
-	if h.dashboard, err = openDashboard(cfg.Dirs.State, h.api); err != nil {
+	if h.dashboard, err = openDashboard(cfg.Dirs.State, h.api, log); err != nil {
 		return nil, err
 	}
 	h.engine.Gateway().Page(dashboard.Label, h.dashboard)

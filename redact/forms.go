@@ -19,8 +19,7 @@ func forms(value string) []string {
 	if u, err := url.Parse(value); err == nil && u.User != nil {
 		if password, set := u.User.Password(); set && len(password) >= Shortest {
 			list = append(list, password)
-			if raw, _, ok := strings.Cut(strings.TrimPrefix(value, u.Scheme+"://"), "@"); ok {
-				_, escaped, _ := strings.Cut(raw, ":")
+			if escaped := written(value); len(escaped) >= Shortest {
 				list = append(list, escaped)
 			}
 		}
@@ -32,6 +31,16 @@ func forms(value string) []string {
 	lower := hex.EncodeToString([]byte(value))
 	list = append(list, lower, strings.ToUpper(lower))
 	return append(list, encoded(value)...)
+}
+
+// written is the password of a URL as that has it.
+func written(url string) string {
+	_, authority, _ := strings.Cut(url, "//")
+	if end := strings.IndexAny(authority, "/?#"); end >= 0 {
+		authority = authority[:end]
+	}
+	_, password, _ := strings.Cut(authority[:max(0, strings.LastIndex(authority, "@"))], ":")
+	return password
 }
 
 // escaped is a value as Python's repr has it between its quotes, or with ascii

@@ -18,7 +18,7 @@ func TestText(t *testing.T) {
 	key := "-----BEGIN-----\nMIIEowIB\n}\n-----END-----\n"
 	m := redact.New(map[string]string{
 		"TOKEN": "abcdefgh", "LONGER": "abcdefgh-and-more", "SHORT": "abcde", "KEY": key, "EMPTY": "",
-		"URL": "postgresql://user:pass%2Fword@db:5432/x", "QUOTED": `it's "a" \ back`, "UNICODE": "pässwörter", "LONG": strings.Repeat("0123456789", 1000) + "end",
+		"URL": "postgresql://user:pass%2Fword@db:5432/x", "CAPITALS": "AMQPS://User:Se%40cret@mq/x?a=b@c", "QUOTED": `it's "a" \ back`, "UNICODE": "pässwörter", "LONG": strings.Repeat("0123456789", 1000) + "end",
 	})
 	for _, c := range []struct{ in, want string }{
 		{"nothing", "nothing"},
@@ -32,6 +32,8 @@ func TestText(t *testing.T) {
 		{"connecting to postgresql://user:pass%2Fword@db:5432/x", "connecting to [URL]"},
 		{"password pass/word of user", "password [URL] of user"},
 		{"pass%2Fword", "[URL]"},
+		{"password Se@cret", "password [CAPITALS]"},
+		{"amqps://User:Se%40cret@mq", "amqps://User:[CAPITALS]@mq"},
 		{`'it\'s "a" \\ back'`, `'[QUOTED]'`},
 		{`"it's \"a\" \\ back"`, `"[QUOTED]"`},
 		{"q=" + url.QueryEscape(`it's "a" \ back`), "q=[QUOTED]"},

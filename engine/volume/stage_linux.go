@@ -29,6 +29,9 @@ const (
 	// usedAge is how long one is kept that is in a volume: somebody else may be
 	// about to put the same.
 	usedAge = time.Hour
+	// knownAge is how long it is known of an upload what its beginning hashes to.
+	// It is read again after that.
+	knownAge = 10 * time.Minute
 )
 
 // stage is where contents lie between their upload, in pieces, and the edit
@@ -50,6 +53,11 @@ type stage struct {
 // part is an upload that is not whole yet. A host that was started meanwhile has
 // none: it reads what is there.
 type part struct {
+	// users are those who have it now, and last is when there was one. The
+	// stage's mu is for both.
+	users int
+	last  time.Time
+
 	mu   sync.Mutex
 	hash hash.Hash // of the first size bytes; nil = not known
 	size int64
@@ -65,6 +73,7 @@ func openStage(dir string, c clock.Clock) (*stage, error) {
 func (s *stage) whole(sum string) string   { return filepath.Join(s.dir, sum) }
 func (s *stage) partial(sum string) string { return filepath.Join(s.dir, sum+".part") }
 
+// part is what is known of an upload, for whoever adds to it until release.
 func (s *stage) part(sum string) *part {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,7 +82,19 @@ func (s *stage) part(sum string) *part {
 		p = &part{}
 		s.parts[sum] = p
 	}
+	p.users++
 	return p
+}
+
+// release gives a part back, and forgets it if nothing is known of it.
+func (s *stage) release(sum string, p *part) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.users--
+	p.last = s.clock.Now()
+	if p.users == 0 && p.hash == nil && s.parts[sum] == p { // nobody else can have p
+		delete(s.parts, sum)
+	}
 }
 
 // have tells which contents are not here, and how much there is of those that
@@ -117,6 +138,7 @@ func (s *stage) upload(ctx context.Context, sum string, size, offset int64, data
 		return 0, ask.Refused("a piece of %d bytes at %d does not fit into a content of %d bytes", len(data), offset, size)
 	}
 	p := s.part(sum)
+	defer s.release(sum, p)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if st, err := os.Lstat(s.whole(sum)); err == nil {
@@ -186,9 +208,6 @@ func (b *bounded) Read(p []byte) (int, error) {
 // finish checks a whole content and gives it its name.
 func (s *stage) finish(p *part, sum string) error {
 	got := hex.EncodeToString(p.hash.Sum(nil))
-	s.mu.Lock()
-	delete(s.parts, sum)
-	s.mu.Unlock()
 	p.hash, p.size = nil, 0
 	if got != sum {
 		return errors.Join(ask.Refused("what was uploaded has the hash %s, announced was %s: did the file change meanwhile?", got, sum), os.Remove(s.partial(sum)))
@@ -269,13 +288,19 @@ func (s *stage) collect() error {
 		sum := strings.TrimSuffix(e.Name(), ".part")
 		s.mu.Lock()
 		if !s.stays(sum, info) {
-			delete(s.parts, sum)
 			delete(s.used, sum)
 			err = os.Remove(filepath.Join(s.dir, e.Name()))
 		}
 		s.mu.Unlock()
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("removing an old upload: %w", err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for sum, p := range s.parts {
+		if p.users == 0 && s.clock.Now().Sub(p.last) > knownAge {
+			delete(s.parts, sum)
 		}
 	}
 	return nil

@@ -17,8 +17,11 @@ type Vault interface {
 	Open(label string, sealed []byte) ([]byte, error)
 }
 
-// sealedAs is what values of secrets are sealed as.
-const sealedAs = "the values of secrets that a deployed version has of its own"
+// sealedAs is what the values of secrets are sealed as that a version has of its
+// own: those of another one, or of another app, do not open in their place.
+func sealedAs(app string, version int) string {
+	return fmt.Sprintf("the secrets of version %d of deployed app %s", version, app)
+}
 
 // packed is how Contents are kept: the values of secrets are apart, encrypted.
 type packed struct {
@@ -26,7 +29,8 @@ type packed struct {
 	Secrets []byte `json:",omitempty"` // app.Withheld
 }
 
-func (s *Store) pack(c Contents) (_ []byte, err error) {
+// pack is the opposite of unpack; label is what secrets are sealed as.
+func (s *Store) pack(label string, c Contents) (_ []byte, err error) {
 	k := packed{Contents: c}
 	var held app.Withheld
 	k.Manifest, held = c.Manifest.Withhold()
@@ -38,7 +42,7 @@ func (s *Store) pack(c Contents) (_ []byte, err error) {
 		if s.vault == nil {
 			return nil, errors.New("recording what a version is made of: it has secrets, and nothing is there to encrypt them")
 		}
-		if k.Secrets, err = s.vault.Seal(sealedAs, data); err != nil {
+		if k.Secrets, err = s.vault.Seal(label, data); err != nil {
 			return nil, fmt.Errorf("recording what a version is made of: %w", err)
 		}
 	}
@@ -53,7 +57,7 @@ func (s *Store) pack(c Contents) (_ []byte, err error) {
 	return b.Bytes(), nil
 }
 
-func (s *Store) unpack(blob []byte) (Contents, error) {
+func (s *Store) unpack(label string, blob []byte) (Contents, error) {
 	var k packed
 	r, err := gzip.NewReader(bytes.NewReader(blob))
 	if err == nil {
@@ -63,7 +67,7 @@ func (s *Store) unpack(blob []byte) (Contents, error) {
 		}
 	}
 	if err == nil && k.Secrets != nil {
-		err = s.unseal(&k)
+		err = s.unseal(label, &k)
 	}
 	if err != nil {
 		return Contents{}, fmt.Errorf("reading what a version is made of: %w", err)
@@ -72,11 +76,11 @@ func (s *Store) unpack(blob []byte) (Contents, error) {
 }
 
 // unseal puts the values of secrets back.
-func (s *Store) unseal(k *packed) error {
+func (s *Store) unseal(label string, k *packed) error {
 	if s.vault == nil {
 		return errors.New("it has secrets, and nothing is there to decrypt them")
 	}
-	data, err := s.vault.Open(sealedAs, k.Secrets)
+	data, err := s.vault.Open(label, k.Secrets)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/gx-dev/gx/engine/clock"
 	"github.com/gx-dev/gx/engine/deployment"
 	"github.com/gx-dev/gx/engine/environment"
+	"github.com/gx-dev/gx/engine/secret"
 	"github.com/gx-dev/gx/engine/store"
 )
 
@@ -228,5 +229,46 @@ func TestAddIsWholeOrNothing(t *testing.T) {
 		require.Empty(t, apps)
 	} else {
 		require.Len(t, apps, 1)
+	}
+}
+
+// TestSecretsOfOtherVersions moves what is kept of a version to another one, as
+// somebody can who writes into the database: its secrets do not open there.
+func TestSecretsOfOtherVersions(t *testing.T) {
+	db, err := store.Open(filepath.Join(t.TempDir(), "db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	_, err = environment.Open(t.Context(), db, clock.Real{})
+	require.NoError(t, err)
+	s, err := deployment.Open(t.Context(), db, clock.Real{}, secret.NewVault(filepath.Join(t.TempDir(), "key")))
+	require.NoError(t, err)
+	secrets := func(value string) deployment.Contents {
+		c := contents("x")
+		c.Manifest.Functions = []app.Function{{Name: "f", Secrets: []app.Secret{{Values: map[string]string{"TOKEN": value}}}}}
+		return c
+	}
+	var keys []int64
+	for _, id := range []string{"ap-1", "ap-2"} {
+		a := deployment.App{ID: id, Name: id}
+		for _, value := range []string{"first of " + id, "second of " + id} {
+			a, _, err = s.Add(t.Context(), 1, a, deployment.Version{}, secrets(value))
+			require.NoError(t, err)
+		}
+		keys = append(keys, a.Key)
+		c, err := s.Contents(t.Context(), a.Key, 2)
+		require.NoError(t, err)
+		require.Equal(t, "second of "+id, c.Manifest.Functions[0].Secrets[0].Values["TOKEN"])
+	}
+	for _, from := range []struct {
+		key    int64
+		number int
+	}{{keys[0], 1}, {keys[1], 2}} {
+		require.NoError(t, db.Update(t.Context(), func(tx *sql.Tx) error {
+			_, err := tx.Exec(`UPDATE deployed_versions SET contents = (SELECT contents FROM deployed_versions WHERE app = ? AND number = ?) WHERE app = ? AND number = 2`, from.key, from.number, keys[0])
+			return err
+		}))
+		_, err = s.Contents(t.Context(), keys[0], 2)
+		require.ErrorContains(t, err, "is something else")
+		require.NotContains(t, err.Error(), " of ap-2")
 	}
 }

@@ -119,7 +119,11 @@ func CheckTag(tag string) error {
 // The version's number is the next one; it is returned with the app as it is
 // now. When Add returns, the end of the process changes nothing any more.
 func (s *Store) Add(ctx context.Context, environment int64, a App, v Version, c Contents) (App, Version, error) {
-	contents, err := s.pack(c)
+	number, err := s.next(ctx, a.Key)
+	if err != nil {
+		return a, v, err
+	}
+	contents, err := s.pack(sealedAs(a.ID, number), c) // outside of the transaction: it takes its time
 	if err != nil {
 		return a, v, err
 	}
@@ -144,8 +148,11 @@ func (s *Store) Add(ctx context.Context, environment int64, a App, v Version, c 
 		} else if err := tx.QueryRow(`SELECT CASE WHEN stopped THEN 0 ELSE current END FROM deployed_apps WHERE key = ?`, a.Key).Scan(&before); err != nil {
 			return err
 		}
-		if err := tx.QueryRow(`SELECT coalesce(max(number), 0) + 1 FROM deployed_versions WHERE app = ?`, a.Key).Scan(&v.Number); err != nil {
+		if err := tx.QueryRow(nextNumber, a.Key).Scan(&v.Number); err != nil {
 			return err
+		}
+		if v.Number != number {
+			return fmt.Errorf("version %d was added at the same moment", number)
 		}
 		if _, err := tx.Exec(`INSERT INTO deployed_versions (app, number, created, who, tag, strategy, origin, repeats, source, sdk, contents) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			a.Key, v.Number, seconds(now), v.Who, v.Tag, v.Strategy, v.Origin, v.Of, v.Source, v.SDK, contents); err != nil {
@@ -168,6 +175,16 @@ func (s *Store) Add(ctx context.Context, environment int64, a App, v Version, c 
 	}
 	a.Current, a.Stopped = v.Number, false
 	return a, v, nil
+}
+
+const nextNumber = `SELECT coalesce(max(number), 0) + 1 FROM deployed_versions WHERE app = ?`
+
+// next is the number of the app's next version.
+func (s *Store) next(ctx context.Context, key int64) (number int, err error) {
+	if err := s.db.Read().QueryRowContext(ctx, nextNumber, key).Scan(&number); err != nil {
+		return 0, fmt.Errorf("looking for an app's newest version: %w", err)
+	}
+	return number, nil
 }
 
 // record adds an entry to an app's history.
@@ -251,7 +268,8 @@ func (s *Store) History(ctx context.Context, key int64) ([]Action, error) {
 // there is no such version, or it is not kept.
 func (s *Store) Contents(ctx context.Context, key int64, number int) (c Contents, err error) {
 	var packed []byte
-	err = s.db.Read().QueryRowContext(ctx, `SELECT contents FROM deployed_versions WHERE app = ? AND number = ?`, key, number).Scan(&packed)
+	var id string
+	err = s.db.Read().QueryRowContext(ctx, `SELECT v.contents, a.id FROM deployed_versions v JOIN deployed_apps a ON a.key = v.app WHERE v.app = ? AND v.number = ?`, key, number).Scan(&packed, &id)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return c, ask.NotFound("there is no version %d", number)
@@ -260,7 +278,7 @@ func (s *Store) Contents(ctx context.Context, key int64, number int) (c Contents
 	case packed == nil:
 		return c, ask.NotFound("version %d is not kept any more", number)
 	}
-	return s.unpack(packed)
+	return s.unpack(sealedAs(id, number), packed)
 }
 
 // Trim lets go of versions that need not be kept, and returns their numbers.

@@ -28,6 +28,13 @@ const (
 	Recreate = "recreate"
 )
 
+// CheckRequest asks whether the host has what functions name: the environment,
+// secrets, volumes and cards.
+type CheckRequest struct {
+	Environment string         `json:"environment,omitempty"`
+	Functions   []app.Function `json:"functions"`
+}
+
 // DeployRequest makes a new version of an app, or its first one. Images are
 // built, and contents of files uploaded, as for a SessionRequest.
 type DeployRequest struct {

@@ -6,6 +6,10 @@ import (
 	"github.com/gx-dev/gx/api"
 )
 
+func (b *backend) Check(ctx context.Context, req api.CheckRequest) error {
+	return known(b.h.engine.Check(ctx, req))
+}
+
 func (b *backend) Deploy(ctx context.Context, req api.DeployRequest) (api.Deployed, error) {
 	done, err := b.h.engine.Deploy(ctx, req)
 	return done, known(err)

@@ -34,6 +34,8 @@ type Backend interface {
 	Images(ctx context.Context) (build.Usage, error)
 	Prune(ctx context.Context, req api.PruneRequest) (build.Usage, error)
 
+	// Check tells what is missing for an app before its images are built.
+	Check(ctx context.Context, req api.CheckRequest) error
 	StartApp(ctx context.Context, req api.SessionRequest) (App, error)
 	// App finds a running app by its id or name.
 	App(id string) (App, error)

@@ -12,6 +12,17 @@ import (
 func (s *Server) deployments() map[string]http.HandlerFunc {
 	b := s.backend
 	return map[string]http.HandlerFunc{
+		"POST /v1/check": func(w http.ResponseWriter, r *http.Request) {
+			var req api.CheckRequest
+			if !decode(w, r, &req) {
+				return
+			}
+			if err := b.Check(r.Context(), req); err != nil {
+				refuse(w, err)
+				return
+			}
+			w.WriteHeader(http.StatusNoContent)
+		},
 		"POST /v1/deployments": func(w http.ResponseWriter, r *http.Request) {
 			var req api.DeployRequest
 			if decode(w, r, &req) {

@@ -9,6 +9,12 @@ import (
 	"github.com/gx-dev/gx/api"
 )
 
+// Check tells what functions name and the host does not have, before their
+// images are built.
+func (c *Client) Check(ctx context.Context, req api.CheckRequest) error {
+	return c.call(ctx, http.MethodPost, "/v1/check", req, nil)
+}
+
 // Deploy makes a new version of a deployed app, or its first one, and returns
 // when new calls get it. Its images must be built, and the contents of its files
 // uploaded. If it fails, the app goes on as it was.

@@ -133,6 +133,11 @@ func (p Preparer) Prepare(ctx context.Context, m app.Manifest, output bool) (Rea
 	if err != nil {
 		return Ready{}, err
 	}
+	if len(m.Functions) > 0 {
+		if err := host.Check(ctx, api.CheckRequest{Environment: m.Environment, Functions: m.Functions}); err != nil {
+			return Ready{}, Refusal(err)
+		}
+	}
 	progress := p.progress(output)
 	if p.Again {
 		progress.Terse()

@@ -33,6 +33,8 @@ type Control interface {
 // Host is what a session needs of a host.
 type Host interface {
 	Status(ctx context.Context) (api.Status, error)
+	// Check tells what functions name and the host does not have.
+	Check(ctx context.Context, req api.CheckRequest) error
 	// Upload sends contents that the host lacks. Its error has client.ErrChanged
 	// in its chain where a file is no longer what its hash says.
 	Upload(ctx context.Context, files []app.File, open func(app.File) (io.ReadCloser, error), progress func(done, total int64)) error

@@ -37,6 +37,8 @@ type stage struct {
 	told     chan os.Signal
 	stops    chan bool
 	events   chan api.SessionMessage
+	missing  error            // of what the check tells
+	checked  api.CheckRequest // what it was asked
 	buildErr error
 	building chan struct{} // closed when a build begins that never ends
 	done     chan Outcome
@@ -132,6 +134,11 @@ func (s *stage) Build(ctx context.Context, _ api.BuildRequest, events func(build
 	return "im-1", []string{"apt_install is not honoured"}, nil
 }
 
+func (s *stage) Check(_ context.Context, req api.CheckRequest) error {
+	s.checked = req
+	return s.missing
+}
+
 func (s *stage) Deploy(_ context.Context, req api.DeployRequest) (api.Deployed, error) {
 	return api.Deployed{App: "ap-deployed", Name: req.Manifest.Name, Version: 1}, nil
 }
@@ -221,6 +228,20 @@ func TestBuildFails(t *testing.T) {
 	require.Equal(t, exit.Build, s.end().Code)
 	require.Contains(t, s.err.String(), "no such package")
 	require.Contains(t, s.err.String(), "error: the image of square could not be built: pip_install numpy")
+}
+
+// TestMissing is told what the host lacks before anything is built.
+func TestMissing(t *testing.T) {
+	s := newStage(t)
+	s.missing = &api.Error{Code: "invalid", Message: `function "square": there is no secret "token"`}
+	s.building = make(chan struct{})
+	s.begin(nil)
+	s.start()
+	require.Equal(t, exit.Usage, s.reply().Failed.Exit)
+	close(s.toGx)
+	require.Equal(t, exit.Usage, s.end().Code)
+	require.Contains(t, s.err.String(), `there is no secret "token"`)
+	require.Equal(t, "square", s.checked.Functions[0].Name)
 }
 
 func TestNoHost(t *testing.T) {

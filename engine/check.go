@@ -1,0 +1,42 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/app"
+)
+
+// Check finds what an app's functions name and the host does not have: an
+// environment, secrets, volumes, cards. Whoever is about to build their images
+// is told before that takes its time; starting the app looks again.
+func (e *Engine) Check(ctx context.Context, req api.CheckRequest) error {
+	end, err := e.begin()
+	if err != nil {
+		return err
+	}
+	defer end()
+	if len(req.Functions) > maxFunctions {
+		return invalid("the app has %d functions; at most %d are allowed", len(req.Functions), maxFunctions)
+	}
+	if _, err := e.environments.ID(ctx, req.Environment); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	if err := e.checkSecrets(ctx, &app.Manifest{Environment: req.Environment, Functions: req.Functions}); err != nil {
+		return err
+	}
+	for i := range req.Functions {
+		f := req.Functions[i]
+		if err := e.checkCards(&f); err != nil {
+			return err
+		}
+		// What is to be made is made when the app starts.
+		f.Volumes = slices.DeleteFunc(slices.Clone(f.Volumes), func(m app.VolumeMount) bool { return m.Create })
+		if _, err := e.volumesOf(ctx, req.Environment, &f); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -57,7 +57,7 @@ func (s *Server) endContainer(w http.ResponseWriter, r *http.Request) {
 
 // command runs what start starts for as long as the connection lasts.
 func (s *Server) command(w http.ResponseWriter, r *http.Request, start func(context.Context, api.ExecRequest, func(string)) (Command, error)) {
-	st := s.open(w, r, true)
+	st := s.open(w, r)
 	if st == nil {
 		return
 	}

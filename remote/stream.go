@@ -39,7 +39,7 @@ type stream struct {
 
 // open makes a request a stream; it has answered if it returns nil. The
 // stream's ctx ends when the client goes.
-func (s *Server) open(w http.ResponseWriter, r *http.Request, patient bool) *stream {
+func (s *Server) open(w http.ResponseWriter, r *http.Request) *stream {
 	address, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	ws, err := s.upgrader.Upgrade(w, r, nil)
 	if err != nil {
@@ -47,7 +47,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, patient bool) *str
 	}
 	ws.SetReadLimit(maxJSON)
 	ctx, cancel := context.WithCancel(r.Context())
-	st := &stream{ws: ws, ctx: ctx, cancel: cancel, patient: patient && address != nil && address.Network() == "unix"}
+	st := &stream{ws: ws, ctx: ctx, cancel: cancel, patient: address != nil && address.Network() == "unix"}
 	_ = ws.SetReadDeadline(time.Now().Add(firstWait))
 	ws.SetPongHandler(func(string) error { return st.alive() })
 	st.pinging.Go(st.ping)
@@ -203,7 +203,7 @@ type logEnd struct {
 
 // lines streams what produce sends until it ends or the client goes.
 func (s *Server) lines(w http.ResponseWriter, r *http.Request, produce func(ctx context.Context, send func(any) error) error) {
-	st := s.open(w, r, true)
+	st := s.open(w, r)
 	if st == nil {
 		return
 	}
@@ -216,7 +216,7 @@ func (s *Server) lines(w http.ResponseWriter, r *http.Request, produce func(ctx 
 }
 
 func (s *Server) build(w http.ResponseWriter, r *http.Request) {
-	st := s.open(w, r, true)
+	st := s.open(w, r)
 	if st == nil {
 		return
 	}
@@ -240,7 +240,7 @@ func (s *Server) build(w http.ResponseWriter, r *http.Request) {
 
 // session runs an app for as long as the connection lasts.
 func (s *Server) session(w http.ResponseWriter, r *http.Request) {
-	st := s.open(w, r, true)
+	st := s.open(w, r)
 	if st == nil {
 		return
 	}

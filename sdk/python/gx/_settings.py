@@ -155,7 +155,7 @@ class Settings:
 
     def mounted(self, shared: Dict[Any, Any]) -> List[Dict[str, Any]]:
         """The volumes as app.Function has them, with those of the app. Raises InvalidError."""
-        from gx.volume import mounts
+        from gx._volume_mounts import mounts
 
         if not hasattr(self.volumes, "items"):
             return mounts(self.volumes, self.what)  # says what is wrong

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gx import _environment
 from gx._dual import Dual, StaticDual
+from gx._file_entry import FileEntry, FileEntryType, entry
 from gx._questions import asking, question, run, run_aio
 from gx._stored import Manager, Stored
 
@@ -16,47 +17,6 @@ if TYPE_CHECKING:
 
 PIECE = 8 << 20
 """The most bytes of a file's content in one question."""
-
-
-class FileEntryType:
-    """What a FileEntry is; the numbers are Modal's."""
-
-    UNSPECIFIED = 0
-    FILE = 1
-    DIRECTORY = 2
-    SYMLINK = 3
-    FIFO = 4
-    SOCKET = 5
-
-
-_TYPES = {"file": 1, "directory": 2, "symlink": 3, "fifo": 4, "socket": 5}
-
-
-class FileEntry:
-    """A file or directory of a volume.
-
-    ``path`` is without a slash before it, ``type`` is one of FileEntryType,
-    ``mtime`` in whole seconds since 1970, ``size`` in bytes (0 if it is no file).
-    """
-
-    __slots__ = ("path", "type", "mtime", "size", "mode", "target")
-
-    def __init__(self, path: str, type: int, mtime: int, size: int, mode: int = 0, target: str = "") -> None:
-        self.path = path
-        self.type = type
-        self.mtime = mtime
-        self.size = size
-        self.mode = mode  # permission bits
-        self.target = target  # of a symlink
-
-    def __repr__(self) -> str:
-        return f"FileEntry(path={self.path!r}, type={self.type}, mtime={self.mtime}, size={self.size})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, FileEntry) and all([getattr(self, n) == getattr(other, n) for n in self.__slots__])
-
-    def __hash__(self) -> int:
-        return hash((self.path, self.type, self.mtime, self.size))
 
 
 class _Volumes(Manager):
@@ -243,7 +203,7 @@ class Volume(Stored):
             result, _ = yield question("volume.ls", id=id, path=_path(path), recursive=bool(recursive), after=after)
         except Exception as error:
             raise _missing(error) from None
-        return [_entry(e) for e in result["entries"] or ()], str(result.get("next") or "") or None
+        return [entry(e) for e in result["entries"] or ()], str(result.get("next") or "") or None
 
     def _listdir(self, path: str, *, recursive: bool = False) -> Steps:
         """The entries of a folder of the newest version, as a list; with ``recursive`` those below too."""
@@ -410,61 +370,6 @@ class _Ephemeral:
         await run_aio(self._end())
 
 
-def mounts(volumes: Optional[Mapping[Any, Any]], what: str) -> List[Dict[str, Any]]:
-    """``volumes=`` of a function as the manifest has it (app.VolumeMount). Raises InvalidError."""
-    from gx.cloud_bucket_mount import CloudBucketMount
-    from gx.exception import InvalidError
-
-    if not volumes:
-        return []
-    if not hasattr(volumes, "items"):
-        raise InvalidError(f"{what}: volumes= maps paths in the container to volumes: {{'/data': gx.Volume.from_name('data')}}")
-    made: Dict[str, Dict[str, Any]] = {}
-    seen: Dict[Any, str] = {}
-    for key, volume in volumes.items():
-        path = _mount_path(key, what)
-        if isinstance(volume, type) or not isinstance(volume, Volume):
-            if isinstance(volume, CloudBucketMount):
-                from gx._planned import planned
-
-                planned(f"{what}: a CloudBucketMount in volumes=")
-            raise InvalidError(f"{what}: volumes={{{path!r}: ...}} is a gx.Volume, not a {type(volume).__name__}")
-        if path in made:
-            raise InvalidError(f"{what}: volumes= has {path!r} twice")
-        same = (volume._environment, volume._name, volume._found if not volume._name else "", volume._sub_path)
-        if same in seen:
-            raise InvalidError(f"{what}: {volume!r} is mounted twice, at {seen[same]} and {path}")
-        seen[same] = path
-        mount: Dict[str, Any] = {"volume": volume._name or volume._found, "path": path}
-        if not volume._name:
-            mount["id"] = True
-        elif volume._environment:
-            mount["environment"] = volume._environment
-        for field, value in (("read_only", volume._read_only), ("sub_path", volume._sub_path), ("create", volume._create)):
-            if value:
-                mount[field] = value
-        made[path] = mount
-    for path in made:
-        for other in made:
-            if other.startswith(path + "/"):
-                raise InvalidError(f"{what}: volumes= has {other!r} within {path!r}, another volume")
-    return list(made.values())
-
-
-def _mount_path(key: Any, what: str) -> str:
-    from posixpath import normpath
-
-    from gx.exception import InvalidError
-
-    text = str(key)
-    if not text.startswith("/") or "\0" in text or ".." in text.split("/"):
-        raise InvalidError(f"{what}: volumes={{{text!r}: ...}}: the path in the container is absolute: '/data'")
-    path = "/" + normpath(text).lstrip("/")
-    if path in ("/", "/root", "/tmp", "/proc", "/sys", "/dev") or path.startswith(("/proc/", "/sys/", "/dev/")):
-        raise InvalidError(f"{what}: a volume cannot be mounted at {path!r}: other things of the container are there")
-    return path
-
-
 def _folder(sub_path: Any) -> str:
     from gx.exception import InvalidError
 
@@ -482,11 +387,6 @@ def _path(path: Any) -> str:
 
         raise InvalidError(f"a path in a volume is a str, not a {type(path).__name__}")
     return text
-
-
-def _entry(e: Mapping[str, Any]) -> FileEntry:
-    kind = _TYPES.get(str(e["type"]), FileEntryType.UNSPECIFIED)
-    return FileEntry(str(e["path"]), kind, int(e["mtime"]), int(e["size"]), int(e.get("mode") or 0), str(e.get("target") or ""))
 
 
 def _advance(path: str, offset: int, size: int, data: Any) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 
 import gx
 import pytest
+from gx._volume_mounts import mounts
 from gx._volume_upload import BatchUpload, _walk
 from gx.exception import AlreadyExistsError, InvalidError, UnimplementedError
-from gx.volume import mounts
 
 
 def test_mounts() -> None:

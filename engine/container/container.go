@@ -158,6 +158,17 @@ type Exit struct {
 	Finished time.Time
 }
 
+// Ended notes how a process ended, in Code and Signal.
+func (e *Exit) Ended(status syscall.WaitStatus) {
+	e.Code = status.ExitStatus()
+	if status.Signaled() {
+		e.Killed(status.Signal())
+	}
+}
+
+// Killed notes that a signal ended it.
+func (e *Exit) Killed(by syscall.Signal) { e.Code, e.Signal = 128+int(by), by }
+
 // Stats is what a container uses.
 type Stats struct {
 	CPU    time.Duration // total since start

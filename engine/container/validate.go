@@ -9,6 +9,20 @@ import (
 	"slices"
 )
 
+// Environment is the whole environment. It resolves ExtraEnv: call it at the last
+// moment, and keep what it returns out of logs.
+func (s Spec) Environment() []string { return environment(s.Env, s.ExtraEnv) }
+
+// Environment is that of Spec.
+func (s ExecSpec) Environment() []string { return environment(s.Env, s.ExtraEnv) }
+
+func environment(env []string, extra func() []string) []string {
+	if extra == nil {
+		return env
+	}
+	return append(env[:len(env):len(env)], extra()...)
+}
+
 var validID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
 
 // Validate checks what every runtime demands of a Spec: an id, a command,

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/gx-dev/gx/engine/ask"
 	"github.com/gx-dev/gx/engine/clock"
@@ -78,7 +77,7 @@ func scanApp(row interface{ Scan(...any) error }) (a App, err error) {
 	if err := row.Scan(&a.Key, &a.ID, &a.Environment, &a.Name, &functions, &a.Current, &a.Stopped, &created); err != nil {
 		return a, err
 	}
-	a.Created = fromSeconds(created)
+	a.Created = store.Time(created)
 	return a, json.Unmarshal([]byte(functions), &a.Functions)
 }
 
@@ -138,7 +137,7 @@ func (s *Store) Add(ctx context.Context, environment int64, a App, v Version, c 
 		if a.Key == 0 {
 			a.Created = now
 			res, err := tx.Exec(`INSERT INTO deployed_apps (id, environment, name, functions, current, created) VALUES (?, ?, ?, ?, 0, ?)`,
-				a.ID, environment, a.Name, string(functions), seconds(now))
+				a.ID, environment, a.Name, string(functions), store.Seconds(now))
 			if err != nil {
 				return err
 			}
@@ -155,7 +154,7 @@ func (s *Store) Add(ctx context.Context, environment int64, a App, v Version, c 
 			return fmt.Errorf("version %d was added at the same moment", number)
 		}
 		if _, err := tx.Exec(`INSERT INTO deployed_versions (app, number, created, who, tag, strategy, origin, repeats, source, sdk, contents) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			a.Key, v.Number, seconds(now), v.Who, v.Tag, v.Strategy, v.Origin, v.Of, v.Source, v.SDK, contents); err != nil {
+			a.Key, v.Number, store.Seconds(now), v.Who, v.Tag, v.Strategy, v.Origin, v.Of, v.Source, v.SDK, contents); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(`UPDATE deployed_apps SET current = ?, stopped = 0, functions = ? WHERE key = ?`, v.Number, string(functions), a.Key); err != nil {
@@ -190,7 +189,7 @@ func (s *Store) next(ctx context.Context, key int64) (number int, err error) {
 // record adds an entry to an app's history.
 func record(tx *sql.Tx, app int64, a Action) error {
 	if _, err := tx.Exec(`INSERT INTO deployed_actions (app, time, what, version, before, who, note) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		app, seconds(a.Time), a.What, a.Version, a.Before, a.Who, a.Note); err != nil {
+		app, store.Seconds(a.Time), a.What, a.Version, a.Before, a.Who, a.Note); err != nil {
 		return err
 	}
 	_, err := tx.Exec(`DELETE FROM deployed_actions WHERE app = ? AND key <= (SELECT key FROM deployed_actions WHERE app = ? ORDER BY key DESC LIMIT 1 OFFSET ?)`, app, app, maxActions)
@@ -238,7 +237,7 @@ func (s *Store) Versions(ctx context.Context, key int64) ([]Version, error) {
 		if err := rows.Scan(&v.Number, &created, &v.Who, &v.Tag, &v.Strategy, &v.Origin, &v.Of, &v.Source, &v.SDK, &v.Kept); err != nil {
 			return nil, fmt.Errorf("listing an app's versions: %w", err)
 		}
-		v.Created = fromSeconds(created)
+		v.Created = store.Time(created)
 		list = append(list, v)
 	}
 	return list, rows.Err()
@@ -258,7 +257,7 @@ func (s *Store) History(ctx context.Context, key int64) ([]Action, error) {
 		if err := rows.Scan(&at, &a.What, &a.Version, &a.Before, &a.Who, &a.Note); err != nil {
 			return nil, fmt.Errorf("reading an app's history: %w", err)
 		}
-		a.Time = fromSeconds(at)
+		a.Time = store.Time(at)
 		list = append(list, a)
 	}
 	return list, rows.Err()
@@ -289,7 +288,7 @@ func (s *Store) Trim(ctx context.Context, key int64, r Retention) (dropped []int
 	}
 	oldest := 0.0
 	if r.Age > 0 {
-		oldest = seconds(s.clock.Now().Add(-r.Age))
+		oldest = store.Seconds(s.clock.Now().Add(-r.Age))
 	}
 	err = s.db.Update(ctx, func(tx *sql.Tx) error {
 		dropped = nil
@@ -315,7 +314,3 @@ func (s *Store) Trim(ctx context.Context, key int64, r Retention) (dropped []int
 	}
 	return dropped, nil
 }
-
-func seconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
-
-func fromSeconds(s float64) time.Time { return time.UnixMicro(int64(s * 1e6)).UTC() }

@@ -136,7 +136,7 @@ func (s *Store) Create(ctx context.Context, name string) error {
 	if err := app.CheckName("environment", name); err != nil {
 		return ask.Refused("%v", err)
 	}
-	now := float64(s.clock.Now().UnixMicro()) / 1e6
+	now := store.Seconds(s.clock.Now())
 	return s.db.Update(ctx, func(tx *sql.Tx) error {
 		var n, same int
 		if err := tx.QueryRow(`SELECT count(*), count(CASE WHEN name = ? THEN 1 END) FROM environments`, name).Scan(&n, &same); err != nil {

@@ -177,7 +177,7 @@ func (d *Directory) Hold(ctx context.Context, o Object) error {
 }
 
 func (d *Directory) insert(tx *sql.Tx, environment int64, name string) (Object, error) {
-	o := Object{ID: d.newID(d.prefix), Name: name, Created: float64(d.clock.Now().UnixMicro()) / 1e6}
+	o := Object{ID: d.newID(d.prefix), Name: name, Created: store.Seconds(d.clock.Now())}
 	err := tx.QueryRow(`INSERT INTO named (id, kind, environment, name, created) VALUES (?, ?, ?, ?, ?) RETURNING key`,
 		o.ID, d.kind, environment, sql.NullString{String: name, Valid: name != ""}, o.Created).Scan(&o.Key)
 	return o, err

@@ -111,7 +111,7 @@ func (s *Store) write(ctx context.Context, environment, name string, choose func
 	if err != nil {
 		return d, err
 	}
-	now := float64(s.clock.Now().UnixMicro()) / 1e6
+	now := store.Seconds(s.clock.Now())
 	err = s.db.Update(ctx, func(tx *sql.Tx) error {
 		r, err := scan(tx.QueryRow(byName, env, name))
 		exists := err == nil

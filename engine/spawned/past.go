@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/gx-dev/gx/engine/store"
 )
 
 // Errors of Find.
@@ -38,9 +40,9 @@ func (l *Ledger) scan(row interface{ Scan(...any) error }) (c Call, dropped bool
 	if m.Open, err = l.decode(m.ID, open); err != nil {
 		return c, false, fmt.Errorf("what spawned call %s asks for: %w", m.ID, err)
 	}
-	m.Created = moment(created)
+	m.Created = store.Time(created)
 	if finished > 0 {
-		c.Finished = moment(finished)
+		c.Finished = store.Time(finished)
 	}
 	c.Record, c.Inputs = r, r.inputs
 	return c, dropped, nil
@@ -103,7 +105,7 @@ func (r *Record) Indexes(ctx context.Context) ([]int, error) {
 func (l *Ledger) Collect(ctx context.Context) error {
 	now := l.cfg.Clock.Now()
 	for {
-		n, err := l.drop(ctx, seconds(now.Add(-l.cfg.Keep)), -1)
+		n, err := l.drop(ctx, store.Seconds(now.Add(-l.cfg.Keep)), -1)
 		if err != nil {
 			return err
 		}
@@ -112,7 +114,7 @@ func (l *Ledger) Collect(ctx context.Context) error {
 		}
 	}
 	return l.cfg.DB.Update(ctx, func(tx *sql.Tx) error {
-		_, err := tx.Exec(`DELETE FROM spawned WHERE dropped AND finished < ?`, seconds(now.Add(-remember)))
+		_, err := tx.Exec(`DELETE FROM spawned WHERE dropped AND finished < ?`, store.Seconds(now.Add(-remember)))
 		return err
 	})
 }
@@ -123,7 +125,7 @@ const settled = time.Minute
 // evict drops the answers of the calls that ended first, if there is too much.
 func (l *Ledger) evict() {
 	for over := l.Usage() - l.cfg.Budget; over > 0; over = l.Usage() - l.cfg.Budget {
-		n, err := l.drop(context.Background(), seconds(l.cfg.Clock.Now().Add(-settled)), over)
+		n, err := l.drop(context.Background(), store.Seconds(l.cfg.Clock.Now().Add(-settled)), over)
 		if err != nil {
 			l.cfg.Log.Error("results of spawned calls cannot be removed", "error", err)
 		}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gx-dev/gx/engine/store"
 	"github.com/gx-dev/gx/wire"
 )
 
@@ -150,7 +151,7 @@ func (r *Record) insert(b *batch, inputs any, bytes int64, finished any) error {
 	if err != nil {
 		return err
 	}
-	return b.query(insertCall, []any{m.ID, m.Environment, m.App, m.Function, m.Module, open, m.Scheduled, seconds(m.Created), inputs, bytes, finished}, &r.number)
+	return b.query(insertCall, []any{m.ID, m.Environment, m.App, m.Function, m.Module, open, m.Scheduled, store.Seconds(m.Created), inputs, bytes, finished}, &r.number)
 }
 
 // encode is how a call was opened, for its row: JSON, or sealed where its options
@@ -324,7 +325,7 @@ func (r *Record) Answered(frames []wire.Frame, then func(error)) {
 			}
 		}
 		now := l.cfg.Clock.Now()
-		if err := b.query(updateCall, []any{answered, failed, size - freed, seconds(now), r.number}, &over, &counted); err != nil || !over {
+		if err := b.query(updateCall, []any{answered, failed, size - freed, store.Seconds(now), r.number}, &over, &counted); err != nil || !over {
 			return err
 		}
 		if !r.meta.Scheduled || l.cfg.Ended == nil {

@@ -212,11 +212,7 @@ func (l *Ledger) Usage() int64 {
 	return l.bytes
 }
 
-func (l *Ledger) now() float64 { return seconds(l.cfg.Clock.Now()) }
-
-func seconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
-
-func moment(s float64) time.Time { return time.UnixMicro(int64(s * 1e6)) }
+func (l *Ledger) now() float64 { return store.Seconds(l.cfg.Clock.Now()) }
 
 // push has a change written, after those that were pushed before. With wait it
 // waits while too much is pending; then, which runs in the writer, must not.

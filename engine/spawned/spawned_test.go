@@ -65,7 +65,7 @@ func (b *bench) reopen() {
 
 func meta(id string) spawned.Meta {
 	return spawned.Meta{
-		ID: id, Environment: "main", App: "app", Function: "f", Module: "m", Created: time.Unix(1e9, 0),
+		ID: id, Environment: "main", App: "app", Function: "f", Module: "m", Created: time.Unix(1e9, 0).UTC(),
 		Open: wire.OpenBody{Method: "go", Kind: "spawn", Params: []byte("params"), Options: []byte(`{"cpu":1}`)},
 	}
 }
@@ -153,7 +153,7 @@ func TestCall(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 4, c.Done)
 	require.EqualValues(t, 1, c.Failed)
-	require.Equal(t, b.clock.Now(), c.Finished)
+	require.Equal(t, b.clock.Now().UTC(), c.Finished)
 	for i, want := range []string{"r0", string(fail.Body), string(large), ""} {
 		f, err := c.Answer(uint32(i))
 		require.Equal(t, want, payload(t, f, err))

@@ -16,10 +16,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
@@ -133,6 +135,12 @@ func (d *DB) Read() *sql.DB { return d.read }
 func (d *DB) Prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 	return d.write.PrepareContext(ctx, query)
 }
+
+// Seconds is a time as tables keep it: seconds since 1970, to the microsecond.
+func Seconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
+
+// Time is the opposite of Seconds.
+func Time(seconds float64) time.Time { return time.UnixMicro(int64(math.Round(seconds * 1e6))).UTC() }
 
 // Migrate brings the tables of one part of the host to their newest version:
 // steps are the SQL that led there, the oldest first. Steps are only ever

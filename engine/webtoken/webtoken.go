@@ -60,7 +60,7 @@ func (s *Store) Create(ctx context.Context, note string) (t Token, secret string
 	if len(note) > maxNote {
 		return t, "", ask.Refused("a note has at most %d bytes, and this one has %d", maxNote, len(note))
 	}
-	t = Token{Key: "wk-" + random(10), Note: note, Created: float64(s.clock.Now().UnixMicro()) / 1e6}
+	t = Token{Key: "wk-" + random(10), Note: note, Created: store.Seconds(s.clock.Now())}
 	secret = "ws-" + random(20)
 	digest := sha256.Sum256([]byte(secret))
 	err = s.db.Update(ctx, func(tx *sql.Tx) error {

@@ -63,10 +63,8 @@ func (c *running) wait() {
 	c.ended = true
 	exit := container.Exit{Started: c.started, Finished: finished, OOMKilled: c.oom, Reason: c.reason}
 	if state := c.cmd.ProcessState; state != nil {
-		exit.Code = state.ExitCode()
-		if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-			exit.Signal = status.Signal()
-			exit.Code = 128 + int(exit.Signal)
+		if status, ok := state.Sys().(syscall.WaitStatus); ok {
+			exit.Ended(status)
 		}
 		c.last.CPU = max(c.last.CPU, state.UserTime()+state.SystemTime())
 		c.last.Peak = max(c.last.Peak, maxResident(state))

@@ -41,11 +41,7 @@ func (c *running) exec(ctx context.Context, spec container.ExecSpec) (*executed,
 	if err := errors.Join(ctx.Err(), spec.Validate()); err != nil {
 		return nil, err
 	}
-	env := spec.Env
-	if spec.ExtraEnv != nil {
-		env = append(env[:len(env):len(env)], spec.ExtraEnv()...)
-	}
-	env = c.paths.environment(env)
+	env := c.paths.environment(spec.Environment())
 	search := searchPath(c.venv, env)
 	dir := filepath.Join(c.folder, c.paths.dir)
 	if spec.Dir != "" {
@@ -107,10 +103,8 @@ func (p *executed) wait(started time.Time) {
 	_ = p.cmd.Wait() // the status is in ProcessState
 	p.exit = container.Exit{Started: started, Finished: time.Now()}
 	if state := p.cmd.ProcessState; state != nil {
-		p.exit.Code = state.ExitCode()
-		if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-			p.exit.Signal = status.Signal()
-			p.exit.Code = 128 + int(p.exit.Signal)
+		if status, ok := state.Sys().(syscall.WaitStatus); ok {
+			p.exit.Ended(status)
 		}
 	}
 }

@@ -207,11 +207,7 @@ func (r *Runtime) launch(spec container.Spec) (_ *running, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the working directory: %w", err)
 	}
-	env := spec.Env
-	if spec.ExtraEnv != nil {
-		env = append(env[:len(env):len(env)], spec.ExtraEnv()...)
-	}
-	env = p.environment(env)
+	env := p.environment(spec.Environment())
 	search := searchPath(spec.Root.Venv, env)
 	nonce := make([]byte, 8)
 	_, _ = rand.Read(nonce)

@@ -124,14 +124,12 @@ func (c *running) wait(ctx context.Context) {
 
 	c.mu.Lock()
 	c.ended = true
-	exit := container.Exit{Code: status.ExitStatus(), OOMKilled: usage.OOMKills > 0, Reason: c.reason, Peak: usage.Peak, Started: c.started, Finished: finished}
+	exit := container.Exit{OOMKilled: usage.OOMKills > 0, Reason: c.reason, Peak: usage.Peak, Started: c.started, Finished: finished}
 	if killed {
-		exit.Signal, exit.Reason, exit.Orphaned = unix.SIGKILL, c.orphan.Error(), true
-	} else if status.Signaled() {
-		exit.Signal = status.Signal()
-	}
-	if exit.Signal != 0 {
-		exit.Code = 128 + int(exit.Signal)
+		exit.Killed(unix.SIGKILL)
+		exit.Reason, exit.Orphaned = c.orphan.Error(), true
+	} else {
+		exit.Ended(syscall.WaitStatus(status))
 	}
 	c.exit, c.last = exit, stats(usage)
 	c.mu.Unlock()

@@ -146,17 +146,13 @@ func (c *running) execute(ctx context.Context, dir string, args []string, spec c
 
 // writeProcess writes what the OCI runtime is to run.
 func writeProcess(path string, spec container.ExecSpec) error {
-	env := spec.Env
-	if spec.ExtraEnv != nil {
-		env = append(env[:len(env):len(env)], spec.ExtraEnv()...)
-	}
 	dir := spec.Dir
 	if dir == "" {
 		dir = "/"
 	}
 	oom := oomScore
 	process := specs.Process{
-		Terminal: spec.Terminal != nil, Args: spec.Args, Env: env, Cwd: dir,
+		Terminal: spec.Terminal != nil, Args: spec.Args, Env: spec.Environment(), Cwd: dir,
 		Capabilities: &specs.LinuxCapabilities{}, NoNewPrivileges: true, Rlimits: rlimits(), OOMScoreAdj: &oom,
 	}
 	if spec.Terminal != nil {
@@ -198,15 +194,12 @@ func numbered(status string, pid int) bool {
 // wait waits for the end of the process, or of the container.
 func (p *executed) wait(status <-chan unix.WaitStatus) {
 	defer close(p.done)
-	exit := container.Exit{Code: 128 + int(unix.SIGKILL), Signal: unix.SIGKILL, Started: time.Now()}
+	exit := container.Exit{Started: time.Now()}
 	select {
 	case s := <-status:
-		exit.Code, exit.Signal = s.ExitStatus(), 0
-		if s.Signaled() {
-			exit.Signal = s.Signal()
-			exit.Code = 128 + int(exit.Signal)
-		}
+		exit.Ended(syscall.WaitStatus(s))
 	case <-p.container.done:
+		exit.Killed(unix.SIGKILL)
 	}
 	exit.Finished = time.Now()
 	p.mu.Lock()

@@ -80,11 +80,7 @@ func (t *template) process(ctx context.Context, spec container.Spec) (_ *running
 		return nil, err
 	}
 	defer report.Close()
-	env := spec.Env
-	if spec.ExtraEnv != nil {
-		env = append(env[:len(env):len(env)], spec.ExtraEnv()...)
-	}
-	err = send(b.channel, order{Args: spec.Args, Env: env, Dir: workDir(spec), Hostname: hostnameOf(spec)}, spec.Stdout, spec.Stderr, child)
+	err = send(b.channel, order{Args: spec.Args, Env: spec.Environment(), Dir: workDir(spec), Hostname: hostnameOf(spec)}, spec.Stdout, spec.Stderr, child)
 	child.Close()
 	if err != nil {
 		return nil, err

@@ -35,10 +35,6 @@ type place struct {
 
 // ociSpec turns a Spec into the OCI runtime's configuration.
 func (r *Runtime) ociSpec(s container.Spec, at place) (*specs.Spec, error) {
-	env := s.Env
-	if s.ExtraEnv != nil {
-		env = append(env[:len(env):len(env)], s.ExtraEnv()...)
-	}
 	dir := s.Dir
 	if dir == "" {
 		dir = "/"
@@ -50,7 +46,7 @@ func (r *Runtime) ociSpec(s container.Spec, at place) (*specs.Spec, error) {
 		Hostname: hostnameOf(s),
 		Process: &specs.Process{
 			Args:            s.Args,
-			Env:             env,
+			Env:             s.Environment(),
 			Cwd:             dir,
 			Capabilities:    &specs.LinuxCapabilities{},
 			NoNewPrivileges: true,

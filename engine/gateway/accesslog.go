@@ -87,7 +87,7 @@ func (l *accessLog) write(line api.LogLine) {
 }
 
 // logAccess notes a request that was answered.
-func (x *exchange) logAccess(r *http.Request) {
+func (x *exchange) logAccess() {
 	now := x.gateway.cfg.Clock.Now()
 	x.route.log.add(now, x.status, func() api.LogLine {
 		path := x.place.path
@@ -98,7 +98,7 @@ func (x *exchange) logAccess(r *http.Request) {
 		if x.broke {
 			answer += ", cut off"
 		}
-		return x.line(fmt.Sprintf("%s %s -> %s (%s)", r.Method, path, answer, shown(now.Sub(x.began))))
+		return x.line(fmt.Sprintf("%s %s -> %s (%s)", x.method, path, answer, shown(now.Sub(x.began))))
 	})
 }
 

@@ -7,9 +7,11 @@ import (
 // The headers that carry a proxy-auth token: Modal's, and gx's own names.
 const authHelp = "this endpoint requires a token: send it in the headers Modal-Key and Modal-Secret (gx web token create makes one)"
 
+// secretHeader reports whether a header, whose name is in lower case, is one of
+// those: they are for the gateway, and no application sees them.
 func secretHeader(name string) bool {
 	switch name {
-	case "Modal-Key", "Modal-Secret", "Gx-Key", "Gx-Secret":
+	case "modal-key", "modal-secret", "gx-key", "gx-secret":
 		return true
 	}
 	return false

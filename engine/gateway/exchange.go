@@ -18,6 +18,7 @@ type exchange struct {
 	gateway *Gateway
 	route   *route
 	place   place
+	method  string
 	began   time.Time
 	target  call.Streams
 	in      *call.Input
@@ -36,30 +37,37 @@ type exchange struct {
 	hangup func()        // ends what else waits, when the last frame comes; may be nil
 }
 
-func (g *Gateway) newExchange(to *route, p place) *exchange {
+func (g *Gateway) newExchange(to *route, p place, method string) *exchange {
 	return &exchange{
-		gateway: g, route: to, place: p, began: g.cfg.Clock.Now(),
+		gateway: g, route: to, place: p, method: method, began: g.cfg.Clock.Now(),
 		woken: make(chan struct{}, 1), room: make(chan struct{}, 1),
 	}
 }
 
-// submit gives the request to the function. It answers the client itself, and
-// returns false, if the function takes none.
-func (x *exchange) submit(w http.ResponseWriter, r *http.Request, scheme string, body []byte, more bool) bool {
+// submit gives the request to the function. An error says that it takes none.
+func (x *exchange) submit(h *wire.WebHead, body []byte, more bool) error {
 	target, err := x.route.Target()
+	if err != nil {
+		return err
+	}
+	x.target = target
+	x.in = x.gateway.cfg.Registry.Web(target, h.Request(body, more), again(h.Method) && !more, x.receive)
+	target.Submit([]*call.Input{x.in})
+	return nil
+}
+
+// begin gives the request to the function. It answers the client itself, and
+// returns false, if the function takes none.
+func (x *exchange) begin(w http.ResponseWriter, r *http.Request, scheme string, body []byte, more bool) bool {
+	err := x.submit(&wire.WebHead{
+		Target: x.route.Method, Method: r.Method, Path: x.place.path, Query: r.URL.RawQuery, HTTP: r.Proto[len("HTTP/"):],
+		Scheme: scheme, Root: x.place.root, Client: r.RemoteAddr, Server: serverOf(r), Headers: headers(r),
+	}, body, more)
 	if err != nil {
 		x.status = http.StatusServiceUnavailable
 		refuse(w, x.status, "%v", err)
-		return false
 	}
-	h := wire.WebHead{
-		Target: x.route.Method, Method: r.Method, Path: x.place.path, Query: r.URL.RawQuery, HTTP: r.Proto[len("HTTP/"):],
-		Scheme: scheme, Root: x.place.root, Client: r.RemoteAddr, Server: serverOf(r), Headers: headers(r),
-	}
-	x.target = target
-	x.in = x.gateway.cfg.Registry.Web(target, h.Request(body, more), again(r.Method) && !more, x.receive)
-	target.Submit([]*call.Input{x.in})
-	return true
+	return err == nil
 }
 
 // again reports whether a request may be made twice: if its container dies
@@ -84,10 +92,9 @@ func headers(r *http.Request) []wire.WebHeader {
 	list := make([]wire.WebHeader, 0, len(r.Header)+2)
 	list = append(list, wire.WebHeader{Name: "host", Value: r.Host})
 	for name, values := range r.Header {
-		if secretHeader(name) {
+		if name = strings.ToLower(name); secretHeader(name) {
 			continue
 		}
-		name = strings.ToLower(name)
 		for _, v := range values {
 			list = append(list, wire.WebHeader{Name: name, Value: v})
 		}
@@ -156,6 +163,14 @@ func (x *exchange) take() (wire.Frame, bool) {
 		x.frames = nil
 	}
 	return f, true
+}
+
+// untake puts a frame back that was taken.
+func (x *exchange) untake(f wire.Frame) {
+	x.mu.Lock()
+	x.frames = append([]wire.Frame{f}, x.frames...)
+	x.mu.Unlock()
+	poke(x.woken)
 }
 
 // more reports whether a frame has come that was not looked at.

@@ -75,6 +75,7 @@ type Gateway struct {
 	server *http.Server
 	done   sync.WaitGroup
 	parked parked
+	today  today
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -96,6 +97,8 @@ func New(cfg Config) *Gateway {
 		ReadHeaderTimeout: headerPatience,
 		IdleTimeout:       keepAlive,
 		MaxHeaderBytes:    maxHeader,
+		ConnContext:       quickContext,
+		ConnState:         quickState,
 		ErrorLog:          slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
 	return g
@@ -161,7 +164,7 @@ func (g *Gateway) open(ctx context.Context) (net.Listener, error) {
 func (g *Gateway) serve(l net.Listener) {
 	g.listeners = append(g.listeners, l)
 	g.done.Go(func() {
-		if err := g.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := g.server.Serve(quickListener{l, g}); !errors.Is(err, http.ErrServerClosed) {
 			g.cfg.Log.Error("web requests are served no more", "addr", l.Addr(), "error", err)
 		}
 	})

@@ -17,11 +17,15 @@ const (
 	// container: a client that is slow to send it keeps no container waiting.
 	inlineBody = 64 << 10
 	pieceSize  = 64 << 10 // bytes of a larger body that are read at once
+	// lastPiece is how long the end of a body may take to be seen once the response
+	// is over. A deadline that came behind the end would meet net/http's own read,
+	// and end the connection's next request.
+	lastPiece = 20 * time.Millisecond
 )
 
 // serve answers a request.
 func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
-	defer x.end(r)
+	defer x.end()
 	web := &x.route.Web
 	if web.ProxyAuth && !x.gateway.allowed(r) {
 		x.status = http.StatusUnauthorized
@@ -40,8 +44,8 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 
 // plain answers a request that is no WebSocket.
 func (x *exchange) plain(w http.ResponseWriter, r *http.Request) {
-	body, more, ok := x.begin(w, r)
-	if !ok || !x.submit(w, r, "http", body, more) {
+	body, more, ok := x.smallBody(w, r)
+	if !ok || !x.begin(w, r, "http", body, more) {
 		return
 	}
 	if !more {
@@ -59,16 +63,16 @@ func (x *exchange) plain(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		select {
 		case <-sent:
-		default:
-			_ = control.SetReadDeadline(time.Now()) // it may be reading
+		case <-time.After(lastPiece): // it is in the middle
+			_ = control.SetReadDeadline(time.Now())
 			<-sent
 		}
 	}()
 	x.respond(w, r, false)
 }
 
-// begin reads a small body; more says that it is not small.
-func (x *exchange) begin(w http.ResponseWriter, r *http.Request) (body []byte, more, ok bool) {
+// smallBody reads a small body; more says that it is not small.
+func (x *exchange) smallBody(w http.ResponseWriter, r *http.Request) (body []byte, more, ok bool) {
 	switch {
 	case r.ContentLength == 0:
 		return nil, false, true
@@ -175,6 +179,10 @@ func (x *exchange) answer(w http.ResponseWriter, r *http.Request, f wire.Frame) 
 	for _, f := range a.Headers {
 		h.Add(f.Name, f.Value)
 	}
+	if len(h["Content-Type"]) == 0 {
+		h["Content-Type"] = nil // net/http would guess one
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(stall)) // net/http takes it away at the end
 	w.WriteHeader(a.Status)
 	if len(a.Body) > 0 {
 		_, err = w.Write(a.Body)
@@ -228,8 +236,8 @@ func (x *exchange) answer(w http.ResponseWriter, r *http.Request, f wire.Frame) 
 }
 
 // end notes the request. Whoever asks for its response next has it after that.
-func (x *exchange) end(r *http.Request) {
-	x.logAccess(r)
+func (x *exchange) end() {
+	x.logAccess()
 	if x.parks {
 		x.parks = false
 		x.gateway.parked.put(x)

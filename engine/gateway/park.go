@@ -91,6 +91,6 @@ func (g *Gateway) poll(w http.ResponseWriter, r *http.Request, to *route, token 
 		refuse(w, http.StatusNotFound, "no response waits under this address: it was fetched, or was not asked for within %v", parkFor)
 		return
 	}
-	defer x.end(r)
+	defer x.end()
 	x.respond(w, r, true)
 }

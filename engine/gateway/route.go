@@ -3,12 +3,14 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/gx-dev/gx/engine/gateway/swagger"
 )
@@ -165,6 +167,14 @@ func loopback(host string) bool {
 
 // ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if x := begun(r); x != nil {
+		leaveNone(w, r) // the exchange has the body
+		defer x.route.held.Add(-1)
+		defer x.end()
+		x.respond(w, r, true)
+		return
+	}
+	defer leaveNone(w, r)
 	p := locate(r.Host, r.URL.EscapedPath())
 	if !p.known {
 		refuse(w, http.StatusMisdirectedRequest, "the host %.100q is not one of this gateway: use LABEL.localhost, or localhost/LABEL/", r.Host)
@@ -206,7 +216,18 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	g.newExchange(to, p).serve(w, r)
+	g.newExchange(to, p, r.Method).serve(w, r)
+}
+
+// leaveNone reads what a request has left of a small body. net/http would do
+// so after its handler, and begin to look whether the client leaves at the end of
+// the body: while it waits for the next request already.
+func leaveNone(w http.ResponseWriter, r *http.Request) {
+	if r.Body == http.NoBody || r.Header.Get("Expect") != "" {
+		return
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
+	_, _ = io.CopyN(io.Discard, r.Body, inlineBody+1) // if there is more, or nothing comes, the connection is closed
 }
 
 func (g *Gateway) listening() int {

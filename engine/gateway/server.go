@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync"
 
 	"github.com/gx-dev/gx/wire"
@@ -17,7 +18,7 @@ import (
 // is asked for a connection to it, which it hands over as a descriptor: so the
 // server may listen on the container's loopback, of which the host knows nothing.
 func (x *exchange) proxy(w http.ResponseWriter, r *http.Request) {
-	if !x.submit(w, r, "http", nil, false) {
+	if !x.begin(w, r, "http", nil, false) {
 		return
 	}
 	defer x.leave()
@@ -90,7 +91,7 @@ func (x *exchange) pass(w http.ResponseWriter, r *http.Request, conn net.Conn) {
 				p.Out.Header.Set("X-Forwarded-Prefix", x.place.root)
 			}
 			for name := range p.Out.Header {
-				if secretHeader(name) {
+				if secretHeader(strings.ToLower(name)) {
 					p.Out.Header.Del(name)
 				}
 			}

@@ -32,7 +32,7 @@ func (x *exchange) webSocket(w http.ResponseWriter, r *http.Request) {
 		refuse(w, x.status, "%s is a WSGI application, which has no WebSockets", x.route.Function)
 		return
 	}
-	if !x.submit(w, r, "ws", nil, false) {
+	if !x.begin(w, r, "ws", nil, false) {
 		return
 	}
 	for {

@@ -1,0 +1,292 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gx-dev/gx/engine/call"
+	"github.com/gx-dev/gx/wire"
+)
+
+// What is answered without net/http is read as net/http reads it.
+func FuzzQuickRequest(f *testing.F) {
+	for _, text := range []string{
+		"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+		"POST /a%20b/%2f?x=1&y=%zz HTTP/1.1\r\nhost:a\r\nContent-Length: 3\r\n\r\nabcGET",
+		"GET //a HTTP/1.1\r\nHost: a\r\n\r\n",
+		"GET /?? HTTP/1.1\r\nHost: a\r\nX:\t y z \r\nx: 2\r\n\r\n",
+		"GET /a:b;c=d HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
+		"HEAD /. HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
+		"GET / HTTP/1.1\nHost: a\n\nGET / HTTP/1.1\r\nHost: b\r\n\r\n",
+		"GET /[] HTTP/1.1\r\nHost: a\r\nX-\xc3: \xc3\r\n\r\n",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var q quickRequest
+		what, size := q.read(bytes.Clone(data))
+		if what != plain && what != special {
+			return
+		}
+		source := bufio.NewReader(bytes.NewReader(data))
+		r, err := http.ReadRequest(source)
+		if err != nil {
+			t.Fatalf("net/http refuses it: %v", err)
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil || !bytes.Equal(body, q.body) {
+			t.Fatalf("the body is %q %v, not %q", body, err, q.body)
+		}
+		if rest, _ := io.ReadAll(source); size != len(data)-len(rest) {
+			t.Fatalf("the request has %d bytes, not %d", len(data)-len(rest), size)
+		}
+		if r.Method != q.method || r.Host != q.host || r.URL.EscapedPath() != q.path || r.URL.RawQuery != q.query {
+			t.Fatalf("%q %q %q %q, not %+v", r.Method, r.Host, r.URL.EscapedPath(), r.URL.RawQuery, q)
+		}
+		theirs, ours := headers(r), slices.Clone(q.fields)
+		order := func(a, b wire.WebHeader) int { return strings.Compare(a.Name+"\n"+a.Value, b.Name+"\n"+b.Value) }
+		slices.SortFunc(theirs, order)
+		slices.SortFunc(ours, order)
+		if !slices.Equal(theirs, ours) {
+			t.Fatalf("%q, not %q", theirs, ours)
+		}
+	})
+}
+
+// What is written without net/http is what it would have written.
+func FuzzQuickResponse(f *testing.F) {
+	f.Add(uint16(200), "content-type", "text/plain", "content-length", "3", []byte("abc"))
+	f.Add(uint16(404), "X-A", " a ", "date", "now", []byte{})
+	f.Add(uint16(204), "x\r\n", "a\nb", "", "", []byte("x"))
+	f.Fuzz(func(t *testing.T, status uint16, name1, value1, name2, value2 string, body []byte) {
+		a := wire.WebAnswer{Status: int(status), Headers: []wire.WebHeader{{Name: name1, Value: value1}, {Name: name2, Value: value2}}, Body: body}
+		text, ok := appendResponse(nil, &a, "today")
+		if !ok {
+			return
+		}
+		source := bufio.NewReader(bytes.NewReader(text))
+		res, err := http.ReadResponse(source, nil)
+		if err != nil {
+			t.Fatalf("%v of %q", err, text)
+		}
+		got, err := io.ReadAll(res.Body)
+		if err != nil || !bytes.Equal(got, body) || res.StatusCode != int(status) || source.Buffered() > 0 {
+			t.Fatalf("%q %v of %q", got, err, text)
+		}
+		for _, f := range a.Headers {
+			if !slices.Contains(res.Header.Values(f.Name), strings.Trim(f.Value, " \t")) {
+				t.Fatalf("%q is not in %q", f, res.Header)
+			}
+		}
+	})
+}
+
+// client is a connection with a gateway that a test writes to, and reads.
+type client struct {
+	t *testing.T
+	net.Conn
+	r *bufio.Reader
+}
+
+func (g *Gateway) dial(t *testing.T) *client {
+	t.Helper()
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", g.listening()))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+	return &client{t, conn, bufio.NewReader(conn)}
+}
+
+func (c *client) say(text string) {
+	c.t.Helper()
+	_, err := io.WriteString(c, text)
+	require.NoError(c.t, err)
+}
+
+func (c *client) hear(status int, body string) *http.Response {
+	c.t.Helper()
+	res, err := http.ReadResponse(c.r, nil)
+	require.NoError(c.t, err)
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body)
+	require.NoError(c.t, err)
+	require.Equal(c.t, status, res.StatusCode)
+	require.Equal(c.t, body, string(got), "%v", res.Header)
+	return res
+}
+
+// answerWith is the body of a WebResponse.
+func answerWith(status int, body string, more bool, fields ...string) []byte {
+	head := fmt.Sprint(status)
+	for _, text := range fields {
+		head += "\n" + text
+	}
+	n := uint32(len(head))
+	if more {
+		n |= 1 << 31
+	}
+	return append([]byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)}, head+body...)
+}
+
+// pathOf is the path of a request that came, and its body.
+func pathOf(in *call.Input) (path, body string) {
+	n := uint32(in.Body[0]) | uint32(in.Body[1])<<8 | uint32(in.Body[2])<<16
+	return strings.Split(string(in.Body[4:4+n]), "\n")[2], string(in.Body[4+n:])
+}
+
+// One connection carries requests of every kind one after the other, in pieces
+// and several at once: which of the two ways each takes is nothing that its
+// client sees.
+func TestEveryRequestOfAConnection(t *testing.T) {
+	slow := make(chan struct{})
+	g, _ := serving(t, func(f *target, in *call.Input, frames chan wire.Frame) {
+		path, body := pathOf(in)
+		switch path {
+		case "/streams":
+			reply(in, wire.WebResponse, answerWith(200, "12", true))
+			reply(in, wire.WebData, []byte("34"))
+			reply(in, wire.WebEnd, []byte("56"))
+		case "/waits":
+			<-slow
+			reply(in, wire.WebResponse, answerWith(200, "at last", false))
+		case "/uploads":
+			reply(in, wire.WebCredit, wire.AppendCredit(1<<20))
+			total := 0
+			for fr := range frames {
+				if total += len(fr.Body); fr.Type == wire.WebEnd {
+					break
+				}
+			}
+			reply(in, wire.WebResponse, answerWith(200, fmt.Sprint(total), false))
+		case "/none":
+			reply(in, wire.WebResponse, answerWith(204, "", false))
+		case "/large":
+			reply(in, wire.WebResponse, answerWith(200, strings.Repeat("x", 200<<10), false))
+		case "/lies":
+			reply(in, wire.WebResponse, answerWith(200, "x", false, "x-a", "b"))
+		default:
+			reply(in, wire.WebResponse, answerWith(200, path+" "+body, false, "content-type", "text/plain", "x-a", "1", "x-a", "2"))
+		}
+		reply(in, wire.Result, nil)
+	})
+	c := g.dial(t)
+	get := func(path string) string { return "GET /shop" + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n" }
+	for range 2 {
+		c.say(get("/a"))
+		res := c.hear(200, "/a ")
+		require.Equal(t, []string{"1", "2"}, res.Header.Values("X-A"))
+		require.NotEmpty(t, res.Header.Get("Date"))
+		c.say(get("/streams"))
+		c.hear(200, "123456")
+		c.say("HEAD /shop/b HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		res, err := http.ReadResponse(c.r, &http.Request{Method: http.MethodHead})
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		c.say(get("/none"))
+		c.hear(204, "")
+		c.say(get("/large"))
+		c.hear(200, strings.Repeat("x", 200<<10))
+		c.say(get("/lies"))
+		require.NotContains(t, c.hear(200, "x").Header, "Content-Type") // nothing is guessed
+		c.say(get("/a") + get("/streams") + get("/b") + get("/c"))
+		c.hear(200, "/a ")
+		c.hear(200, "123456")
+		c.hear(200, "/b ")
+		c.hear(200, "/c ")
+	}
+	c = g.dial(t)
+	post := "POST /shop/p HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello"
+	for _, at := range []int{1, 20, 40, len(post) - 5, len(post) - 1} {
+		c.say(post[:at])
+		time.Sleep(5 * time.Millisecond)
+		c.say(post[at:])
+		c.hear(200, "/p hello")
+	}
+	c.say("POST /shop/waits HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello")
+	time.Sleep(2 * quickWait)
+	close(slow)
+	c.hear(200, "at last")
+	c.say(post)
+	c.hear(200, "/p hello")
+	c.say(strings.Replace(post, "/shop/", "/none/", 1)) // nobody reads its body
+	res, err := http.ReadResponse(c.r, nil)
+	require.NoError(t, err)
+	require.Equal(t, 404, res.StatusCode)
+	_, _ = io.ReadAll(res.Body)
+	c.say(post)
+	c.hear(200, "/p hello")
+	c.say("POST /shop/uploads HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+	c.hear(200, "5")
+	c.say(post)
+	c.hear(200, "/p hello")
+	c.say("GET /shop/z HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+	c.hear(200, "/z ")
+	_, err = c.r.ReadByte()
+	require.ErrorIs(t, err, io.EOF)
+	require.Zero(t, g.find("shop").held.Load())
+}
+
+// A head that never ends, and one that is none, are not waited for longer than
+// net/http would.
+func TestHeadsThatAreNone(t *testing.T) {
+	g, _ := serving(t, func(_ *target, in *call.Input, _ chan wire.Frame) {
+		reply(in, wire.WebResponse, answerWith(200, "", false))
+		reply(in, wire.Result, nil)
+	})
+	for _, text := range []string{
+		"GET / HTTP/1.1\nHost: shop.localhost\n\n", // as net/http has it: line feeds are enough
+		"GET / HTTP/1.0\r\nHost: shop.localhost\r\n\r\n",
+		"hello\r\n", "GARBAGE\r\n", "\r\n\r\n\r\n\r\n", "\x16\x03\x01", "GET / HTTP/1.1\r\nHost: shop.localhost\r\nA B: c\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: -1\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+	} {
+		c := g.dial(t)
+		c.say("GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n")
+		c.hear(200, "")
+		c.say(text)
+		require.NoError(t, c.Conn.(*net.TCPConn).CloseWrite())
+		began := time.Now()
+		_, err := io.ReadAll(c.r)
+		require.NoError(t, err)
+		require.Less(t, time.Since(began), headerPatience/2, "%q", text)
+	}
+	require.Zero(t, g.find("shop").held.Load())
+}
+
+// A client that leaves while its response is waited for is told to the
+// container, although nothing reads its connection at first.
+func TestQuickClientLeaves(t *testing.T) {
+	g, f := serving(t, func(*target, *call.Input, chan wire.Frame) {})
+	c := g.dial(t)
+	c.say("GET /shop/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	require.NoError(t, c.Close())
+	select {
+	case <-f.gone:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the container was not told")
+	}
+}
+
+func BenchmarkQuickRequest(b *testing.B) {
+	data := []byte("GET /bench-web-bare-dev/ HTTP/1.1\r\nHost: localhost:7272\r\nUser-Agent: x\r\nAccept: */*\r\n\r\n")
+	var q quickRequest
+	b.ReportAllocs()
+	for b.Loop() {
+		if what, _ := q.read(data); what != plain {
+			b.Fatal(what)
+		}
+	}
+}

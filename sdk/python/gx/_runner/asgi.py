@@ -11,11 +11,11 @@ from _struct import Struct
 
 from gx import _wire
 from gx._runner import errors
-from gx._runner.exchange import PIECE, WINDOW, Exchange, address
+from gx._runner.exchange import PIECE, WINDOW, Exchange, addresses, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Optional
+    from typing import Any, Awaitable, Callable, Dict, Optional
 
     from gx._runner.web import Web
 
@@ -57,37 +57,32 @@ class Asgi:
         if self._lifespan is not None:
             await self._lifespan.shutdown()
 
-    async def serve(self, exchange: Exchange) -> None:
+    def serve(self, exchange: Exchange) -> Awaitable[None]:
         """Answers one request. Raises what the application lets through."""
-        head = exchange.head
-        scheme = head[5].decode()
-        root = head[6].decode("latin-1")
-        path = head[2]
+        _, method, path, query, version, scheme, root, client, server, *_ = exchange.head
         scope: Dict[str, Any] = {
             "type": "http",
             "asgi": _VERSION,
-            "http_version": head[4].decode(),
-            "method": head[1].decode(),
-            "scheme": scheme,
+            "http_version": words[version],
+            "method": words[method],
+            "scheme": words[scheme],
             "path": _unquote(path) if b"%" in path else path.decode("latin-1"),
             "raw_path": path,
-            "query_string": head[3],
-            "root_path": root,
+            "query_string": query,
+            "root_path": words[root],
             "headers": exchange.headers,
-            "client": address(head[7]),
-            "server": address(head[8]),
+            "client": addresses[client],
+            "server": addresses[server],
             "state": self.state.copy(),
             "extensions": {},
         }
-        if scheme in ("ws", "wss"):
-            socket = WebSocket(exchange)
-            scope["type"] = "websocket"
-            del scope["method"]
-            scope["subprotocols"] = _subprotocols(exchange)
-            scope["extensions"]["websocket.http.response"] = {}
-            await socket.run(self.app, scope)
-            return
-        await Http(exchange).run(self.app, scope)
+        if scheme != b"ws" and scheme != b"wss":
+            return Http(exchange).run(self.app, scope)
+        scope["type"] = "websocket"
+        del scope["method"]
+        scope["subprotocols"] = _subprotocols(exchange)
+        scope["extensions"]["websocket.http.response"] = {}
+        return WebSocket(exchange).run(self.app, scope)
 
 
 def _unquote(path: bytes) -> str:
@@ -111,7 +106,6 @@ class _Waiting:
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self._waiters: list = []
-        exchange.heard = self._wake
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
@@ -121,9 +115,11 @@ class _Waiting:
 
     async def something(self) -> None:
         """Returns once something has come."""
-        waiter = self.exchange.web.loop.create_future()
+        exchange = self.exchange
+        waiter = exchange.web.loop.create_future()
         self._waiters.append(waiter)
-        self.exchange.web.flush_soon()
+        exchange.heard = self._wake
+        exchange.web.flush_soon()
         await waiter
 
     async def credit(self) -> bool:
@@ -147,7 +143,6 @@ class Http(_Waiting):
 
     async def run(self, app: Any, scope: Dict[str, Any]) -> None:
         exchange = self.exchange
-        exchange.heard = self._wake
         try:
             await app(scope, self.receive, self.send)
         except BaseException as error:

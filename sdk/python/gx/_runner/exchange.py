@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from _collections import deque  # type: ignore[import-not-found]
+from _struct import Struct
 
 from gx import _wire
 from gx._frames import U32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Deque, Iterable, List, Optional, Tuple
+    from typing import Any, Callable, Iterable, List, Optional, Tuple
 
     from gx._runner.web import Web
     from gx._wire import Frame
@@ -18,7 +19,9 @@ WINDOW = 1 << 20  # wire.WebWindow
 PIECE = 256 << 10  # bytes of a body in one frame
 
 _MORE = 0x80000000
+_RESPONSE = _wire.WEB_RESPONSE
 _pack = _wire.HEADER.pack
+_head = Struct(_wire.HEADER.format + "I").pack  # of a frame, and the length of a response's head
 
 
 class Exchange:
@@ -30,7 +33,7 @@ class Exchange:
     """
 
     __slots__ = (
-        "web", "frame", "head", "target", "headers", "body", "more", "pieces", "ended", "gone", "credit", "heard", "begun", "done",
+        "web", "frame", "head", "body", "more", "pieces", "ended", "gone", "credit", "heard", "begun", "done",
     )  # fmt: skip
 
     def __init__(self, web: Web, frame: Frame) -> None:
@@ -39,20 +42,22 @@ class Exchange:
         data = frame[3]
         (size,) = U32.unpack_from(data)
         end = 4 + (size & 0x7FFFFFFF)
-        parts = bytes(data[4:end]).split(b"\n")
-        self.head: List[bytes] = parts[:9]
-        self.target = parts[0].decode()
-        fields = iter(parts[9:])
-        self.headers: List[Tuple[bytes, bytes]] = list(zip(fields, fields))
+        self.head: List[bytes] = bytes(data[4:end]).split(b"\n")  # then the headers' names and values
         self.body: bytes = data[end:]
-        self.more = bool(size & _MORE)  # the body goes on
-        self.pieces: Deque[Frame] = deque()
+        self.more = size >= _MORE  # the body goes on
+        self.pieces: Any = deque() if self.more else ()
         self.ended = not self.more  # the last piece of the body has come
         self.gone = False  # the client has left
         self.credit = WINDOW  # bytes that may be sent
         self.heard: Optional[Callable[[], None]] = None
         self.begun = False  # the response's head was sent
         self.done = False  # all of the response was sent
+
+    @property
+    def headers(self) -> List[Tuple[bytes, bytes]]:
+        """The request's headers, in their order; a new list."""
+        fields = iter(self.head[9:])
+        return list(zip(fields, fields))
 
     def take(self, frame: Frame) -> None:
         """A frame of the host has come."""
@@ -62,6 +67,8 @@ class Exchange:
         elif type == _wire.WEB_GONE:
             self.gone = True
         else:
+            if not isinstance(self.pieces, deque):
+                self.pieces = deque()
             self.pieces.append(frame)
             if type == _wire.WEB_END:
                 self.ended = True
@@ -71,7 +78,7 @@ class Exchange:
     def put(self, type: int, body: Any) -> None:
         """Sends a frame, at the end of the loop's turn."""
         _, call, index, _, attempt, _ = self.frame
-        self.web.runner.answers.waiting.append(_pack(len(body), type, 0, attempt, call, index) + body)
+        self.web.waiting.append(_pack(len(body), type, 0, attempt, call, index) + body)
 
     def grant(self, size: int) -> None:
         """Lets the client send so many bytes more."""
@@ -87,8 +94,19 @@ class Exchange:
         if head.count(b"\n") != len(texts) - 1 or b"\r" in head or b"\0" in head:
             raise ValueError("a header of the response has a line break or a NUL in it")
         self.begun = True
-        self.credit -= len(body)
-        self.put(_wire.WEB_RESPONSE, b"".join((U32.pack(len(head) | (_MORE if more else 0)), head, body)))
+        size = len(body)
+        self.credit -= size
+        length = len(head)
+        _, call, index, _, attempt, _ = self.frame
+        self.web.waiting.append(
+            b"".join(
+                (
+                    _head(4 + length + size, _RESPONSE, 0, attempt, call, index, length | _MORE if more else length),
+                    head,
+                    body,
+                )
+            )
+        )
         if not more:
             self.done = True
 
@@ -112,7 +130,27 @@ class Exchange:
             self.begin(500, ((b"content-type", b"text/plain; charset=utf-8"),), b"Internal Server Error", False)
 
 
-def address(text: bytes) -> Optional[Tuple[str, int]]:
+class Memory(dict):
+    """What was made of a few short texts, which come again and again."""
+
+    def __init__(self, make: Callable[[bytes], Any]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, text: bytes) -> Any:
+        value = self._make(text)
+        if len(text) <= 100:
+            if len(self) >= 4096:
+                self.clear()
+            self[text] = value
+        return value
+
+
+def _address(text: bytes) -> Optional[Tuple[str, int]]:
     """(host, port) of "127.0.0.1:80" or "[::1]:80"; None if it says nothing."""
     host, _, port = text.decode("latin-1").rpartition(":")
     return (host.strip("[]"), int(port)) if host and port.isdigit() else None
+
+
+addresses = Memory(_address)
+words = Memory(lambda text: text.decode("latin-1"))

@@ -11,16 +11,18 @@ from functools import partial
 from gx import _wire
 from gx._runner import errors, state
 from gx._runner.aio import Aio
+from gx._runner.exchange import Exchange, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Coroutine, Deque, Dict, List
 
-    from gx._runner.exchange import Exchange
     from gx._runner.runner import Runner
     from gx._runner.service import Service
     from gx._wire import Frame
 
+_RESULT = _wire.RESULT
+_pack = _wire.HEADER.pack
 _EAGER = sys.version_info >= (3, 12)
 
 
@@ -40,6 +42,8 @@ class Web(Aio):
         self._came: Deque[Frame] = deque()  # about requests, and not looked at; any thread appends
         self._turn = False  # in _readable: what comes is seen to at its end
         self._caught: List[Any] = []
+        self._catcher = self._catch
+        self.waiting = runner.answers.waiting
         runner.web = self._web
 
     def prepare(self) -> None:
@@ -90,6 +94,7 @@ class Web(Aio):
 
     def _readable(self) -> None:
         self._turn = True
+        self._flushing = True  # at the end of this turn, below
         try:
             self.runner.connection.serve_once()
         except (_wire.Closed, _wire.ProtocolError, OSError) as error:
@@ -97,10 +102,12 @@ class Web(Aio):
             self.loop.stop()
         finally:
             self._turn = False
-        if self._came:
-            self._give()
-        self._begin()
-        self._flush()
+        try:
+            if self._came:
+                self._give()
+            self._begin()
+        finally:
+            self._flush()
 
     def _begin(self) -> None:
         self._scheduled = False
@@ -135,13 +142,11 @@ class Web(Aio):
 
     async def _serve(self, frame: Frame) -> None:
         state.input_frame.set(frame)
-        exchange, error = None, None
+        error: Any = None
         try:
-            from gx._runner.exchange import Exchange
-
             exchange = Exchange(self, frame)
             self.exchanges[frame[1]] = exchange
-            await self.drivers[exchange.target].serve(exchange)
+            await self.drivers[words[exchange.head[0]]].serve(exchange)
         except asyncio.CancelledError as cancelled:
             error = errors.make("InputCancellation", "the request was cancelled")
             error.__traceback__ = cancelled.__traceback__
@@ -150,7 +155,9 @@ class Web(Aio):
                 self.runner.leave_child(raised)
             error = raised
         finally:
-            self.exchanges.pop(frame[1], None)
+            over = self.exchanges.pop(frame[1], None)
+            if over is not None:
+                over.heard = None  # a circle, else, for the collector of garbage to find
         if state.runner is None:
             self.runner.leave_child(None)
         self.answer(frame, error)
@@ -162,7 +169,7 @@ class Web(Aio):
         if error is not None:
             runner.answers.error(frame, error)
         else:
-            runner.answers.waiting.append(_wire.HEADER.pack(0, _wire.RESULT, 0, frame[4], frame[1], frame[2]))
+            self.waiting.append(_pack(0, _RESULT, 0, frame[4], frame[1], frame[2]))
         self.flush_soon()
 
     def flush_soon(self) -> None:
@@ -177,7 +184,7 @@ class Web(Aio):
         if _EAGER:
             return asyncio.Task(coroutine, loop=loop, eager_start=True)  # type: ignore[call-arg,unused-ignore]
         # A task asks its loop to take the first step soon: the loop lets us do it.
-        loop.call_soon = self._catch  # type: ignore[method-assign,assignment]
+        loop.call_soon = self._catcher  # type: ignore[method-assign,assignment]
         try:
             task = asyncio.Task(coroutine, loop=loop)
         finally:

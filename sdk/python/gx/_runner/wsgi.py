@@ -11,7 +11,7 @@ from io import BufferedReader, BytesIO, RawIOBase
 
 from gx import _wire
 from gx._runner import errors
-from gx._runner.exchange import PIECE, WINDOW, Exchange, address
+from gx._runner.exchange import PIECE, WINDOW, Exchange, addresses
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,9 +104,9 @@ class Call:
 
     def _environ(self) -> Dict[str, Any]:
         exchange = self.exchange
-        _, method, path, query, http, scheme, root, client, server = exchange.head
-        host, port = address(server) or ("localhost", 80)
-        peer = address(client) or ("", 0)
+        _, method, path, query, http, scheme, root, client, server, *_ = exchange.head
+        host, port = addresses[server] or ("localhost", 80)
+        peer = addresses[client] or ("", 0)
         environ: Dict[str, Any] = {
             "REQUEST_METHOD": method.decode(),
             "SCRIPT_NAME": root.decode("latin-1"),

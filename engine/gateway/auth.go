@@ -2,19 +2,27 @@ package gateway
 
 import (
 	"net/http"
+	"strings"
 )
 
 // The headers that carry a proxy-auth token: Modal's, and gx's own names.
 const authHelp = "this endpoint requires a token: send it in the headers Modal-Key and Modal-Secret (gx web token create makes one)"
 
-// secretHeader reports whether a header, whose name is in lower case, is one of
-// those: they are for the gateway, and no application sees them.
-func secretHeader(name string) bool {
+// withheld reports whether no application sees a header, whose name is in lower
+// case, as its client sends it: those that carry a token are for the gateway, and
+// what a request has been through before the gateway is the gateway's to say.
+func withheld(name string) bool {
 	switch name {
-	case "modal-key", "modal-secret", "gx-key", "gx-secret":
+	case "modal-key", "modal-secret", "gx-key", "gx-secret", "forwarded":
 		return true
 	}
-	return false
+	return strings.HasPrefix(name, "x-forwarded-")
+}
+
+// admits reports whether a request has the token that its endpoint requires, if
+// it requires one.
+func (g *Gateway) admits(to *route, r *http.Request) bool {
+	return !to.Web.ProxyAuth || g.allowed(r)
 }
 
 // allowed reports whether a request has a token that is known.

@@ -92,7 +92,7 @@ func headers(r *http.Request) []wire.WebHeader {
 	list := make([]wire.WebHeader, 0, len(r.Header)+2)
 	list = append(list, wire.WebHeader{Name: "host", Value: r.Host})
 	for name, values := range r.Header {
-		if name = strings.ToLower(name); secretHeader(name) {
+		if name = strings.ToLower(name); withheld(name) {
 			continue
 		}
 		for _, v := range values {

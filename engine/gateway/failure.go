@@ -18,6 +18,7 @@ func (x *exchange) failed(w http.ResponseWriter, f wire.Frame) {
 	if details != "" {
 		x.say(details)
 	}
+	x.gateway.hurry(w)
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}

@@ -36,7 +36,7 @@ const portsTried = 20
 const (
 	maxHeader      = 64 << 10         // bytes of a request's line and headers
 	headerPatience = 10 * time.Second // for all of them
-	stall          = 60 * time.Second // that a client may take nothing, or give nothing, of a body that it has begun
+	stallFor       = 60 * time.Second // that a client may take nothing, or give nothing, of a body that it has begun
 	keepAlive      = 2 * time.Minute  // that an idle connection stays
 	maxBody        = 4 << 30          // bytes of a request's body
 	maxHeld        = 10_000           // requests of one endpoint at once
@@ -76,6 +76,7 @@ type Gateway struct {
 	done   sync.WaitGroup
 	parked parked
 	today  today
+	stall  time.Duration // stallFor, but for tests
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -90,7 +91,7 @@ func New(cfg Config) *Gateway {
 	if cfg.Redirect <= 0 {
 		cfg.Redirect = 150 * time.Second
 	}
-	g := &Gateway{cfg: cfg, routes: map[string][]*route{}, pages: map[string]http.Handler{}}
+	g := &Gateway{cfg: cfg, stall: stallFor, routes: map[string][]*route{}, pages: map[string]http.Handler{}}
 	g.parked.init(cfg.Clock)
 	g.server = &http.Server{
 		Handler:           g,

@@ -145,7 +145,9 @@ func response(status int, body string, more bool) []byte {
 	return append([]byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)}, head+body...)
 }
 
-func (g *Gateway) ask(t *testing.T, text string) (status string, rest string) {
+// ask is what comes back on a connection of its own, until its end; half says
+// that the client's side ends first.
+func (g *Gateway) ask(t *testing.T, text string, half ...bool) (status string, rest string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", g.listening()))
 	require.NoError(t, err)
@@ -153,6 +155,9 @@ func (g *Gateway) ask(t *testing.T, text string) (status string, rest string) {
 	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
 	_, err = io.WriteString(conn, text)
 	require.NoError(t, err)
+	if len(half) > 0 && half[0] {
+		require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+	}
 	data, _ := io.ReadAll(bufio.NewReader(conn)) // it may be cut
 	status, rest, _ = strings.Cut(string(data), "\r\n")
 	return status, rest

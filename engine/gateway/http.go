@@ -26,14 +26,13 @@ const (
 // serve answers a request.
 func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 	defer x.end()
-	web := &x.route.Web
-	if web.ProxyAuth && !x.gateway.allowed(r) {
+	if !x.gateway.admits(x.route, r) {
 		x.status = http.StatusUnauthorized
 		refuse(w, x.status, "%s", authHelp)
 		return
 	}
 	switch {
-	case web.Kind == app.WebServer:
+	case x.route.Web.Kind == app.WebServer:
 		x.proxy(w, r)
 	case isWebSocket(r):
 		x.webSocket(w, r)
@@ -84,7 +83,7 @@ func (x *exchange) smallBody(w http.ResponseWriter, r *http.Request) (body []byt
 		return nil, true, true
 	}
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(stall))
+	_ = control.SetReadDeadline(time.Now().Add(x.gateway.stall))
 	body = make([]byte, r.ContentLength)
 	if _, err := io.ReadFull(r.Body, body); err != nil {
 		x.status = http.StatusRequestTimeout
@@ -102,7 +101,7 @@ func (x *exchange) upload(control *http.ResponseController, r *http.Request) {
 		if len(piece) < pieceSize/4 {
 			piece = make([]byte, pieceSize) // what was sent is not ours any more
 		}
-		_ = control.SetReadDeadline(time.Now().Add(stall))
+		_ = control.SetReadDeadline(time.Now().Add(x.gateway.stall))
 		n, err := r.Body.Read(piece)
 		if total += int64(n); total > maxBody {
 			err = fmt.Errorf("a body of more than %d bytes", int64(maxBody))
@@ -137,11 +136,10 @@ func (x *exchange) respond(w http.ResponseWriter, r *http.Request, whole bool) {
 		f, got := x.next(r.Context(), late)
 		switch {
 		case !got && r.Context().Err() != nil:
-			x.status = statusGone
 			if x.parks = x.token != ""; !x.parks { // else it may ask again
 				x.leave()
 			}
-			return
+			x.lost()
 		case !got:
 			x.redirect(w, r)
 			return
@@ -165,6 +163,13 @@ func (x *exchange) respond(w http.ResponseWriter, r *http.Request, whole bool) {
 // statusGone is what the log says of clients that did not wait.
 const statusGone = 499
 
+// lost ends a request whose client has left, or has not sent its body in time:
+// that it gets nothing is not to look like an empty response.
+func (x *exchange) lost() {
+	x.status = statusGone
+	panic(http.ErrAbortHandler)
+}
+
 // answer writes a response whose head has come.
 func (x *exchange) answer(w http.ResponseWriter, r *http.Request, f wire.Frame) {
 	a, err := wire.ParseWebResponse(f.Body)
@@ -182,7 +187,7 @@ func (x *exchange) answer(w http.ResponseWriter, r *http.Request, f wire.Frame) 
 	if len(h["Content-Type"]) == 0 {
 		h["Content-Type"] = nil // net/http would guess one
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(stall)) // net/http takes it away at the end
+	x.gateway.hurry(w)
 	w.WriteHeader(a.Status)
 	if len(a.Body) > 0 {
 		_, err = w.Write(a.Body)
@@ -195,7 +200,7 @@ func (x *exchange) answer(w http.ResponseWriter, r *http.Request, f wire.Frame) 
 	left := declared(h, r.Method) - int64(len(a.Body))
 	for err == nil || errors.Is(err, http.ErrBodyNotAllowed) {
 		if !x.more() {
-			_ = control.SetWriteDeadline(time.Now().Add(stall))
+			_ = control.SetWriteDeadline(time.Now().Add(x.gateway.stall))
 			if err = control.Flush(); err != nil {
 				break
 			}
@@ -211,7 +216,7 @@ func (x *exchange) answer(w http.ResponseWriter, r *http.Request, f wire.Frame) 
 		switch f.Type {
 		case wire.WebData, wire.WebEnd:
 			if len(f.Body) > 0 {
-				_ = control.SetWriteDeadline(time.Now().Add(stall))
+				_ = control.SetWriteDeadline(time.Now().Add(x.gateway.stall))
 				_, err = w.Write(f.Body)
 				taken += len(f.Body)
 				left -= int64(len(f.Body))
@@ -262,6 +267,7 @@ func (x *exchange) redirect(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	query.Set(resultParam, x.token)
 	// The same path, whatever it is: one of two slashes would be another host.
+	x.gateway.hurry(w)
 	w.Header().Set("Location", "?"+query.Encode())
 	x.status = http.StatusSeeOther
 	w.WriteHeader(x.status)

@@ -83,6 +83,10 @@ func (p *parked) close() {
 
 // poll answers a request for a response that was redirected.
 func (g *Gateway) poll(w http.ResponseWriter, r *http.Request, to *route, token string) {
+	if !g.admits(to, r) { // the address alone is no token: it is in histories and logs
+		refuse(w, http.StatusUnauthorized, "%s", authHelp)
+		return
+	}
 	x := g.parked.take(token)
 	if x == nil || x.route != to {
 		if x != nil {

@@ -34,6 +34,7 @@ type quick struct {
 	takes      time.Time // when that for writing was set
 	request    quickRequest
 	out        []byte
+	broken     error // the client does not take what is written
 	timer      *time.Timer
 	client     string
 	server     string
@@ -46,8 +47,9 @@ type quick struct {
 const (
 	quickSize = 8 << 10  // bytes of a request, headers and body
 	quickBody = 64 << 10 // bytes of a response's body
-	// quickWait is how long a response is waited for here; longer ones are waited
-	// for in net/http, which sees clients that leave.
+	// quickWait is how long the rest of a request, and a response, are waited for
+	// here; what takes longer is waited for in net/http, which has its limits, and
+	// sees clients that leave.
 	quickWait = 50 * time.Millisecond
 	// armEvery is how old deadlines may be: setting them costs as much as reading
 	// a request.
@@ -164,6 +166,9 @@ func (q *quick) serve() error {
 			if what == plain && q.answer() {
 				q.start += size
 				q.fresh = false
+				if q.broken != nil {
+					return q.broken
+				}
 				continue
 			}
 			q.owed = size
@@ -204,7 +209,7 @@ func (q *quick) more(size int) bool {
 	if q.end == len(q.buf) {
 		return false
 	}
-	_ = q.SetReadDeadline(time.Now().Add(headerPatience))
+	_ = q.SetReadDeadline(time.Now().Add(quickWait))
 	n, err := q.TCPConn.Read(q.buf[q.end:])
 	q.end += n
 	q.armed = time.Time{}
@@ -277,13 +282,12 @@ func (q *quick) reply(x *exchange) bool {
 		return false
 	}
 	x.status = a.Status
-	if now.Sub(q.takes) > armEvery {
+	if now.Sub(q.takes) > q.g.stall/60 {
 		q.takes = now
-		_ = q.SetWriteDeadline(now.Add(stall))
+		_ = q.SetWriteDeadline(now.Add(q.g.stall))
 	}
-	if _, err := q.Write(q.out); err != nil {
-		x.status = statusGone // the next read tells net/http
-		_ = q.SetReadDeadline(time.Unix(1, 0))
+	if _, q.broken = q.Write(q.out); q.broken != nil {
+		x.status = statusGone
 	}
 	if cap(q.out) > 2*quickSize {
 		q.out = nil

@@ -81,6 +81,7 @@ func FuzzQuickResponse(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v of %q", err, text)
 		}
+		defer res.Body.Close()
 		got, err := io.ReadAll(res.Body)
 		if err != nil || !bytes.Equal(got, body) || res.StatusCode != int(status) || source.Buffered() > 0 {
 			t.Fatalf("%q %v of %q", got, err, text)
@@ -115,7 +116,8 @@ func (c *client) say(text string) {
 	require.NoError(c.t, err)
 }
 
-func (c *client) hear(status int, body string) *http.Response {
+// hear reads a response, and returns its headers.
+func (c *client) hear(status int, body string) http.Header {
 	c.t.Helper()
 	res, err := http.ReadResponse(c.r, nil)
 	require.NoError(c.t, err)
@@ -124,7 +126,7 @@ func (c *client) hear(status int, body string) *http.Response {
 	require.NoError(c.t, err)
 	require.Equal(c.t, status, res.StatusCode)
 	require.Equal(c.t, body, string(got), "%v", res.Header)
-	return res
+	return res.Header
 }
 
 // answerWith is the body of a WebResponse.
@@ -185,9 +187,9 @@ func TestEveryRequestOfAConnection(t *testing.T) {
 	get := func(path string) string { return "GET /shop" + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n" }
 	for range 2 {
 		c.say(get("/a"))
-		res := c.hear(200, "/a ")
-		require.Equal(t, []string{"1", "2"}, res.Header.Values("X-A"))
-		require.NotEmpty(t, res.Header.Get("Date"))
+		fields := c.hear(200, "/a ")
+		require.Equal(t, []string{"1", "2"}, fields.Values("X-A"))
+		require.NotEmpty(t, fields.Get("Date"))
 		c.say(get("/streams"))
 		c.hear(200, "123456")
 		c.say("HEAD /shop/b HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -199,7 +201,7 @@ func TestEveryRequestOfAConnection(t *testing.T) {
 		c.say(get("/large"))
 		c.hear(200, strings.Repeat("x", 200<<10))
 		c.say(get("/lies"))
-		require.NotContains(t, c.hear(200, "x").Header, "Content-Type") // nothing is guessed
+		require.NotContains(t, c.hear(200, "x"), "Content-Type") // nothing is guessed
 		c.say(get("/a") + get("/streams") + get("/b") + get("/c"))
 		c.hear(200, "/a ")
 		c.hear(200, "123456")
@@ -225,6 +227,7 @@ func TestEveryRequestOfAConnection(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 404, res.StatusCode)
 	_, _ = io.ReadAll(res.Body)
+	require.NoError(t, res.Body.Close())
 	c.say(post)
 	c.hear(200, "/p hello")
 	c.say("POST /shop/uploads HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")

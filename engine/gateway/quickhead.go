@@ -12,7 +12,7 @@ import (
 // quickRequest is a request of the plainest form. Its texts are its own.
 type quickRequest struct {
 	method, path, query, host string
-	fields                    []wire.WebHeader // in their order, names in lower case; without those that carry a token
+	fields                    []wire.WebHeader // in their order, names in lower case; without those that are withheld
 	body                      []byte           // a part of what was read
 }
 
@@ -88,7 +88,7 @@ func (q *quickRequest) read(data []byte) (what reading, size int) {
 				what = special
 			}
 		}
-		if !secretHeader(name) {
+		if !withheld(name) {
 			q.fields = append(q.fields, wire.WebHeader{Name: name, Value: value})
 		}
 	}

@@ -168,13 +168,14 @@ func loopback(host string) bool {
 // ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if x := begun(r); x != nil {
-		leaveNone(w, r) // the exchange has the body
+		g.leaveNone(w, r) // the exchange has the body
 		defer x.route.held.Add(-1)
 		defer x.end()
 		x.respond(w, r, true)
 		return
 	}
-	defer leaveNone(w, r)
+	defer g.leaveNone(w, r)
+	g.hurry(w)
 	p := locate(r.Host, r.URL.EscapedPath())
 	if !p.known {
 		refuse(w, http.StatusMisdirectedRequest, "the host %.100q is not one of this gateway: use LABEL.localhost, or localhost/LABEL/", r.Host)
@@ -219,15 +220,22 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.newExchange(to, p, r.Method).serve(w, r)
 }
 
+// hurry gives a client its time to take what is written next: who takes nothing
+// of it keeps no handler. net/http puts an end to it when the request is over.
+func (g *Gateway) hurry(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(g.stall))
+}
+
 // leaveNone reads what a request has left of a small body. net/http would do
 // so after its handler, and begin to look whether the client leaves at the end of
 // the body: while it waits for the next request already.
-func leaveNone(w http.ResponseWriter, r *http.Request) {
-	if r.Body == http.NoBody || r.Header.Get("Expect") != "" {
+func (g *Gateway) leaveNone(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength <= 0 || r.ContentLength > inlineBody || r.Header.Get("Expect") != "" {
 		return
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
-	_, _ = io.CopyN(io.Discard, r.Body, inlineBody+1) // if there is more, or nothing comes, the connection is closed
+	_, _ = io.Copy(io.Discard, r.Body) // if it does not come, the connection is closed
+	g.hurry(w)                         // what is written may not have gone yet
 }
 
 func (g *Gateway) listening() int {

@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -10,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gx-dev/gx/wire"
 )
@@ -18,6 +21,11 @@ import (
 // is asked for a connection to it, which it hands over as a descriptor: so the
 // server may listen on the container's loopback, of which the host knows nothing.
 func (x *exchange) proxy(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength > maxBody {
+		x.status = http.StatusRequestEntityTooLarge
+		refuse(w, x.status, "a body of %d bytes; at most %d are allowed", r.ContentLength, int64(maxBody))
+		return
+	}
 	if !x.begin(w, r, "http", nil, false) {
 		return
 	}
@@ -26,8 +34,7 @@ func (x *exchange) proxy(w http.ResponseWriter, r *http.Request) {
 	for conn == nil {
 		f, got := x.next(r.Context(), nil)
 		if !got {
-			x.status = statusGone
-			return
+			x.lost()
 		}
 		switch f.Type {
 		case wire.WebConn:
@@ -80,26 +87,38 @@ func (x *exchange) pass(w http.ResponseWriter, r *http.Request, conn net.Conn) {
 		DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 1 << 20,
 	}
 	defer transport.CloseIdleConnections()
-	seen := &statusWriter{ResponseWriter: w, status: &x.status}
+	seen := &serverWriter{ResponseWriter: w, x: x}
+	if r.ContentLength != 0 {
+		r.Body = &serverBody{ReadCloser: r.Body, x: x, control: http.NewResponseController(w)}
+	}
 	proxy := httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(&url.URL{Scheme: "http", Host: "127.0.0.1"})
 			p.Out.URL.Path, p.Out.URL.RawPath = unescaped(x.place.path), x.place.path
 			p.Out.Host = p.In.Host
+			for name := range p.Out.Header {
+				if withheld(strings.ToLower(name)) {
+					p.Out.Header.Del(name)
+				}
+			}
 			p.SetXForwarded()
 			if x.place.root != "" {
 				p.Out.Header.Set("X-Forwarded-Prefix", x.place.root)
 			}
-			for name := range p.Out.Header {
-				if secretHeader(strings.ToLower(name)) {
-					p.Out.Header.Del(name)
-				}
-			}
 		},
 		Transport: transport, FlushInterval: -1, ErrorLog: slog.NewLogLogger(x.gateway.cfg.Log.Handler(), slog.LevelDebug),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if large, is := errors.AsType[*http.MaxBytesError](err); is {
+				x.status = http.StatusRequestEntityTooLarge
+				refuse(w, x.status, "a body of more than %d bytes", large.Limit)
+				return
+			}
 			if r.Context().Err() != nil {
-				x.status = statusGone
+				x.lost()
+			}
+			if bad, is := errors.AsType[*bodyError](err); is {
+				x.status = http.StatusBadRequest
+				refuse(w, x.status, "%v", bad)
 				return
 			}
 			if f, got := x.take(); got && f.Type != wire.Result {
@@ -121,19 +140,84 @@ func unescaped(path string) string {
 	return path
 }
 
-// statusWriter notes the status of a response.
-type statusWriter struct {
-	http.ResponseWriter
-	status *int
-	once   sync.Once
+// serverBody is a request's body on its way to a user's own server, with the
+// limits that other endpoints' bodies have.
+type serverBody struct {
+	io.ReadCloser
+	x       *exchange
+	control *http.ResponseController
+	total   int64
 }
 
-func (w *statusWriter) WriteHeader(status int) {
-	if status >= 200 || status == http.StatusSwitchingProtocols {
-		w.once.Do(func() { *w.status = status })
+// Read implements io.Reader.
+func (b *serverBody) Read(p []byte) (int, error) {
+	_ = b.control.SetReadDeadline(time.Now().Add(b.x.gateway.stall))
+	n, err := b.ReadCloser.Read(p)
+	if b.total += int64(n); b.total > maxBody {
+		return n, &http.MaxBytesError{Limit: maxBody}
 	}
+	switch {
+	case errors.Is(err, io.EOF):
+		_ = b.control.SetReadDeadline(time.Time{})
+	case err != nil:
+		err = &bodyError{err}
+	}
+	return n, err
+}
+
+// bodyError is why a request's body cannot be read.
+type bodyError struct{ err error }
+
+func (e *bodyError) Error() string { return "the body of the request cannot be read: " + e.err.Error() }
+func (e *bodyError) Unwrap() error { return e.err }
+
+// serverWriter is the response of a user's own server: it notes its status, and
+// holds clients to their time.
+type serverWriter struct {
+	http.ResponseWriter
+	x    *exchange
+	once sync.Once
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *serverWriter) WriteHeader(status int) {
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		w.once.Do(func() { w.x.status = status })
+	}
+	w.x.gateway.hurry(w.ResponseWriter)
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap lets http.ResponseController find what it wraps.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+// Write implements http.ResponseWriter.
+func (w *serverWriter) Write(p []byte) (int, error) {
+	w.x.gateway.hurry(w.ResponseWriter)
+	return w.ResponseWriter.Write(p)
+}
+
+// FlushError is what http.ResponseController calls.
+func (w *serverWriter) FlushError() error {
+	w.x.gateway.hurry(w.ResponseWriter)
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// Hijack implements http.Hijacker: of what becomes another protocol the client
+// has to take something within its time too.
+func (w *serverWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	return &hurried{conn, w.x.gateway.stall}, buffered, nil
+}
+
+// hurried is a connection whose other side has to take what is written to it.
+type hurried struct {
+	net.Conn
+	stall time.Duration
+}
+
+// Write implements net.Conn.
+func (c *hurried) Write(p []byte) (int, error) {
+	_ = c.SetWriteDeadline(time.Now().Add(c.stall))
+	return c.Conn.Write(p)
+}

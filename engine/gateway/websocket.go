@@ -38,9 +38,8 @@ func (x *exchange) webSocket(w http.ResponseWriter, r *http.Request) {
 	for {
 		f, got := x.next(r.Context(), nil)
 		if !got {
-			x.status = statusGone
 			x.leave()
-			return
+			x.lost()
 		}
 		switch f.Type {
 		case wire.WebResponse:
@@ -169,7 +168,7 @@ func (x *exchange) writeMessages(ctx context.Context, conn *websocket.Conn) {
 		}
 		switch f.Type {
 		case wire.WebMessage:
-			_ = conn.SetWriteDeadline(time.Now().Add(stall))
+			_ = conn.SetWriteDeadline(time.Now().Add(x.gateway.stall))
 			closed, err := write(conn, f.Body)
 			if closed {
 				select { // the client answers by closing too

@@ -1,0 +1,224 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/engine/call"
+	"github.com/gx-dev/gx/wire"
+)
+
+// fieldsOf are the headers of a request that came.
+func fieldsOf(in *call.Input) map[string]string {
+	n := uint32(in.Body[0]) | uint32(in.Body[1])<<8 | uint32(in.Body[2])<<16
+	texts := strings.Split(string(in.Body[4:4+n]), "\n")[9:]
+	fields := map[string]string{}
+	for i := 0; i+1 < len(texts); i += 2 {
+		fields[texts[i]] = texts[i+1]
+	}
+	return fields
+}
+
+// The address of a response that waits is no token.
+func TestParkedResponsesAskForTheToken(t *testing.T) {
+	asked := make(chan struct{})
+	g, f := serving(t, func(_ *target, in *call.Input, _ chan wire.Frame) {
+		<-asked
+		reply(in, wire.WebResponse, response(200, "12345678", false))
+		reply(in, wire.Result, nil)
+	})
+	e := endpoint(f, "ap-1", "shop", "f", "shop")
+	e.Web.ProxyAuth = true
+	require.NoError(t, g.Register(t.Context(), "ap-1", []Endpoint{e}))
+	g.cfg.Allowed = func(_ context.Context, key, secret string) bool { return key == "k" && secret == "s" }
+	g.cfg.Redirect = time.Millisecond
+	const request = "GET /%s HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n%s\r\n"
+	const token = "Modal-Key: k\r\nModal-Secret: s\r\n"
+	status, rest := g.ask(t, fmt.Sprintf(request, "", token))
+	require.Contains(t, status, " 303")
+	_, location, _ := strings.Cut(rest, "Location: ")
+	location, _, _ = strings.Cut(location, "\r\n")
+	close(asked)
+	g.cfg.Redirect = time.Minute
+	status, rest = g.ask(t, fmt.Sprintf(request, location, ""))
+	require.Contains(t, status, " 401")
+	require.NotContains(t, rest, "12345678")
+	status, rest = g.ask(t, fmt.Sprintf(request, location, token))
+	require.Contains(t, status, " 200")
+	require.Contains(t, rest, "12345678")
+}
+
+// What a client says of the way that its request took, and its token, do not
+// reach the application, on whichever way it is read.
+func TestHeadersThatAreWithheld(t *testing.T) {
+	seen := make(chan map[string]string, 1)
+	g, _ := serving(t, func(_ *target, in *call.Input, _ chan wire.Frame) {
+		seen <- fieldsOf(in)
+		reply(in, wire.WebResponse, answerWith(200, "", false))
+		reply(in, wire.Result, nil)
+	})
+	for _, more := range []string{"", "Connection: close\r\n"} {
+		status, _ := g.ask(t, "GET /shop/ HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-Prefix: /evil\r\nx-forwarded-for: 1.2.3.4\r\nX-FORWARDED-ANYTHING: x\r\nForwarded: for=1.2.3.4\r\n"+
+			"Gx-Key: k\r\nModal-Secret: s\r\nX-Other: kept\r\n"+more+"\r\n", more == "")
+		require.Contains(t, status, " 200")
+		fields := <-seen
+		delete(fields, "connection")
+		require.Equal(t, map[string]string{"host": "localhost", "x-other": "kept"}, fields)
+	}
+}
+
+// Who takes nothing of what it has asked for holds no container, and no handler.
+func TestClientsThatTakeNothing(t *testing.T) {
+	large := strings.Repeat("x", 60<<10)
+	for name, answer := range map[string]func(in *call.Input, frames chan wire.Frame){
+		"whole": func(in *call.Input, _ chan wire.Frame) {
+			reply(in, wire.WebResponse, answerWith(200, large, false))
+			reply(in, wire.Result, nil)
+		},
+		"whole, by net/http": func(in *call.Input, _ chan wire.Frame) {
+			reply(in, wire.WebResponse, answerWith(200, large, false, "connection", "keep-alive"))
+			reply(in, wire.Result, nil)
+		},
+		"streamed": func(in *call.Input, frames chan wire.Frame) {
+			reply(in, wire.WebResponse, answerWith(200, large, true))
+			for range 15 {
+				reply(in, wire.WebData, []byte(large))
+			}
+			reply(in, wire.WebEnd, []byte(large))
+			reply(in, wire.Result, nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, _ := serving(t, func(_ *target, in *call.Input, frames chan wire.Frame) { answer(in, frames) })
+			g.stall = 100 * time.Millisecond
+			c := g.dial(t)
+			require.NoError(t, c.Conn.(*net.TCPConn).SetReadBuffer(1024))
+			request := strings.Repeat("GET /shop/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 1000)
+			// The gateway stops reading when nothing is taken of its answers, and closes then.
+			require.NoError(t, c.SetDeadline(time.Now().Add(20*time.Second)))
+			for {
+				if _, err := io.WriteString(c, request); err != nil {
+					require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
+					break
+				}
+			}
+			require.Eventually(t, func() bool { return g.find("shop").held.Load() == 0 }, 10*time.Second, 5*time.Millisecond)
+		})
+	}
+}
+
+// userServer is an endpoint of kind web_server whose server is a test's handler.
+func userServer(t *testing.T, handler http.HandlerFunc) *Gateway {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	g, f := serving(t, func(_ *target, in *call.Input, _ chan wire.Frame) {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		file, err := conn.(*net.TCPConn).File()
+		_ = conn.Close()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		call.Deliver([]call.Answer{{Input: in, Frame: wire.Frame{Header: wire.Header{Type: wire.WebConn, Attempt: 1}, File: file}}})
+	})
+	e := endpoint(f, "ap-1", "shop", "f", "shop")
+	e.Web = app.Web{Kind: app.WebServer, Port: 8000}
+	require.NoError(t, g.Register(t.Context(), "ap-1", []Endpoint{e}))
+	return g
+}
+
+// A user's own server is behind the same limits as what the runner speaks to.
+func TestLimitsOfUsersServers(t *testing.T) {
+	left := make(chan struct{}, 1)
+	g := userServer(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/headers":
+			_ = json.NewEncoder(w).Encode(r.Header)
+		case "/takes":
+			n, err := io.Copy(io.Discard, r.Body)
+			_, _ = fmt.Fprintf(w, "%d %v", n, err)
+		case "/gives":
+			for {
+				if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+					left <- struct{}{}
+					return
+				}
+			}
+		case "/echo":
+			conn, buffered, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+			_, _ = io.Copy(conn, buffered)
+		}
+	})
+	g.stall = 200 * time.Millisecond
+
+	c := g.dial(t)
+	c.say("POST /shop/takes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nall of it")
+	c.hear(200, "9 <nil>")
+	c.say("POST /shop/takes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+	c.hear(200, "3 <nil>")
+
+	c.say("GET /shop/headers HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-Prefix: /evil\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Port: 1\r\nGx-Key: k\r\n\r\n")
+	res, err := http.ReadResponse(c.r, nil)
+	require.NoError(t, err)
+	var fields http.Header
+	require.NoError(t, json.NewDecoder(res.Body).Decode(&fields))
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, "/shop", fields.Get("X-Forwarded-Prefix"))
+	require.Equal(t, "127.0.0.1", fields.Get("X-Forwarded-For"))
+	require.Equal(t, "http", fields.Get("X-Forwarded-Proto"))
+	require.NotContains(t, fields, "X-Forwarded-Port")
+	require.NotContains(t, fields, "Gx-Key")
+
+	status, rest := g.ask(t, "POST /shop/takes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n")
+	require.Contains(t, status, " 413", rest)
+	status, rest = g.ask(t, "POST /shop/takes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf")
+	require.Empty(t, status, rest) // it was cut
+	status, rest = g.ask(t, "POST /shop/takes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+	require.Contains(t, status, " 400", rest)
+
+	c = g.dial(t)
+	require.NoError(t, c.Conn.(*net.TCPConn).SetReadBuffer(1024))
+	c.say("GET /shop/gives HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	select {
+	case <-left:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the server goes on for a client that takes nothing")
+	}
+
+	c = g.dial(t)
+	c.say("GET /shop/echo HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	res, err = http.ReadResponse(c.r, nil) //nolint:bodyclose // there is none
+	require.NoError(t, err)
+	require.Equal(t, 101, res.StatusCode)
+	time.Sleep(2 * g.stall) // nobody has to say anything
+	c.say("hello")
+	text := make([]byte, 5)
+	_, err = io.ReadFull(c.r, text)
+	require.NoError(t, err)
+	require.Equal(t, "hello", string(text))
+	require.NoError(t, c.Close())
+	require.Eventually(t, func() bool { return g.find("shop").held.Load() == 0 }, 10*time.Second, 5*time.Millisecond)
+}

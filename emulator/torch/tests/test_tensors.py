@@ -257,3 +257,83 @@ def test_generators():
     assert torch.equal(first, torch.rand(3, device="cuda"))
     assert len(torch.cuda.get_rng_state_all()) == 2
     assert isinstance(torch.default_generator, torch.Generator)
+
+
+OPERATORS = {
+    "with a parameter": lambda x, p: p * x - x / p,
+    "with numbers": lambda x, p: 2 - (x + 1.5) * True // 1 % 3 + 2**x,
+    "with numpy": lambda x, p: x * numpy.float32(2) + numpy.float64(1),
+    "comparison with something else": lambda x, p: torch.tensor([(x == "x") is False, (x != None) is True]),  # noqa: E711
+    "logic": lambda x, p: (x > 0) & ~(x > 1) | (x <= p) ^ (x >= p),
+    "in place": lambda x, p: _in_place(x.clone()),
+    "signs": lambda x, p: abs(-x),
+    "square": lambda x, p: x**2,
+    "product": lambda x, p: x @ p.T,
+}
+
+
+def _in_place(x):
+    before = x
+    x += 1
+    x *= 2
+    x -= x / 4
+    x /= 3
+    assert x is before
+    return x
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_operators(name):
+    x, p = torch.randn(2, 3), torch.nn.Parameter(torch.rand(2, 3) + 1)
+    expected = OPERATORS[name](x, p)
+    result = OPERATORS[name](x.cuda(), torch.nn.Parameter(p.detach().cuda()))
+    assert result.is_cuda or name.startswith("comparison")
+    torch.testing.assert_close(result.detach().cpu(), expected.detach())
+
+
+def test_operators_leave_to_others_what_is_theirs():
+    class Reflected:
+        def __radd__(self, other):
+            return "reflected"
+
+    class Own(torch.Tensor):
+        pass
+
+    x = torch.ones(3, device="cuda")
+    assert x + Reflected() == "reflected"
+    own = torch.ones(3).as_subclass(Own).cuda()
+    assert (x + own).is_cuda and (own * x).is_cuda
+    with pytest.raises(TypeError, match="unsupported operand"):
+        x + "text"
+    with getattr(torch._C, "DisableTorchFunctionSubclass", torch._C.DisableTorchFunction)():
+        assert type(x + 1) is torch.Tensor
+
+
+@pytest.mark.skipif(not hasattr(torch, "set_default_device"), reason="from 2.0 on")
+def test_operators_and_moves_within_a_mode():
+    from torch.overrides import TorchFunctionMode
+
+    seen = []
+
+    class Mode(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            seen.append(func.__name__)
+            return func(*args, **(kwargs or {}))
+
+    model = torch.nn.Linear(2, 2).cuda()
+    x = torch.ones(2, device="cuda")
+    with Mode():
+        assert (x + 1).is_cuda and (-x).is_cuda and x.shape == (2,)
+        assert not model.cpu().weight.is_cuda and model.cuda().weight.is_cuda
+    assert "add" in seen and "neg" in seen
+
+
+def test_facts():
+    x, y = torch.ones(2, 3), torch.ones(2, 3, device="cuda")
+    for name in ("shape", "dtype", "ndim", "layout", "is_leaf", "is_sparse", "is_quantized", "is_meta"):
+        assert getattr(x, name) == getattr(y, name), name
+        assert hasattr(getattr(type(y), name), "__get__")
+    for name in ("size", "dim", "numel", "nelement", "stride", "storage_offset", "element_size", "is_contiguous", "is_floating_point"):
+        assert getattr(x, name)() == getattr(y, name)(), name
+    assert y.size(dim=1) == 3 and y.stride(0) == 3 and y.T.is_contiguous(memory_format=torch.contiguous_format) is False
+    assert isinstance(y.shape, torch.Size)

@@ -12,6 +12,7 @@ hook        finds out when torch is imported, and has it patched (patch)
 page        the file by which the container and its host tell each other of cards
 cards       the cards of this process, the current one, first use, forks
 tensors     the classes, and what happens to a call that has an emulated tensor
+operators   operators and facts of tensors, by a shorter way
 special     calls that are an exception to the rule
 factories   tensors made on a card
 moves       tensors moved to a card, off it, and between cards

@@ -71,6 +71,7 @@ def _names():
                  "card_of_storage", "storage_of", "refuse_next", "DefaultGenerators", "stream"):  # fmt: skip
         found.pop(name, None)
     found["stream"] = streams.stream
+    del found["patch"]
     return found
 
 
@@ -139,6 +140,7 @@ def patch():
         guard()  # where CUDA is built in: a guard that asks no driver
     if not hasattr(torch._C, "_cuda_getCurrentRawStream"):
         torch._C._cuda_getCurrentRawStream = lambda index: 0
+    streams.patch()
     _tensor_types()
     _accelerator()
     _device_of_int()
@@ -187,7 +189,7 @@ def _accelerator():
     if module is None:
         return
     for name, value in {
-        "is_available": properties.is_available,
+        "is_available": lambda: cards.count() > 0,
         "device_count": properties.device_count,
         "current_accelerator": lambda check_available=False: torch.device("cuda") if cards.count() else None,
         "current_device_index": properties.current_device,

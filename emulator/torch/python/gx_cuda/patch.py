@@ -10,10 +10,13 @@ def patch(torch):
             f"this container's GPU is emulated, which needs torch 1.13 or newer, and it has {torch.__version__}. "
             "Install a newer torch in the image, or run this on a real card: gx run --host NAME"
         )
-    from gx_cuda import autograd, factories, modules, moves, names, parallel, refusals, serialization, special, tensors
+    from gx_cuda import (
+        autograd, factories, modules, moves, names, operators, parallel, refusals, serialization, special, tensors,
+    )  # fmt: skip
 
     # The tensors come first: the others make some.
     tensors.define()
+    operators.define()
     names.patch()
     moves.patch()
     factories.patch()

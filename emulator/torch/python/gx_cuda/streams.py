@@ -202,3 +202,31 @@ class StreamContext:
 def stream(stream):
     """torch.cuda.stream"""
     return StreamContext(stream)
+
+
+def _generic(original, ours, make):
+    """torch.Stream or torch.Event: those of a card are ours."""
+
+    class Meta(type):
+        def __instancecheck__(cls, x):
+            return isinstance(x, (original, ours))
+
+    def new(cls, device=None, *args, **kwargs):
+        if device is None or type(device) is int or torch.device(device).type == "cuda":
+            return make(device, *args, **kwargs)
+        return original(device, *args, **kwargs)
+
+    return Meta(original.__name__, (), {"__new__": new, "__module__": "torch", "__doc__": original.__doc__})
+
+
+def _event(device=None, **options):
+    made = Event(**options)
+    made.device = torch.device("cuda", cards.index_of(device))
+    return made
+
+
+def patch():
+    """torch.Stream and torch.Event, which are of any device from 2.4 on."""
+    if hasattr(torch, "Event"):
+        torch.Stream = _generic(torch.Stream, Stream, Stream)
+        torch.Event = _generic(torch.Event, Event, _event)

@@ -17,12 +17,13 @@ _note = memory.note
 _state = cards.state
 
 PLAIN = {Tensor, Parameter}  # classes of tensors that are where C++ says they are
+_LOOK = {Tensor, Parameter, tuple, list}  # classes of arguments that may be, or have, such a tensor
 _classes = {}  # (class, index of a card): its emulated class
 TENSOR = []  # the emulated class of Tensor, by index
+_near = {}  # by index: classes of what an operator of a tensor there takes without further questions
 SPECIAL = {}  # function: handler(cls, func, types, args, kwargs)
 MIXED = set()  # functions that take tensors of both kinds
 _NO_TENSORS = {torch.Size, torch.dtype, torch.device, bool, int, float, str, type(None), torch.layout, complex}
-
 
 
 def emulated_class(cls, index):
@@ -45,11 +46,14 @@ def _make(base, index):
         "is_cpu": False,
         "_gx_card": index,
         "_gx_plain": base,
+        "_gx_near": _near.setdefault(index, {int, float, bool}),
     }
     # Python may look a member up in the class (Tensor.device.__get__): such
     # members are descriptors in PyTorch, and are those of the base there.
     made = type(base)(base.__name__, (Emulated, base), members)
     _classes[base, index] = _classes[made, index] = made
+    if base in PLAIN:
+        _near[index].add(made)
     return made
 
 
@@ -66,8 +70,8 @@ def adopt(x, index):
 
 
 def plain(x):
-    """Takes the class off a tensor, in place; returns it."""
-    x.__class__ = type(x)._gx_plain
+    """Takes the class off a tensor that may have one, in place; returns it."""
+    x.__class__ = getattr(type(x), "_gx_plain", type(x))
     return x
 
 
@@ -136,6 +140,16 @@ def check_places(cls, func, args, kwargs):
             continue
         other = f"cuda:{card}" if card >= 0 else "cpu"
         raise RuntimeError(_misplaced(func, f"cuda:{index}", other, position))
+
+
+def _may_be_elsewhere(a):
+    """Whether an argument is, or has, a tensor that is not on a card and is no number."""
+    if type(a) in PLAIN:
+        return a.dim() > 0
+    for b in a:
+        if type(b) in PLAIN and b.dim():
+            return True
+    return False
 
 
 # Operations whose kernel names the argument that is elsewhere.
@@ -225,20 +239,12 @@ class Emulated:
         card.operations += 1
         if card.operations > 255:
             _count(card)
-        handler = SPECIAL.get(func)
-        if handler is not None:
-            return handler(cls, func, types, args, kwargs or {})
+        if func in SPECIAL:
+            return SPECIAL[func](cls, func, types, args, kwargs or {})
         for a in args:
-            kind = type(a)
-            if kind in PLAIN:
-                if a.dim():
-                    check_places(cls, func, args, kwargs)
-                    break
-            elif kind is list or kind is tuple:
-                for b in a:
-                    if type(b) in PLAIN and b.dim():
-                        check_places(cls, func, args, kwargs)
-                        break
+            if type(a) in _LOOK and _may_be_elsewhere(a):
+                check_places(cls, func, args, kwargs)
+                break
         if len(types) > 1:
             for t in types:
                 if getattr(t, "_gx_card", index) != index:
@@ -263,7 +269,7 @@ class Emulated:
             _note(result, index)
             result.__class__ = TENSOR[index]
             return result
-        if kind in _NO_TENSORS:
+        if kind is cls or kind in _NO_TENSORS:
             return result
         return restore(result, index)
 

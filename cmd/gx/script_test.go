@@ -80,8 +80,14 @@ func (l *lab) output(t *testing.T, cmd *exec.Cmd) string {
 	return string(out)
 }
 
-// params runs the scripts of a folder with gx on the path.
-func (l *lab) params(dir string) testscript.Params {
+// params runs the scripts of a folder with gx on the path. $EXAMPLES is the
+// folder of examples.
+func (l *lab) params(t *testing.T, dir string) testscript.Params {
+	t.Helper()
+	examples, err := filepath.Abs("../../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
 	return testscript.Params{
 		Dir: dir,
 		Setup: func(e *testscript.Env) error {
@@ -90,6 +96,7 @@ func (l *lab) params(dir string) testscript.Params {
 			e.Vars = append(e.Vars, l.env()...)
 			e.Setenv("PATH", filepath.Dir(l.gx)+string(os.PathListSeparator)+os.Getenv("PATH"))
 			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("EXAMPLES", examples)
 			// A host that a script started for itself ends with it, also if it fails.
 			e.Defer(func() {
 				own := filepath.Join(e.WorkDir, "run")
@@ -102,10 +109,14 @@ func (l *lab) params(dir string) testscript.Params {
 			return nil
 		},
 		Condition: func(name string) (bool, error) {
-			if name != "torch" {
-				return false, fmt.Errorf("there is no condition %q", name)
+			asked := os.Getenv("GX_TEST_TORCH")
+			switch name {
+			case "torch":
+				return asked != "", nil
+			case "cuda": // PyPI's build of it for CUDA
+				return asked == "cuda", nil
 			}
-			return os.Getenv("GX_TEST_TORCH") != "", nil
+			return false, fmt.Errorf("there is no condition %q", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await":  await,
@@ -124,13 +135,13 @@ func (l *lab) params(dir string) testscript.Params {
 // harm the host. The last tests kill it over and over.
 func TestGx(t *testing.T) {
 	l := newLab(t)
-	t.Run("shared", func(t *testing.T) { testscript.Run(t, l.params("testdata/script")) })
+	t.Run("shared", func(t *testing.T) { testscript.Run(t, l.params(t, "testdata/script")) })
 	t.Run("terminal", func(t *testing.T) { testTerminal(t, l) })
 	t.Run("shell", func(t *testing.T) { testShell(t, l) })
 	t.Run("serve", func(t *testing.T) { testServe(t, l) })
 	t.Run("dashboard", func(t *testing.T) { testDashboard(t, l) })
 	t.Run("alone", func(t *testing.T) {
-		p := l.params("testdata/alone")
+		p := l.params(t, "testdata/alone")
 		testscript.RunT(oneByOne{t}, p)
 	})
 	t.Run("load", func(t *testing.T) { testDeployLoad(t, l) })

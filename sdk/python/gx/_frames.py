@@ -181,36 +181,32 @@ def from_json(body: Buffer) -> Any:
 
 
 def to_json(value: Any) -> bytes:
-    """Encodes str, int, float, bool, None, bytes (as base64), lists and dicts with str keys."""
-    return _json_text(value).encode()
+    """Encodes str, int, float, bool, None, bytes (as base64), lists and dicts with str keys.
+
+    Raises ValueError for a float that is no number, TypeError for what has no JSON form.
+    """
+    return "".join(_pieces(value, 0)).encode()
 
 
-def _json_text(value: Any) -> str:
-    if isinstance(value, str):
-        from _json import encode_basestring_ascii
-
-        return encode_basestring_ascii(value)
-    if value is None:
-        return "null"
-    if value is True:
-        return "true"
-    if value is False:
-        return "false"
-    if isinstance(value, int):
-        return int.__repr__(value)
-    if isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):
-            raise ValueError(f"{value!r} has no JSON form")
-        return float.__repr__(value)
+def _base64(value: Any) -> str:
+    """What the encoder asks about a value that it does not know."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         from binascii import b2a_base64
 
-        return '"' + b2a_base64(value, newline=False).decode() + '"'
-    if isinstance(value, dict):
-        return "{" + ",".join(_json_text(str(k)) + ":" + _json_text(v) for k, v in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join([_json_text(v) for v in value]) + "]"
+        return b2a_base64(value, newline=False).decode()
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+try:
+    from _json import encode_basestring_ascii as _quoted
+    from _json import make_encoder as _make_encoder
+
+    _pieces: Any = _make_encoder(None, _base64, _quoted, None, ":", ",", False, False, False)
+except (ImportError, TypeError):  # a Python with another json module
+    import json as _json_module
+
+    def _pieces(value: Any, _: int) -> Any:
+        return _json_module.JSONEncoder(default=_base64, separators=(",", ":"), allow_nan=False).iterencode(value)
 
 
 def error_body(head: dict, pickled: Buffer = b"") -> bytes:

@@ -88,8 +88,12 @@ class Json(unittest.TestCase):
         for bad in (b"{", b"nope", b"\xff", b"{} {}", b"[" * 100000, b'{"a":}'):
             with self.subTest(bad[:10]), self.assertRaises(_wire.ProtocolError):
                 _wire.from_json(bad)
-        with self.assertRaises(TypeError):
-            _wire.to_json(object())
+        for value in (object(), {"a": [object()]}, {object(): 1}):
+            with self.assertRaises(TypeError):
+                _wire.to_json(value)
+        for number in (float("nan"), float("inf")):
+            with self.assertRaises(ValueError):
+                _wire.to_json({"a": number})
 
     def test_error_body(self) -> None:
         head, pickled = _wire.read_error_body(_wire.error_body({"type": "ValueError", "line": 3}, b"abc"))

@@ -279,6 +279,20 @@ image = gx.Image.debian_slim().pip_install("fastapi")
 @gx.fastapi_endpoint(docs=True)
 def double(x: int):
     return {"answer": 2 * x}
+
+
+@app.function(image=image)
+@gx.asgi_app()
+def own():
+    from fastapi import FastAPI
+
+    web = FastAPI(title="An app of its own")
+
+    @web.get("/price")
+    def price(item: str):
+        return 3
+
+    return web
 `
 
 // testBrowser looks at an endpoint's documentation, calls it there, changes the
@@ -347,8 +361,17 @@ func testBrowser(t *testing.T, l *lab) {
 	require.NoError(t, executed(`"answer":-42`), s.text())
 	require.Contains(t, s.text(), "· code · app.py")
 	mu.Lock()
-	defer mu.Unlock()
 	require.Empty(t, failed)
+	mu.Unlock()
+
+	urls := endpoint.FindAllString(s.text(), -1)
+	require.Contains(t, urls[1], "own", s.text())
+	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(urls[1]+"/redoc"), chromedp.WaitVisible(`//h1[contains(., "An app of its own")]`)), s.text())
+	mu.Lock()
+	defer mu.Unlock()
+	for _, what := range failed {
+		require.Regexp(t, `^(it asks for https://cdn.redoc.ly/redoc/logo-mini.svg|net::ERR_NAME_NOT_RESOLVED)$`, what)
+	}
 }
 
 // screenshot keeps what the browser shows, if GX_TEST_SCREENSHOTS names a folder.
@@ -408,6 +431,10 @@ func testGuide(t *testing.T, l *lab) {
 	require.JSONEq(t, `{"embeddings": [[2, 2, 1], [1, 0, 1]], "model": "BAAI/bge-base-en-v1.5", "dimensions": 3}`, strings.TrimSuffix(got, " 200"))
 	require.Contains(t, curl("-X", "POST", embed, "-H", "Content-Type: application/json", "-d", `{}`), " 422")
 	require.Contains(t, curl(embed+"/docs"), "/__gx/swagger-ui/swagger-ui-bundle.js")
+	redoc := curl(api + "/redoc")
+	require.Contains(t, redoc, "/__gx/redoc/redoc.standalone.js")
+	require.NotContains(t, redoc, "https://")
+	require.Contains(t, curl("-o", os.DevNull, api+"/__gx/redoc/redoc.standalone.js"), " 200")
 
 	completion := []string{"-X", "POST", api + "/v1/completions", "-H", "Content-Type: application/json", "-d", `{"prompt": "Summarize this document:", "max_tokens": 128}`}
 	require.Equal(t, `{"text":"..."} 200`, curl(append(completion, "-H", "Authorization: Bearer a-key")...))

@@ -227,6 +227,64 @@ func TestCutResponses(t *testing.T) {
 	require.Error(t, err)
 }
 
+// An application that says a length that its response does not have is told so,
+// and its client does not take the response for a whole one.
+func TestWrongLengths(t *testing.T) {
+	var mu sync.Mutex
+	var said []string
+	g, f := serving(t, func(_ *target, in *call.Input, _ chan wire.Frame) {
+		path, _ := pathOf(in)
+		first, then, _ := strings.Cut(path[1:], "-")
+		status := 200
+		if first == "" {
+			status = 304
+		}
+		reply(in, wire.WebResponse, answerWith(status, first, then != "", "content-length", "3"))
+		for then != "" {
+			piece, rest, more := strings.Cut(then, "-")
+			kind := wire.WebData
+			if !more {
+				kind = wire.WebEnd
+			}
+			reply(in, kind, []byte(piece))
+			then = rest
+		}
+		reply(in, wire.Result, nil)
+	})
+	e := endpoint(f, "ap-1", "shop", "f", "shop")
+	e.Log = func(lines []api.LogLine) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, l := range lines {
+			said = append(said, l.Text)
+		}
+	}
+	require.NoError(t, g.Register(t.Context(), "ap-1", []Endpoint{e}))
+	for path, want := range map[string]string{
+		"abc": "200", "a-bc": "200", "a-b-c": "200", "": "304", "ab": "502", "abcd": "502", "abcd-": "502", "a-b": "cut", "a-bcd": "cut",
+	} {
+		mu.Lock()
+		said = nil
+		mu.Unlock()
+		status, rest := g.ask(t, "GET /shop/"+path+" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+		mu.Lock()
+		told := strings.Contains(strings.Join(said, "\n"), "Content-Length of 3")
+		mu.Unlock()
+		switch want {
+		case "200":
+			require.Contains(t, status, " 200", path)
+			require.True(t, strings.HasSuffix(rest, "\r\n\r\nabc"), "%s: %q", path, rest)
+			require.False(t, told, path)
+		case "cut":
+			require.NotContains(t, rest, "\r\n\r\nabc", path)
+			require.True(t, told, path)
+		default:
+			require.Contains(t, status, " "+want, path)
+			require.Equal(t, want == "502", told, path)
+		}
+	}
+}
+
 // A client that leaves is told to the container.
 func TestDisconnect(t *testing.T) {
 	began := make(chan struct{})

@@ -222,3 +222,85 @@ func TestLimitsOfUsersServers(t *testing.T) {
 	require.NoError(t, c.Close())
 	require.Eventually(t, func() bool { return g.find("shop").held.Load() == 0 }, 10*time.Second, 5*time.Millisecond)
 }
+
+// What clients do that are old, odd or hostile.
+func TestOddClients(t *testing.T) {
+	g, _ := serving(t, func(_ *target, in *call.Input, frames chan wire.Frame) {
+		path, body := pathOf(in)
+		if fieldsOf(in)["x-upload"] != "" {
+			reply(in, wire.WebCredit, wire.AppendCredit(1<<20))
+			for fr := range frames {
+				if body += string(fr.Body); fr.Type != wire.WebData {
+					break
+				}
+			}
+		}
+		reply(in, wire.WebResponse, answerWith(200, path+" "+body, false))
+		reply(in, wire.Result, nil)
+	})
+	for name, one := range map[string]struct {
+		request, status, body string
+		half                  bool
+	}{
+		"HTTP/1.0":                  {request: "GET /shop/a HTTP/1.0\r\nHost: localhost\r\n\r\n", status: " 200", body: "/a "},
+		"half closed":               {request: "GET /shop/a HTTP/1.1\r\nHost: localhost\r\n\r\n", status: " 200", body: "/a ", half: true},
+		"another upgrade":           {request: "GET /shop/a HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, close\r\nUpgrade: h2c\r\n\r\n", status: " 200", body: "/a "},
+		"the server itself":         {request: "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", status: " 200"},
+		"OPTIONS":                   {request: "OPTIONS /shop/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", status: " 200", body: "/a "},
+		"a method of its own":       {request: "PROPFIND /shop/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", status: " 200", body: "/a "},
+		"CONNECT":                   {request: "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n", status: " 421"},
+		"an absolute address":       {request: "GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", status: " 421"},
+		"many headers":              {request: "GET /shop/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + strings.Repeat("A: b\r\n", 5000) + "\r\n", status: " 200", body: "/a "},
+		"too many headers":          {request: "GET /shop/a HTTP/1.1\r\nHost: localhost\r\n" + strings.Repeat("A: b\r\n", 50000) + "\r\n", status: " 431"},
+		"a chunked body":            {request: "POST /shop/a HTTP/1.1\r\nHost: localhost\r\nX-Upload: 1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\nX-Trailer: 1\r\n\r\n", status: " 200", body: "/a hello"},
+		"both lengths":              {request: "POST /shop/a HTTP/1.1\r\nHost: localhost\r\nX-Upload: 1\r\nConnection: close\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /shop/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n", status: " 200", body: "/a "},
+		"two lengths":               {request: "POST /shop/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nhello", status: " 400"},
+		"a length with a sign":      {request: "POST /shop/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: +5\r\n\r\nhello", status: " 400"},
+		"an unknown coding":         {request: "POST /shop/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked, gzip\r\n\r\n", status: " 501"},
+		"a NUL in a header":         {request: "GET /shop/a HTTP/1.1\r\nHost: localhost\r\nX: a\x00b\r\n\r\n", status: " 400"},
+		"a carriage return in one":  {request: "GET /shop/a HTTP/1.1\r\nHost: localhost\r\nX: a\rY: b\r\n\r\n", status: " 400"},
+		"a space before the colon":  {request: "GET /shop/a HTTP/1.1\r\nHost : localhost\r\n\r\n", status: " 400"},
+		"a promise that none knows": {request: "POST /shop/a HTTP/1.1\r\nHost: localhost\r\nExpect: 200-ok\r\nContent-Length: 5\r\n\r\nhello", status: " 417"},
+		"waits to be asked":         {request: "POST /shop/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello", status: " 100", body: "/a hello"},
+		"a path that goes up":       {request: "GET /shop/../../etc/passwd HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", status: " 200", body: "/../../etc/passwd "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, rest := g.ask(t, one.request, one.half)
+			require.Contains(t, status, one.status, rest)
+			require.NotContains(t, rest, "smuggled")
+			if one.body != "" {
+				require.True(t, strings.HasSuffix(rest, "\r\n\r\n"+one.body), "%q", rest)
+			}
+		})
+	}
+	require.Eventually(t, func() bool { return g.find("shop").held.Load() == 0 }, 10*time.Second, 5*time.Millisecond)
+}
+
+// A message that is larger than any may be closes its WebSocket, with the code
+// that says so, and the container is told.
+func TestGiantMessages(t *testing.T) {
+	closed := make(chan []byte, 1)
+	g, _ := serving(t, func(_ *target, in *call.Input, frames chan wire.Frame) {
+		reply(in, wire.WebResponse, answerWith(101, "", true))
+		reply(in, wire.WebCredit, wire.AppendCredit(1<<20))
+		for fr := range frames {
+			if fr.Type == wire.WebMessage {
+				closed <- fr.Body
+				break
+			}
+		}
+		reply(in, wire.Result, nil)
+	})
+	c := g.dial(t)
+	c.say("GET /shop/ HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	res, err := http.ReadResponse(c.r, nil) //nolint:bodyclose // there is none
+	require.NoError(t, err)
+	require.Equal(t, 101, res.StatusCode)
+	c.say("\x82\xff\x00\x00\x00\x7f\xff\xff\xff\xff0000") // a binary message of 2 terabytes announces itself
+	head := make([]byte, 4)
+	_, err = io.ReadFull(c.r, head)
+	require.NoError(t, err)
+	require.Equal(t, byte(0x88), head[0], "it closes")
+	require.Equal(t, 1009, int(head[2])<<8|int(head[3]))
+	require.Equal(t, byte(wire.MessageClose), (<-closed)[0])
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -179,14 +180,23 @@ func (x *exchange) answer(w http.ResponseWriter, r *http.Request, f wire.Frame) 
 		refuse(w, x.status, "%s answered with what is no response: status %d %v", x.route.Function, a.Status, err)
 		return
 	}
-	x.status = a.Status
-	h := w.Header()
+	h := http.Header{}
 	for _, f := range a.Headers {
 		h.Add(f.Name, f.Value)
 	}
+	length := declared(h, r.Method, a.Status)
+	if n := int64(len(a.Body)); length >= 0 && (n > length || n < length && !a.More) {
+		x.status = http.StatusBadGateway
+		x.leave()
+		x.say(fmt.Sprintf("%s answered with a body of %d bytes, and a Content-Length of %d", x.route.Function, n, length))
+		refuse(w, x.status, "%s answered with a body of another length than it says", x.route.Function)
+		return
+	}
+	x.status = a.Status
 	if len(h["Content-Type"]) == 0 {
 		h["Content-Type"] = nil // net/http would guess one
 	}
+	maps.Copy(w.Header(), h)
 	x.gateway.hurry(w)
 	w.WriteHeader(a.Status)
 	if len(a.Body) > 0 {
@@ -197,7 +207,7 @@ func (x *exchange) answer(w http.ResponseWriter, r *http.Request, f wire.Frame) 
 	}
 	control := http.NewResponseController(w)
 	taken := len(a.Body)
-	left := declared(h, r.Method) - int64(len(a.Body))
+	left := length - int64(len(a.Body)) // below zero if it is not known
 	for err == nil || errors.Is(err, http.ErrBodyNotAllowed) {
 		if !x.more() {
 			_ = control.SetWriteDeadline(time.Now().Add(x.gateway.stall))
@@ -221,8 +231,11 @@ func (x *exchange) answer(w http.ResponseWriter, r *http.Request, f wire.Frame) 
 				taken += len(f.Body)
 				left -= int64(len(f.Body))
 			}
-			if (f.Type == wire.WebEnd || left == 0) && err == nil {
-				_ = control.SetWriteDeadline(time.Time{})
+			switch {
+			case length >= 0 && (left < 0 || left > 0 && f.Type == wire.WebEnd):
+				x.say(fmt.Sprintf("the response of %s was cut off: it says a Content-Length of %d, and has %d bytes", x.route.Function, length, length-left))
+				err = http.ErrContentLength
+			case (f.Type == wire.WebEnd || left == 0) && err == nil:
 				return // a client that has all of it may be gone before the end comes
 			}
 		default: // it ended in the middle
@@ -250,10 +263,10 @@ func (x *exchange) end() {
 }
 
 // declared is how long the body of a response is by its head; -1 = it does not
-// say.
-func declared(h http.Header, method string) int64 {
+// say, or there is none.
+func declared(h http.Header, method string, status int) int64 {
 	n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64)
-	if err != nil || n < 0 || method == http.MethodHead {
+	if err != nil || n < 0 || method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified {
 		return -1
 	}
 	return n

@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gx-dev/gx/engine/gateway/swagger"
+	"github.com/gx-dev/gx/engine/gateway/apidocs"
 )
 
 // route is an endpoint that is served.
@@ -125,7 +125,7 @@ func (g *Gateway) find(label string) *route {
 
 // ownPath begins the paths of files that pages of endpoints use and the gateway
 // has, by whatever name it is asked.
-const ownPath = "/__gx/swagger-ui/"
+const ownPath = "/__gx/"
 
 // place is what a request's host name and path say.
 type place struct {
@@ -182,7 +182,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if name, own := strings.CutPrefix(r.URL.Path, ownPath); own {
-		if !swagger.Serve(w, r, name) {
+		if !apidocs.Serve(w, r, name) {
 			refuse(w, http.StatusNotFound, "there is no %.100q", r.URL.Path)
 		}
 		return

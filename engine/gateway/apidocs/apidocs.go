@@ -1,11 +1,11 @@
-// Package swagger has the files of Swagger UI, the page on which FastAPI shows
-// what an application answers, so that it works where no network does. It serves
-// them over HTTP and knows nothing of who describes what.
+// Package apidocs has the files of the pages on which FastAPI shows what an
+// application answers, Swagger UI and Redoc, so that they work where no network
+// does. It serves them over HTTP and knows nothing of who describes what.
 //
-// The files are those of the npm package swagger-ui-dist 5.35.0, under the
-// Apache License 2.0, unchanged but for their compression; see files/LICENSE and
-// files/NOTICE.
-package swagger
+// The files are those of the npm packages swagger-ui-dist 5.35.0, under the Apache
+// License 2.0, and redoc 2.5.4, under the MIT License, unchanged but for their
+// compression; see LICENSE in each folder, and NOTICE.
+package apidocs
 
 import (
 	"bytes"
@@ -20,8 +20,8 @@ import (
 //go:embed files
 var files embed.FS
 
-// Version is Swagger UI's.
-const Version = "5.35.0"
+// versions are those of the packages, by the folder that has their files.
+var versions = map[string]string{"swagger-ui": "5.35.0", "redoc": "2.5.4"}
 
 // types are the media types of what is served.
 var types = map[string]string{
@@ -32,12 +32,14 @@ var types = map[string]string{
 	"":     "text/plain; charset=utf-8",
 }
 
-// Serve answers a request for a file: swagger-ui-bundle.js, swagger-ui.css,
-// favicon-32x32.png, LICENSE or NOTICE. It returns false if there is no file of
-// that name, and has answered nothing then.
+// Serve answers a request for a file, such as swagger-ui/swagger-ui-bundle.js or
+// redoc/redoc.standalone.js. It returns false if there is no file of that name,
+// and has answered nothing then.
 func Serve(w http.ResponseWriter, r *http.Request, name string) bool {
-	kind, known := types[path.Ext(name)]
-	if !known || strings.Contains(name, "/") {
+	folder, file := path.Split(name)
+	version, known := versions[path.Clean(folder)]
+	kind, served := types[path.Ext(file)]
+	if !known || !served || path.Clean(name) != name {
 		return false
 	}
 	data, err := files.ReadFile("files/" + name)
@@ -50,7 +52,7 @@ func Serve(w http.ResponseWriter, r *http.Request, name string) bool {
 	h := w.Header()
 	h.Set("Content-Type", kind)
 	h.Set("Cache-Control", "public, max-age=86400")
-	h.Set("ETag", `"swagger-ui-`+Version+`"`)
+	h.Set("ETag", `"`+version+`"`)
 	h.Set("Vary", "Accept-Encoding")
 	h.Set("X-Content-Type-Options", "nosniff")
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {

@@ -248,7 +248,7 @@ func TestOddClients(t *testing.T) {
 		"the server itself":         {request: "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", status: " 200"},
 		"OPTIONS":                   {request: "OPTIONS /shop/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", status: " 200", body: "/a "},
 		"a method of its own":       {request: "PROPFIND /shop/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", status: " 200", body: "/a "},
-		"CONNECT":                   {request: "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n", status: " 421"},
+		"CONNECT":                   {request: "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\nConnection: close\r\n\r\n", status: " 421"},
 		"an absolute address":       {request: "GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", status: " 421"},
 		"many headers":              {request: "GET /shop/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + strings.Repeat("A: b\r\n", 5000) + "\r\n", status: " 200", body: "/a "},
 		"too many headers":          {request: "GET /shop/a HTTP/1.1\r\nHost: localhost\r\n" + strings.Repeat("A: b\r\n", 50000) + "\r\n", status: " 431"},

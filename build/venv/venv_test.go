@@ -211,7 +211,7 @@ func TestCancel(t *testing.T) {
 	e := newEngine(t)
 	// An sdist whose setup never ends: pip waits for a child of its own.
 	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "setup.py"), []byte("import time, os\nopen('started', 'w').write(str(os.getpid()))\ntime.sleep(600)\n"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "setup.py"), []byte("import time, os\nopen('starting', 'w').write(str(os.getpid()))\nos.rename('starting', 'started')\ntime.sleep(600)\n"), 0o644))
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		for ctx.Err() == nil {

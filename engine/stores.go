@@ -63,7 +63,7 @@ func (e *Engine) openStores(ctx context.Context) (err error) {
 	later := context.WithoutCancel(ctx)
 	e.environments.OnDelete(func(id int64) { e.environmentGone(later, id) })
 	e.environments.OnRename(func(id int64, name string) { e.environmentRenamed(later, id, name) })
-	e.desk = ask.NewDesk(e.environments, e.dicts, e.queues, e.volumes, e.bills, e.webTokens, e.secrets, pages{e})
+	e.desk = ask.NewDesk(e.environments, e.dicts, e.queues, e.volumes, e.bills, e.webTokens, e.secrets, pages{e}, logPages{e})
 	return nil
 }
 

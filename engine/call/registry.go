@@ -55,6 +55,21 @@ func NewID(prefix string) string {
 	return prefix + "-" + strings.ToLower(base32.StdEncoding.EncodeToString(random[:]))
 }
 
+// Spawned is a spawned call that has not ended, or not long ago; nil = there is
+// none.
+func (r *Registry) Spawned(id string) *Call {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.calls[id]
+}
+
+// Ended reports whether all inputs of the call have answers.
+func (c *Call) Ended() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.finished.IsZero()
+}
+
 // Open is how many calls have not ended.
 func (r *Registry) Open() int {
 	r.mu.Lock()

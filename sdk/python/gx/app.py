@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Dict, Iterator, List, Mapping, NoReturn, Optional, Sequence, Type, Union
 
     from gx._client import Client
+    from gx._logs import Logs
     from gx._session import Session
     from gx.cls import Cls
     from gx.function import Function
@@ -384,9 +385,21 @@ class App:
     get_dashboard_url = Dual(_get_dashboard_url)
 
     @property
-    def logs(self) -> NoReturn:
-        """Planned: the app's log lines (`gx app logs` prints them)."""
-        _planned("app.logs")
+    def logs(self) -> Logs:
+        """What the app's functions have printed, which `gx app logs` prints: ``fetch``, ``tail`` and ``stream``.
+
+        The app is the running or deployed one that this is, else that which last
+        ran under its name.
+        """
+        from gx._environment import current
+        from gx._logs import Logs
+
+        if not (self.app_id or self._name):
+            from gx.exception import ExecutionError
+
+            raise ExecutionError(f"{self!r} has no name and does not run, so that it has no log")
+        ref = self.app_id or "/".join(filter(None, (current(), self._name)))
+        return Logs(lambda: (self.app_id or "", {"app": ref}))
 
     def _together(self) -> Iterator[App]:
         """This app and those that it includes."""

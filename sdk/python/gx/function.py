@@ -10,9 +10,10 @@ from gx.function_call import value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, AsyncIterator, Callable, Dict, Iterable, Iterator, List, NoReturn, Optional, Tuple
+    from typing import Any, AsyncIterator, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
     from gx._client import Client
+    from gx._logs import Logs
     from gx._settings import Settings
     from gx.app import App
 
@@ -430,12 +431,16 @@ class Function:
         older("Function.web_url", "Function.get_web_url()")
         return self._get_web_url()
 
-    # -- what later parts of gx bring --
-
     @property
-    def logs(self) -> NoReturn:
-        """Planned: the function's log lines."""
-        _planned("Function.logs")
+    def logs(self) -> Logs:
+        """What the function has printed: ``fetch``, ``tail`` and ``stream``. Of a method it is what its class has."""
+        from gx._logs import Logs
+
+        return Logs(self._logged)
+
+    def _logged(self) -> Tuple[str, Dict[str, Any]]:
+        self._connect()
+        return self._callee.function, {"function": self._callee.function}
 
 
 class FunctionStats:
@@ -452,9 +457,3 @@ class FunctionStats:
 
 def _variant(function: Function, options: Optional[Dict[str, Any]]) -> Function:
     return function._with(options or {})
-
-
-def _planned(what: str) -> NoReturn:
-    from gx._planned import planned
-
-    planned(what)

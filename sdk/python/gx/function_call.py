@@ -7,9 +7,10 @@ from gx._dual import Dual, StaticDual
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, AsyncIterator, Dict, Iterator, List, NoReturn, Optional
+    from typing import Any, AsyncIterator, Dict, Iterator, List, Optional
 
     from gx._client import Client
+    from gx._logs import Logs
     from gx.call_graph import InputInfo
 
 
@@ -143,11 +144,11 @@ class FunctionCall:
     get_call_graph = Dual(_get_call_graph)
 
     @property
-    def logs(self) -> NoReturn:
-        """Planned: the call's log lines."""
-        from gx._planned import planned
+    def logs(self) -> Logs:
+        """What the call has printed: ``fetch``, ``tail``, and ``stream``, which ends with the call."""
+        from gx._logs import Logs
 
-        planned("FunctionCall.logs")
+        return Logs(lambda: (self._object_id, {"call": self._object_id}))
 
 
 def value(frame: _wire.Frame) -> Any:

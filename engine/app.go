@@ -27,6 +27,7 @@ type App struct {
 	environment string // its name
 	created     time.Time
 	deployed    *deployed // nil = it ends with its session
+	past        int       // the version of a deployed app that it is beside that one; 0 = it is not
 	log         *logs.Log
 	memory      memory
 	faults      *fault.Plan // nil = none
@@ -88,13 +89,14 @@ type launch struct {
 	deployed *deployed // nil = the app ends with its session
 	faults   *fault.Plan
 	proving  bool // it is not to be found by its name yet
+	past     int  // the version of a deployed app, where it is not the current one; 0 = it is no such
 }
 
 // launch starts an app from a manifest that was checked. It takes the images
 // over.
 func (e *Engine) launch(ctx context.Context, m *app.Manifest, images []build.Image, l launch) (_ *App, err error) {
 	a := &App{
-		engine: e, id: l.id, name: m.Name, environment: cmp.Or(m.Environment, environment.Main), created: l.created, deployed: l.deployed, proving: l.proving,
+		engine: e, id: l.id, name: m.Name, environment: cmp.Or(m.Environment, environment.Main), created: l.created, deployed: l.deployed, past: l.past, proving: l.proving,
 		done: make(chan struct{}), clients: map[closer]struct{}{}, events: newEvents(),
 	}
 	a.started = api.Started{App: a.id, Functions: map[string]string{}}
@@ -112,7 +114,11 @@ func (e *Engine) launch(ctx context.Context, m *app.Manifest, images []build.Ima
 	if l.deployed != nil {
 		begin = e.logs.Resume
 	}
-	if a.log, err = begin(logs.Info{ID: a.id, Name: a.name, Environment: a.environment, Created: a.created}); err != nil {
+	logged := a.name
+	if a.past > 0 {
+		logged = fmt.Sprintf("%s@%d", a.name, a.past)
+	}
+	if a.log, err = begin(logs.Info{ID: a.id, Name: logged, Environment: a.environment, Created: a.created}); err != nil {
 		return nil, err
 	}
 	for i := range m.Functions {
@@ -120,8 +126,10 @@ func (e *Engine) launch(ctx context.Context, m *app.Manifest, images []build.Ima
 		a.started.Functions[name] = cmp.Or(l.ids[name], call.NewID("fu"))
 	}
 	a.edition.ids = a.started.Functions
-	if err := a.expose(ctx, m); err != nil {
-		return nil, err
+	if a.past == 0 {
+		if err := a.expose(ctx, m); err != nil {
+			return nil, err
+		}
 	}
 	for _, declared := range a.edition.functions {
 		a.functions = append(a.functions, newDefinition(a, declared, 0))
@@ -265,6 +273,9 @@ func (a *App) describe() api.App {
 	d := api.App{ID: a.id, Name: a.name, Environment: a.environment, State: state, Created: a.created}
 	if a.deployed != nil {
 		a.deployed.describe(&d)
+	}
+	if a.past > 0 {
+		d.Version = a.past
 	}
 	for _, f := range a.functions {
 		d.Functions = append(d.Functions, f.name)

@@ -63,7 +63,7 @@ func (e *Engine) DeployServed(ctx context.Context, ref string, req api.DeploySer
 	if err != nil {
 		return api.Deployed{}, err
 	}
-	if a.deployed != nil {
+	if a.deployed != nil || a.past > 0 {
 		return api.Deployed{}, invalid("app %s is deployed already: `gx app rollover` makes a new version of what it is", a.name)
 	}
 	manifest, images := a.contents()

@@ -14,6 +14,7 @@ import (
 	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/engine/deployment"
+	"github.com/gx-dev/gx/wire"
 )
 
 // tell is a module with a function that tells its version.
@@ -455,4 +456,59 @@ func TestTrimGoesOn(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, d.Versions[1].Kept)
 	require.Len(t, a.deployed.pins, 1)
+}
+
+// TestPastVersions has programs ask for functions of certain versions: they stay
+// at those, whichever is deployed, and with the next host.
+func TestPastVersions(t *testing.T) {
+	h := newHost(t, "process")
+	h.cfg.Deployments = deployment.Retention{Versions: 3}
+	h.restart()
+	for _, v := range []string{"one", "two"} {
+		_, err := h.deploy(tell(v), api.DeployRequest{})
+		require.NoError(t, err)
+	}
+	handle := func(version int) string {
+		t.Helper()
+		f, fail := directory{h.Engine}.find("", "test", "tell", version)
+		if fail != nil {
+			t.Fatal(fail.Message)
+		}
+		return f.Function
+	}
+	says := func(function, want string) {
+		t.Helper()
+		c := h.alone()
+		defer c.close()
+		c.expect(c.collect(c.openID(function, "call", "", args(0)))[0], want)
+	}
+	first, second := handle(1), handle(2)
+	says(first, "one")
+	says(second, "two")
+	_, err := h.deploy(tell("three"), api.DeployRequest{})
+	require.NoError(t, err)
+	says(first, "one")
+	says(second, "two")
+	h.tells("three")
+	a, err := h.App("test")
+	require.NoError(t, err)
+	require.NotNil(t, a.deployed, "by its name the app is the deployed one")
+	l, err := h.logs.Find("test")
+	require.NoError(t, err)
+	require.Equal(t, a.id, l.Info().ID)
+	_, err = h.logs.Find("test@1")
+	require.NoError(t, err)
+	h.restart()
+	says(second, "two")
+	_, fail := directory{h.Engine}.find("", "test", "tell", 9)
+	require.Contains(t, fail.Message, "no version 9")
+	_, err = h.deploy(tell("four"), api.DeployRequest{})
+	require.NoError(t, err)
+	_, fail = directory{h.Engine}.find("", "test", "tell", 1)
+	require.Contains(t, fail.Message, "not kept any more")
+	require.NoError(t, h.StopApp(t.Context(), "test", false))
+	require.Empty(t, h.Containers())
+	_, err = directory{h.Engine}.Resolve(wire.OpenBody{Kind: "call", Function: second})
+	require.ErrorIs(t, err, ErrNotFound)
+	require.Len(t, h.Apps(), 1)
 }

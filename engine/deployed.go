@@ -22,6 +22,7 @@ type deployed struct {
 	engine      *Engine
 	environment int64      // its id
 	doing       sync.Mutex // one change at a time
+	reviving    sync.Mutex // held while a version of past is started
 
 	mu     sync.Mutex
 	abort  context.CancelCauseFunc // of the deployment in progress; nil = there is none
@@ -33,6 +34,7 @@ type deployed struct {
 	ending *App                    // that was stopped last, which may not have ended yet
 	failed error                   // why it could not be started again
 	pins   map[int]*pinned
+	past   map[int]*App // that run other versions, for those who ask for one
 }
 
 // deploymentKey is a deployed app's name, and its environment's id.
@@ -250,9 +252,9 @@ func (d *deployed) stop(ctx context.Context, who string, now bool) error {
 	e.cfg.Log.Info("a deployed app was stopped", "app", record.ID, "name", record.Name, "who", who)
 	if a == nil {
 		e.giveUpSpawned(e.comesBack)
-		return nil
+		return d.stopPast(ctx, now)
 	}
-	return a.Stop(ctx, now)
+	return errors.Join(d.stopPast(ctx, now), a.Stop(ctx, now))
 }
 
 // ended waits until nothing is left of the app that was stopped last: the next

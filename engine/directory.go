@@ -20,7 +20,7 @@ import (
 //
 //	app.find        environment, app           {app, version}: of an app that runs; version 0 = it is not deployed
 //	function.find   environment, app, name, version   Found: a function of an app that runs, by name;
-//	                                           version, unless 0, has to be the app's current one
+//	                                           unless version is 0, as it is in that one
 //	function.stats  function, params, options  function.Stats
 //	function.web    function, method           {url, path_url}: of a web endpoint
 //	function.scale  function, params, options, and what function.Scale has   {}
@@ -50,9 +50,10 @@ type directory struct{ *Engine }
 
 // Resolve implements call.Host.
 func (e directory) Resolve(open wire.OpenBody) (call.Target, error) {
-	e.mu.Lock()
-	d := e.functions[open.Function]
-	e.mu.Unlock()
+	d, err := e.function(open.Function)
+	if err != nil {
+		return nil, err
+	}
 	if d == nil {
 		return nil, fmt.Errorf("this host has no function %q: its app has ended", open.Function)
 	}
@@ -88,9 +89,10 @@ func (e directory) Ask(op string, params json.RawMessage) (any, *wire.FailBody, 
 		found, fail := e.find(p.Environment, p.App, p.Name, p.Version)
 		return found, fail, true
 	}
-	e.mu.Lock()
-	d := e.functions[p.Function]
-	e.mu.Unlock()
+	d, err := e.function(p.Function)
+	if err != nil {
+		return nil, refused("%v", err), true
+	}
 	if d == nil {
 		return nil, &wire.FailBody{Kind: wire.FailNotFound, Message: fmt.Sprintf("this host has no function %q: its app has ended", p.Function)}, true
 	}
@@ -161,19 +163,23 @@ func (e directory) app(in, appName string) (*App, *wire.FailBody) {
 	return nil, &wire.FailBody{Kind: wire.FailNotFound, Message: message}
 }
 
-// find looks a function up by the names of its app and its own. version, unless
-// 0, has to be the app's current one.
+// find looks a function up by the names of its app and its own: as it is in a
+// version of the app, unless version is 0.
 func (e directory) find(in, appName, name string, version int) (*Found, *wire.FailBody) {
 	a, fail := e.app(in, appName)
 	if fail != nil {
 		return nil, fail
 	}
+	id := func(d *definition) string { return d.id }
 	if version != 0 {
 		if a.deployed == nil {
 			return nil, &wire.FailBody{Kind: wire.FailNotFound, Message: fmt.Sprintf("app %q is not deployed, and has no versions", appName)}
 		}
-		if now := a.deployed.state().Current; now != version {
-			return nil, &wire.FailBody{Kind: wire.FailNotFound, Message: fmt.Sprintf("app %q is at version %d; `gx app rollback %s %d` makes one that is as version %d", appName, now, appName, version, version)}
+		deployed := a.id
+		id = func(d *definition) string { return pinnedID(deployed, version, d.name) }
+		var err error
+		if a, err = a.deployed.at(context.Background(), version); err != nil {
+			return nil, &wire.FailBody{Kind: wire.FailNotFound, Message: err.Error()}
 		}
 	}
 	var names []string
@@ -184,7 +190,7 @@ func (e directory) find(in, appName, name string, version int) (*Found, *wire.Fa
 		if d.name == name {
 			spec := d.declared().spec
 			return &Found{
-				Function: d.id, App: a.id, Name: name, Generator: spec.Generator, Class: spec.Class, Batched: spec.Batch != nil,
+				Function: id(d), App: a.id, Name: name, Generator: spec.Generator, Class: spec.Class, Batched: spec.Batch != nil,
 				Methods: append([]app.Method{}, spec.Methods...),
 			}, nil
 		}

@@ -292,7 +292,7 @@ func (e *Engine) Occupied() bool {
 	occupied := e.busy > 0 || len(e.clients) > 0
 	e.mu.Unlock()
 	for _, a := range apps {
-		occupied = occupied || a.deployed == nil || slices.ContainsFunc(a.pools(), (*function.Function).Busy)
+		occupied = occupied || a.deployed == nil && a.past == 0 || slices.ContainsFunc(a.pools(), (*function.Function).Busy)
 	}
 	return occupied
 }
@@ -352,7 +352,7 @@ func (e *Engine) App(ref string) (*App, error) {
 	}
 	var found *App
 	for _, a := range e.list() {
-		if a.name == name && a.environment == in && name != "" && !a.isProving() && (found == nil || found.deployed == nil) {
+		if a.name == name && a.environment == in && name != "" && a.past == 0 && !a.isProving() && (found == nil || found.deployed == nil) {
 			found = a
 		}
 	}

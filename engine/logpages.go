@@ -130,9 +130,10 @@ func (e logPages) logOf(ctx context.Context, p pageQuery, q *logs.Query) (*pageS
 	ref := p.App
 	switch {
 	case p.Function != "":
-		e.mu.Lock()
-		d := e.functions[p.Function]
-		e.mu.Unlock()
+		d, err := e.function(p.Function)
+		if err != nil {
+			return nil, err
+		}
 		if d == nil {
 			return nil, fmt.Errorf("%w: this host has no function %q: its app has ended", ErrNotFound, p.Function)
 		}

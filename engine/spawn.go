@@ -36,10 +36,8 @@ type record struct {
 
 // Record implements call.Host.
 func (e directory) Record(c *call.Call, open wire.OpenBody) call.Record {
-	e.mu.Lock()
-	d := e.functions[open.Function]
-	e.mu.Unlock()
-	if d == nil || d.app.deployed == nil {
+	d, err := e.function(open.Function)
+	if err != nil || d == nil || d.app.deployed == nil {
 		return nil
 	}
 	c.ID = call.NewID("fc")

@@ -25,7 +25,7 @@ func (a *App) Update(ctx context.Context, req api.UpdateRequest) (api.Updated, e
 		return api.Updated{}, err
 	}
 	defer end()
-	if a.deployed != nil { // what runs would not be a version of it
+	if a.deployed != nil || a.past > 0 { // what runs would not be a version of it
 		return api.Updated{}, invalid("app %s is deployed: gx deploy makes another version of it", a.name)
 	}
 	if err := check(&req.Manifest, req.Images); err != nil {

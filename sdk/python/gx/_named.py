@@ -13,7 +13,7 @@ class Named:
     """Where a function or class of another app is: looked up when it is first used, on each connection anew."""
 
     def __init__(self, app_name: str, name: str, environment: Optional[str] = None, version: Optional[int] = None) -> None:
-        self.version = version  # that the app must be at; None = whichever it is
+        self.version = version  # of the app, that is meant; None = the current one
         self.app_name = app_name
         self.name = name
         self.environment = environment

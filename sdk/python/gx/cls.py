@@ -169,7 +169,7 @@ class Cls:
     ) -> Cls:
         """A class of an app that runs on the host, by the names of both. It is looked up when it is first used.
 
-        With ``version`` the app's current version has to be that one. Using it raises
+        With ``version`` it is as in that version of the app, if that is kept. Using it raises
         NotFoundError if there is none, and InvalidError if it is a function.
         """
         from gx._named import check

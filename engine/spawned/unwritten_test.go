@@ -1,8 +1,12 @@
 package spawned_test
 
 import (
+	"bytes"
 	"database/sql"
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -108,4 +112,66 @@ func TestInputThatCannotBeWritten(t *testing.T) {
 			require.ErrorIs(t, err, sql.ErrNoRows, "inputs of no call are left")
 		})
 	}
+}
+
+// TestAnswerIsWrittenLater has the disk be full for a moment: the answer is kept
+// then, and what a schedule waits for has ended.
+func TestAnswerIsWrittenLater(t *testing.T) {
+	b := newBench(t)
+	m := meta("fc-1")
+	m.Scheduled = true
+	r, err := b.Spawn(t.Context(), m, []byte("input"), nil)
+	require.NoError(t, err)
+	mend := b.fail(`UPDATE OF payload ON spawned_inputs`)
+	body := []byte("answer")
+	failed := make(chan error, 1)
+	r.Answered([]wire.Frame{answer(0, body)}, func(err error) { failed <- err })
+	require.ErrorContains(t, <-failed, "the disk is full")
+	copy(body, "xxxxxx") // it is somebody else's by now
+	b.clock.Advance(time.Second)
+	b.flush(t)
+	require.Empty(t, b.ended)
+	mend()
+	b.clock.Advance(time.Second)
+	b.flush(t)
+	require.Len(t, b.ended, 1)
+	require.Empty(t, b.ended[0].Failure)
+	c, err := b.Find(t.Context(), "fc-1")
+	require.NoError(t, err)
+	require.False(t, c.Finished.IsZero())
+	f, err := c.Answer(0)
+	require.Equal(t, "answer", payload(t, f, err))
+	require.Zero(t, b.clock.Timers())
+}
+
+// TestLargeAnswerWithoutRoom has no room for the file of an answer: the call is
+// over all the same, and tells why there is no value.
+func TestLargeAnswerWithoutRoom(t *testing.T) {
+	b := newBench(t)
+	r, err := b.Spawn(t.Context(), meta("fc-1"), []byte("input"), nil)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(b.dir, "spawned", "fc-1"), nil, 0o600), "in the place of its folder")
+	failed := make(chan error, 1)
+	r.Answered([]wire.Frame{answer(0, bytes.Repeat([]byte("large"), 100_000))}, func(err error) { failed <- err })
+	require.Error(t, <-failed)
+	c, err := b.Find(t.Context(), "fc-1")
+	require.NoError(t, err)
+	require.False(t, c.Finished.IsZero())
+	require.EqualValues(t, 1, c.Failed)
+	f, err := c.Answer(0)
+	require.NoError(t, err)
+	require.Contains(t, spawned.Failure(f), "could not be kept")
+}
+
+// flush waits until what was pushed is written, or was tried.
+func (b *bench) flush(t *testing.T) {
+	t.Helper()
+	b.wait(func(then func(error)) {
+		r := b.New(meta("fc-flush"))
+		r.Complete(then)
+	})
+	require.NoError(t, b.db.Update(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.Exec(`DELETE FROM spawned WHERE id = 'fc-flush'`)
+		return err
+	}))
 }

@@ -44,6 +44,11 @@ type Step struct {
 	// Of OpRegistry they have the registry's user and password.
 	Secrets []Secret `json:"secrets,omitempty"`
 
+	// Volumes are there while a command of OpRun, or the function of OpFunction,
+	// runs; what it has written into them is committed when it has ended well. In a
+	// host they have ids.
+	Volumes []VolumeMount `json:"volumes,omitempty"`
+
 	// OpFunction: what is called, and for how long it may run.
 	Function *BuildFunction `json:"function,omitempty"`
 	Timeout  float64        `json:"timeout,omitempty"` // seconds; 0 = no limit

@@ -48,6 +48,26 @@ type Request struct {
 	Python string // "3.11": the client's Python, for a base that names none
 	// Open returns a context file's content by its hash.
 	Open func(sha256 string) (io.ReadCloser, error)
+	// Attach gives a step that is about to run its volumes; nil = there are none.
+	// It may be called for a build of the same step that goes on at the same time.
+	Attach func(ctx context.Context, step app.Step) (Volumes, error)
+}
+
+// Volumes are those of one step that runs.
+type Volumes interface {
+	Mounts() []VolumeMount
+	// Commit keeps what the step, which has ended well, has written into them.
+	Commit(ctx context.Context) error
+	// Close lets go of them, and of what was not committed.
+	Close() error
+}
+
+// VolumeMount is an overlay of directories of this machine.
+type VolumeMount struct {
+	Target      string // absolute path in the step
+	ReadOnly    bool
+	Lower       []string // topmost first
+	Upper, Work string   // "" = ReadOnly
 }
 
 // Image is a finished image, pinned until Release.

@@ -101,7 +101,10 @@ func (e *Engine) Build(ctx context.Context, req api.BuildRequest, events func(bu
 	if req.Image, err = e.resolveSteps(ctx, req.Environment, req.Image); err != nil {
 		return "", nil, err
 	}
-	image, err := e.cfg.Images.Build(ctx, build.Request{Recipe: req.Image, Python: req.Python, Open: e.openBlob}, events)
+	if err := e.stepVolumes(ctx, req.Environment, req.Image.Steps); err != nil { // a clone of those that were asked for
+		return "", nil, err
+	}
+	image, err := e.cfg.Images.Build(ctx, build.Request{Recipe: req.Image, Python: req.Python, Open: e.openBlob, Attach: e.attachVolumes}, events)
 	if err != nil {
 		return "", nil, err
 	}

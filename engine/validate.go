@@ -144,7 +144,7 @@ func checkFunction(f *app.Function, images, mounts int) error {
 			return at(f, "it names a set of files that the app does not have")
 		}
 	}
-	if err := checkVolumes(f); err != nil {
+	if err := checkVolumes(f.Volumes, func(format string, args ...any) error { return at(f, format, args...) }); err != nil {
 		return err
 	}
 	if len(f.Secrets) > maxSecrets {
@@ -182,33 +182,34 @@ func checkSecret(s app.Secret) error {
 // reserved are folders of a container that a volume must not hide.
 var reserved = []string{"/proc", "/sys", "/dev", "/etc", "/usr", "/bin", "/lib", "/lib64", "/sbin", "/__gx"}
 
-// checkVolumes says what is wrong with where a function's volumes are mounted.
-func checkVolumes(f *app.Function) error {
-	if len(f.Volumes) > maxVolumes {
-		return at(f, "it has %d volumes; at most %d are allowed", len(f.Volumes), maxVolumes)
+// checkVolumes says what is wrong with where volumes are mounted; wrong makes an
+// error that tells whose they are.
+func checkVolumes(volumes []app.VolumeMount, wrong func(format string, args ...any) error) error {
+	if len(volumes) > maxVolumes {
+		return wrong("it has %d volumes; at most %d are allowed", len(volumes), maxVolumes)
 	}
 	var paths []string
-	for _, v := range f.Volumes {
+	for _, v := range volumes {
 		p := v.Path
 		switch {
 		case !path.IsAbs(p) || path.Clean(p) != p || strings.ContainsRune(p, 0) || len(p) > maxPath:
-			return at(f, "the volume's path %.200q has to be absolute, without \"..\" and without a slash at its end", p)
+			return wrong("the volume's path %.200q has to be absolute, without \"..\" and without a slash at its end", p)
 		case p == "/" || p == "/root":
-			return at(f, "a volume cannot be mounted at %s, which has other files of the container", p)
+			return wrong("a volume cannot be mounted at %s, which has other files of the container", p)
 		case strings.ContainsRune(v.SubPath, 0) || len(v.SubPath) > maxPath || slices.Contains(strings.Split(v.SubPath, "/"), ".."):
-			return at(f, "the folder %.200q of the volume at %s cannot have \"..\" in it", v.SubPath, p)
+			return wrong("the folder %.200q of the volume at %s cannot have \"..\" in it", v.SubPath, p)
 		}
 		for _, r := range reserved {
 			if p == r || r != "/etc" && r != "/usr" && strings.HasPrefix(p, r+"/") {
-				return at(f, "a volume cannot be mounted at %s, which has other files of the container", p)
+				return wrong("a volume cannot be mounted at %s, which has other files of the container", p)
 			}
 		}
 		for _, other := range paths {
 			if p == other {
-				return at(f, "two volumes are mounted at %s", p)
+				return wrong("two volumes are mounted at %s", p)
 			}
 			if strings.HasPrefix(p, other+"/") || strings.HasPrefix(other, p+"/") {
-				return at(f, "the volumes at %s and %s are one within the other", other, p)
+				return wrong("the volumes at %s and %s are one within the other", other, p)
 			}
 		}
 		paths = append(paths, p)
@@ -251,6 +252,11 @@ func checkImage(image *app.Image) error {
 			if !hashed(f) {
 				return invalid("step %d of the image: the file %q comes without its hash", i+1, f.Remote)
 			}
+		}
+		if err := checkVolumes(s.Volumes, func(format string, args ...any) error {
+			return invalid("step %d of the image: %s", i+1, fmt.Sprintf(format, args...))
+		}); err != nil {
+			return err
 		}
 		if len(s.Secrets) > maxSecrets {
 			return invalid("step %d of the image has %d secrets; at most %d are allowed", i+1, len(s.Secrets), maxSecrets)

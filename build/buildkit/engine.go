@@ -58,6 +58,7 @@ type Engine struct {
 
 	mu        sync.Mutex
 	functions *functions // that run in builds
+	volumes   *attachments
 
 	held   map[string]*held       // by image id
 	making map[string]*sync.Mutex // by image id: the same recipe is made once
@@ -91,13 +92,14 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	// The server outlives the call; ctx bounds the start only.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	running := newFunctions(filepath.Join(cfg.Dir, "contexts"))
-	server, err := newServer(life, cfg, cgroup, running)
+	volumes := newAttachments()
+	server, err := newServer(life, cfg, cgroup, running, volumes)
 	if err != nil {
 		cancel()
 		return nil, errors.Join(err, lock.Unlock())
 	}
 	return &Engine{
-		cfg: cfg, lock: lock, server: server, cancel: cancel, functions: running,
+		cfg: cfg, lock: lock, server: server, cancel: cancel, functions: running, volumes: volumes,
 		records: &records{dir: filepath.Join(cfg.Dir, "records"), now: cfg.Now},
 		held:    make(map[string]*held),
 		making:  make(map[string]*sync.Mutex),
@@ -194,6 +196,11 @@ func (e *Engine) make(ctx context.Context, r *recipe, req build.Request, events 
 			e.cfg.Log.Warn("removing what a function was given", "error", err)
 		}
 	}()
+	detach, err := e.volumes.provide(r, req.Attach)
+	if err != nil {
+		return nil, err
+	}
+	defer detach()
 	track := newTracker(r, e.records.explain(r), events)
 	r.announce(events)
 	s := &solve{engine: e, recipe: r, request: req, staged: files, track: track}
@@ -229,6 +236,13 @@ func (e *Engine) solve(ctx context.Context, s *solve) (cache.ImmutableRef, error
 		Internal:    true, // no history: it would keep what steps print, secrets among it
 		Session:     []session.Attachable{secretsprovider.NewSecretProvider(s.recipe)},
 	}
+	registry, err := authOf(s.recipe.steps[0])
+	if err != nil {
+		return nil, err
+	}
+	if registry != nil {
+		opt.Session = append(opt.Session, registry)
+	}
 	if err := s.base(ctx, &opt); err != nil {
 		return nil, err
 	}
@@ -240,7 +254,7 @@ func (e *Engine) solve(ctx context.Context, s *solve) (cache.ImmutableRef, error
 			s.track.update(m)
 		}
 	}()
-	_, err := e.server.client.Build(ctx, opt, "gx", s.run, status)
+	_, err = e.server.client.Build(ctx, opt, "gx", s.run, status)
 	<-tracked
 	ref := e.server.refs.take(key)
 	if err != nil && s.refused != nil {

@@ -4,12 +4,15 @@ package buildkit
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/moby/buildkit/executor"
 	resourcestypes "github.com/moby/buildkit/executor/resources/types"
 	"github.com/moby/sys/user"
 
+	"github.com/gx-dev/gx/build"
 	"github.com/gx-dev/gx/build/hostenv"
 )
 
@@ -19,9 +22,23 @@ type hostExecutor struct {
 	executor.Executor
 	env       hostenv.Env
 	functions *functions
+	volumes   *attachments
 }
 
-func (e *hostExecutor) Run(ctx context.Context, id string, rootfs executor.Mount, mounts []executor.Mount, process executor.ProcessInfo, started chan<- struct{}) (resourcestypes.Recorder, error) {
+func (e *hostExecutor) Run(ctx context.Context, id string, rootfs executor.Mount, mounts []executor.Mount, process executor.ProcessInfo, started chan<- struct{}) (_ resourcestypes.Recorder, err error) {
+	var volumes build.Volumes
+	if volumes, process.Meta.Env, err = e.volumes.take(ctx, process.Meta.Env); err != nil {
+		return nil, fmt.Errorf("the step's volumes: %w", err)
+	}
+	if volumes != nil {
+		defer func() {
+			if err == nil { // what BuildKit keeps of the step, and what is in the volumes, belong together
+				err = volumes.Commit(context.WithoutCancel(ctx))
+			}
+			err = errors.Join(err, volumes.Close())
+		}()
+		mounts = append(mounts, volumeMounts(volumes)...)
+	}
 	for _, m := range e.env.Mounts() {
 		mounts = append(mounts, executor.Mount{Src: hostPath(m.Source), Dest: m.Target, Readonly: true})
 	}

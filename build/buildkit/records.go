@@ -216,6 +216,8 @@ func difference(before, after app.Step) string {
 		return "variables changed: " + mapChange(before.Env, after.Env)
 	case !maps.Equal(app.Variables(before.Secrets), app.Variables(after.Secrets)):
 		return "secrets changed: " + mapChange(app.Variables(before.Secrets), app.Variables(after.Secrets))
+	case !slices.Equal(before.Volumes, after.Volumes):
+		return "its volumes changed"
 	case before.Function != nil && after.Function != nil && before.Function.Key != after.Function.Key:
 		if before.Function.Name != after.Function.Name {
 			return "another function"

@@ -48,7 +48,7 @@ type server struct {
 	closers []func() error
 }
 
-func newServer(ctx context.Context, cfg Config, cgroup string, running *functions) (_ *server, err error) {
+func newServer(ctx context.Context, cfg Config, cgroup string, running *functions, volumes *attachments) (_ *server, err error) {
 	s := &server{refs: newRefTable(), serving: make(chan struct{})}
 	defer func() {
 		if err != nil {
@@ -67,7 +67,7 @@ func newServer(ctx context.Context, cfg Config, cgroup string, running *function
 	}
 	opt.RegistryHosts = resolver.NewRegistryConfig(nil)
 	opt.GCPolicy = collection(cfg.Budget)
-	opt.Executor = &hostExecutor{Executor: opt.Executor, env: cfg.Host, functions: running}
+	opt.Executor = &hostExecutor{Executor: opt.Executor, env: cfg.Host, functions: running, volumes: volumes}
 	inner, err := base.NewWorker(ctx, opt)
 	if err != nil {
 		return nil, fmt.Errorf("starting BuildKit's worker: %w", err)

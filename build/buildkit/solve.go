@@ -123,6 +123,7 @@ func (s *solve) common(i int, last bool, args []string, extra []string) []llb.Ru
 	}
 	if last {
 		options = append(options, s.secretEnv(i)...)
+		options = append(options, s.volumeOptions(i)...)
 	}
 	if s.forced(i) {
 		options = append(options, llb.IgnoreCache)

@@ -29,7 +29,7 @@ func (m *member) detach(why *failure) {
 	}
 	f := m.f
 	if why == nil && m.bye {
-		if err := m.volumes.Commit(context.WithoutCancel(f.ctx)); err != nil {
+		if err := m.volumes.Commit(context.WithoutCancel(f.ctx), "when its container ended"); err != nil {
 			f.log.Error("what a container has changed in a volume is lost", "container", m.id, "error", err)
 			f.say(m.id, "", 0, "what the container has changed in a volume is lost: %v", err)
 		}

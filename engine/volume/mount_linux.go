@@ -106,7 +106,8 @@ func (set *Set) Running(c container.Container) {
 }
 
 // Commit makes new versions of what the container, which has ended, has changed.
-func (set *Set) Commit(ctx context.Context) error {
+// note says in their history when that was.
+func (set *Set) Commit(ctx context.Context, note string) error {
 	var failed error
 	for _, m := range set.mounts {
 		if m.spec.ReadOnly {
@@ -114,7 +115,7 @@ func (set *Set) Commit(ctx context.Context) error {
 		}
 		m.mu.Lock()
 		m.ended = true
-		_, err := m.commit(ctx, "when its container ended")
+		_, err := m.commit(ctx, note)
 		m.mu.Unlock()
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("committing the volume at %s: %w", m.spec.Path, err))

@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -217,7 +218,8 @@ func (s *Store) Get(ctx context.Context, environmentName, name string) (string, 
 }
 
 // Resolve finds the volumes that a function's containers have, and makes those
-// that are to be made: the result has ids.
+// that are to be made: the result has ids. The environment is that of those that
+// name none.
 func (s *Store) Resolve(ctx context.Context, environmentName string, mounts []app.VolumeMount) ([]app.VolumeMount, error) {
 	found := slices.Clone(mounts)
 	for i, m := range mounts {
@@ -230,9 +232,9 @@ func (s *Store) Resolve(ctx context.Context, environmentName string, mounts []ap
 		var id string
 		var err error
 		if m.Create {
-			id, err = s.Create(ctx, environmentName, m.Volume, true)
+			id, err = s.Create(ctx, cmp.Or(m.Environment, environmentName), m.Volume, true)
 		} else {
-			id, _, err = s.Get(ctx, environmentName, m.Volume)
+			id, _, err = s.Get(ctx, cmp.Or(m.Environment, environmentName), m.Volume)
 		}
 		if err != nil {
 			return nil, err

@@ -74,6 +74,6 @@ func TestLargeWritableLayersAreExchanged(t *testing.T) {
 	}
 	require.Len(t, f.do("volume.list", nil)["volumes"], 1)
 	require.EqualValues(t, renewFiles+1+4, f.do("volume.list", nil)["volumes"].([]any)[0].(map[string]any)["files"])
-	require.NoError(t, set.Commit(t.Context()))
+	require.NoError(t, set.Commit(t.Context(), ""))
 	require.NoError(t, set.Close())
 }

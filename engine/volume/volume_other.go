@@ -73,7 +73,7 @@ func (set *Set) Mounts() []container.Mount { return nil }
 func (set *Set) Running(container.Container) {}
 
 // Commit does nothing.
-func (set *Set) Commit(context.Context) error { return nil }
+func (set *Set) Commit(context.Context, string) error { return nil }
 
 // Close does nothing.
 func (set *Set) Close() error { return nil }

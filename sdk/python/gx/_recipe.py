@@ -191,11 +191,11 @@ def with_environment(
     return filled
 
 
-def no_volumes(method: str, volumes: Any, network_file_systems: Any = None) -> None:
-    """Says that a build step can't have volumes yet."""
-    for name, value in (("volumes", volumes), ("network_file_systems", network_file_systems)):
-        if value:
-            planned(f"Image.{method}({name}=...)")
+def with_volumes(method: str, fields: Dict[str, Any], volumes: Any) -> Dict[str, Any]:
+    """A step that has these volumes while it runs."""
+    from gx._volume_mounts import mounts
+
+    return {**fields, "volumes": mounts(volumes, f"Image.{method}")} if volumes else fields
 
 
 def command_list(method: str, value: Any) -> List[str]:

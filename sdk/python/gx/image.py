@@ -68,15 +68,29 @@ class Image:
     ) -> Image:
         """An image of a registry; ``add_python="3.11"`` adds a Python where it has none.
 
-        ``secret`` has REGISTRY_USERNAME and REGISTRY_PASSWORD, where the registry asks for them.
+        ``secret`` is a gx.Secret with REGISTRY_USERNAME and REGISTRY_PASSWORD, where the
+        registry asks for them. It is for the pull alone, and in no image.
         """
-        if secret is not None:
-            planned("Image.from_registry(secret=...)")
         if not isinstance(tag, str) or not tag or any([c.isspace() for c in tag]):
             raise invalid(f"Image.from_registry: {tag!r} is no reference to an image")
         setup = _recipe.words("from_registry", [setup_dockerfile_commands], "setup_dockerfile_commands")
         fields = {"op": "registry", "tag": tag, "setup": setup, "add_python": _recipe.version("from_registry(add_python=...)", add_python)}
         return Image()._base(fields, force_build, secrets=[secret] if secret is not None else None)
+
+    @staticmethod
+    def from_gcp_artifact_registry(
+        tag: str,
+        secret: Any = None,
+        *,
+        setup_dockerfile_commands: Sequence[str] = (),
+        force_build: bool = False,
+        add_python: Optional[str] = None,
+        **_: Any,
+    ) -> Image:
+        """As ``from_registry``, for Google's registries: ``secret`` has SERVICE_ACCOUNT_JSON, a key of a service account."""
+        return Image.from_registry(
+            tag, secret, setup_dockerfile_commands=setup_dockerfile_commands, force_build=force_build, add_python=add_python
+        )
 
     @staticmethod
     def from_scratch(force_build: bool = False) -> Image:
@@ -315,13 +329,17 @@ class Image:
         gpu: Any = None,
         force_build: bool = False,
     ) -> Image:
-        """Runs shell commands, one after the other, in one layer; ``env`` is for them alone."""
-        _recipe.no_volumes("run_commands", volumes)
+        """Runs shell commands, one after the other, in one layer; ``env`` is for them alone.
+
+        ``volumes`` maps paths to gx.Volume: they are there while the commands run, and what these
+        write into them is committed when they have ended well. They are no part of the image.
+        """
         _recipe.no_gpu("run_commands", gpu)
         lines = _recipe.words("run_commands", commands, "commands")
         if not lines:
             return self
-        return self._step("run_commands", {"op": "run_commands", "commands": lines}, force_build, env=env, secrets=secrets)
+        fields = _recipe.with_volumes("run_commands", {"op": "run_commands", "commands": lines}, volumes)
+        return self._step("run_commands", fields, force_build, env=env, secrets=secrets)
 
     def run_function(
         self,
@@ -346,11 +364,13 @@ class Image:
 
         It runs again when its source changes, or that of the user's own functions that it calls, the values of the
         globals that it uses, ``args``, ``kwargs``, ``env``, or anything before it in the image. ``timeout``: seconds.
+        ``volumes`` are as those of ``run_commands``.
         """
         raw = getattr(raw_f, "_raw", raw_f)
         if not callable(raw) or not hasattr(raw, "__qualname__"):
             raise _recipe.invalid(f"Image.run_function takes a function, not a {type(raw_f).__name__}")
-        _recipe.no_volumes("run_function", volumes, network_file_systems)
+        if network_file_systems:
+            planned("Image.run_function(network_file_systems=...)")
         for name, value in (("cpu", cpu), ("memory", memory), ("cloud", cloud), ("region", region)):
             if value:
                 from gx._notices import notice
@@ -365,7 +385,8 @@ class Image:
 
             fields.update(function(raw, args, kwargs or {}, include_source))
 
-        return self._step("run_function", {"op": "run_function", "timeout": float(timeout or 0)}, force_build, fill, env, secrets)
+        fields = _recipe.with_volumes("run_function", {"op": "run_function", "timeout": float(timeout or 0)}, volumes)
+        return self._step("run_function", fields, force_build, fill, env, secrets)
 
     def dockerfile_commands(
         self,
@@ -572,7 +593,7 @@ class Image:
 _PLANNED = frozenset({
     "from_id", "from_name", "publish", "build", "hydrate", "pip_install_private_repos",
     "micromamba", "micromamba_install", "conda", "conda_install",
-    "from_gcp_artifact_registry", "from_aws_ecr",
+    "from_aws_ecr",
 })  # fmt: skip
 
 

@@ -533,8 +533,18 @@ def test_build_function(monkeypatch: Any) -> None:
             gx.Image.debian_slim().run_function(prepares, **wrong)._steps[-1].manifest()  # type: ignore[arg-type]
     with pytest.raises(InvalidError, match="takes a function"):
         gx.Image.debian_slim().run_function("prepares")  # type: ignore[arg-type]
-    with pytest.raises(UnimplementedError, match="volumes"):
+    with pytest.raises(UnimplementedError, match="network_file_systems"):
+        gx.Image.debian_slim().run_function(prepares, network_file_systems={"/x": 1})
+    with pytest.raises(InvalidError, match="is a gx.Volume"):
         gx.Image.debian_slim().run_function(prepares, volumes={"/x": 1})
+    volume = gx.Volume.from_name("data", create_if_missing=True).read_only()
+    for image in (
+        gx.Image.debian_slim().run_function(prepares, volumes={"/x": volume}),
+        gx.Image.debian_slim().run_commands("true", volumes={"/x": volume}),
+    ):
+        assert image._steps[-1].manifest()["volumes"] == [{"volume": "data", "path": "/x", "read_only": True, "create": True}]
+    private = gx.Image.from_registry("x/y", secret=gx.Secret.from_name("registry"))
+    assert private._steps[0].manifest()["secrets"] == [{"name": "registry"}]
 
 
 def test_code_of_what_is_imported_late(tmp_path: Any, monkeypatch: Any) -> None:

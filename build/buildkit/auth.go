@@ -1,0 +1,65 @@
+//go:build linux
+
+package buildkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/distribution/reference"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session/auth"
+	"google.golang.org/grpc"
+
+	"github.com/gx-dev/gx/app"
+)
+
+// registryAuth gives BuildKit the user and the password of one registry, for as
+// long as the session of one build lasts. They are in nothing that is cached or
+// kept: the solver sees the image's digest alone.
+type registryAuth struct {
+	auth.UnimplementedAuthServer
+	hosts          []string
+	user, password string
+}
+
+// dockerHub are the names by which Docker's own registry is asked.
+var dockerHub = []string{"docker.io", "registry-1.docker.io", "index.docker.io"}
+
+// authOf is what a recipe's base gets its image by; nil = nothing.
+func authOf(step app.Step) (session.Attachable, error) {
+	if step.Op != app.OpRegistry || len(step.Secrets) == 0 {
+		return nil, nil
+	}
+	a := &registryAuth{}
+	v := app.Variables(step.Secrets)
+	switch {
+	case v["REGISTRY_USERNAME"] != "" && v["REGISTRY_PASSWORD"] != "":
+		a.user, a.password = v["REGISTRY_USERNAME"], v["REGISTRY_PASSWORD"]
+	case v["SERVICE_ACCOUNT_JSON"] != "": // https://cloud.google.com/artifact-registry/docs/docker/authentication#json-key
+		a.user, a.password = "_json_key", v["SERVICE_ACCOUNT_JSON"]
+	default:
+		return nil, errors.New("the secret for the image's registry has to have REGISTRY_USERNAME and REGISTRY_PASSWORD, or for Google's SERVICE_ACCOUNT_JSON")
+	}
+	name, err := reference.ParseNormalizedNamed(step.Tag)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no reference to an image: %w", step.Tag, err)
+	}
+	if a.hosts = []string{reference.Domain(name)}; a.hosts[0] == dockerHub[0] {
+		a.hosts = dockerHub
+	}
+	return a, nil
+}
+
+// Register implements session.Attachable.
+func (a *registryAuth) Register(s *grpc.Server) { auth.RegisterAuthServer(s, a) }
+
+// Credentials answers for the image's own registry alone.
+func (a *registryAuth) Credentials(_ context.Context, req *auth.CredentialsRequest) (*auth.CredentialsResponse, error) {
+	if !slices.Contains(a.hosts, req.Host) {
+		return &auth.CredentialsResponse{}, nil
+	}
+	return &auth.CredentialsResponse{Username: a.user, Secret: a.password}, nil
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/engine/deployment"
+	"github.com/gx-dev/gx/engine/logs"
 	"github.com/gx-dev/gx/wire"
 )
 
@@ -355,6 +356,11 @@ func TestDeployAfterRename(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, list, n, "schedules of %s", in)
 	}
+	l, err := h.logs.Find("next/test")
+	require.NoError(t, err, "its log has moved along")
+	require.Equal(t, "next", l.Info().Environment)
+	_, err = h.logs.Find("dev/test")
+	require.ErrorIs(t, err, logs.ErrNotFound)
 	back, err := h.Rollback(t.Context(), "next/test", api.RollbackRequest{Version: 1})
 	require.NoError(t, err)
 	require.Equal(t, "next", back.Environment)

@@ -156,6 +156,9 @@ func (e logPages) logOf(ctx context.Context, p pageQuery, q *logs.Query) (*pageS
 	} else {
 		of.log, err = e.logs.Find(ref)
 	}
+	if p.Call != "" && ref != "" && errors.Is(err, logs.ErrNotFound) { // its environment has another name by now
+		of.log, err = e.findLog(ctx, p.Call, &q.Filter)
+	}
 	return of, err
 }
 

@@ -62,7 +62,7 @@ func (e *Engine) openStores(ctx context.Context) (err error) {
 	e.environments.Guard(e.quiet)
 	later := context.WithoutCancel(ctx)
 	e.environments.OnDelete(func(id int64) { e.environmentGone(later, id) })
-	e.environments.OnRename(func(id int64, name string) { e.environmentRenamed(later, id, name) })
+	e.environments.OnRename(func(id int64, from, to string) { e.environmentRenamed(later, id, from, to) })
 	e.desk = ask.NewDesk(e.environments, e.dicts, e.queues, e.volumes, e.bills, e.webTokens, e.secrets, pages{e}, logPages{e})
 	return nil
 }
@@ -88,15 +88,15 @@ func (e *Engine) environmentGone(ctx context.Context, id int64) {
 
 // environmentRenamed tells those who know an environment by its name that it has
 // another one. No app runs in it.
-func (e *Engine) environmentRenamed(ctx context.Context, id int64, name string) {
+func (e *Engine) environmentRenamed(ctx context.Context, id int64, from, to string) {
 	e.mu.Lock()
 	for _, d := range e.deployed {
 		if d.environment == id {
-			d.in(name)
+			d.in(to)
 		}
 	}
 	e.mu.Unlock()
-	if err := e.schedules.EnvironmentsChanged(ctx); err != nil {
+	if err := errors.Join(e.schedules.EnvironmentsChanged(ctx), e.logs.Move(from, to)); err != nil {
 		e.cfg.Log.Warn("after an environment got another name", "error", err)
 	}
 }

@@ -61,7 +61,7 @@ type Store struct {
 
 	mu      sync.Mutex
 	gone    []func(id int64)
-	renamed []func(id int64, name string)
+	renamed []func(id int64, from, to string)
 	guards  []func(name string) error
 }
 
@@ -83,7 +83,7 @@ func (s *Store) OnDelete(fn func(id int64)) {
 
 // OnRename has fn called after an environment got another name, for parts that
 // keep names of environments in memory.
-func (s *Store) OnRename(fn func(id int64, name string)) {
+func (s *Store) OnRename(fn func(id int64, from, to string)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.renamed = append(s.renamed, fn)
@@ -180,7 +180,7 @@ func (s *Store) Rename(ctx context.Context, name, to string) error {
 	renamed := s.renamed
 	s.mu.Unlock()
 	for _, fn := range renamed {
-		fn(id, to)
+		fn(id, name, to)
 	}
 	return nil
 }

@@ -54,6 +54,25 @@ func readInfo(dir string) (info Info, err error) {
 	return info, err
 }
 
+// Move has the logs of an environment's apps, which have ended, be found under
+// another name of it.
+func (s *Store) Move(from, to string) error {
+	all, err := s.List()
+	if err != nil {
+		return err
+	}
+	for _, info := range all {
+		if info.Environment != from || s.Live(info.ID) {
+			continue
+		}
+		info.Environment = to
+		if failed := writeInfo(filepath.Join(s.dir, info.ID), info); failed != nil {
+			err = errors.Join(err, fmt.Errorf("moving the log of %s: %w", info.ID, failed))
+		}
+	}
+	return err
+}
+
 // mend sees to logs of which it is not known whose they are, because a host or
 // its machine ended as they were begun: those that have lines are found by their
 // ids, and the others removed. Nobody writes yet.

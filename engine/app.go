@@ -114,11 +114,7 @@ func (e *Engine) launch(ctx context.Context, m *app.Manifest, images []build.Ima
 	if l.deployed != nil {
 		begin = e.logs.Resume
 	}
-	logged := a.name
-	if a.past > 0 {
-		logged = fmt.Sprintf("%s@%d", a.name, a.past)
-	}
-	if a.log, err = begin(logs.Info{ID: a.id, Name: logged, Environment: a.environment, Created: a.created}); err != nil {
+	if a.log, err = begin(logs.Info{ID: a.id, Name: a.title(), Environment: a.environment, Created: a.created}); err != nil {
 		return nil, err
 	}
 	for i := range m.Functions {
@@ -270,7 +266,7 @@ func (a *App) describe() api.App {
 	if a.stopping {
 		state = "stopping"
 	}
-	d := api.App{ID: a.id, Name: a.name, Environment: a.environment, State: state, Created: a.created}
+	d := api.App{ID: a.id, Name: a.title(), Environment: a.environment, State: state, Created: a.created}
 	if a.deployed != nil {
 		a.deployed.describe(&d)
 	}

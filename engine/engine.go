@@ -352,7 +352,7 @@ func (e *Engine) App(ref string) (*App, error) {
 	}
 	var found *App
 	for _, a := range e.list() {
-		if a.name == name && a.environment == in && name != "" && a.past == 0 && !a.isProving() && (found == nil || found.deployed == nil) {
+		if a.title() == name && a.environment == in && name != "" && !a.isProving() && (found == nil || found.deployed == nil) {
 			found = a
 		}
 	}

@@ -110,6 +110,14 @@ func (d *deployed) revive(ctx context.Context, record deployment.App, version in
 	return e.launch(ctx, &c.Manifest, images, launch{id: call.NewID("ap"), number: version, created: e.cfg.Clock.Now(), past: version})
 }
 
+// title is the app's name; that of a past version has its number: "app@2".
+func (a *App) title() string {
+	if a.past > 0 {
+		return fmt.Sprintf("%s@%d", a.name, a.past)
+	}
+	return a.name
+}
+
 // ending reports whether the app was stopped.
 func (a *App) ending() bool {
 	a.mu.Lock()

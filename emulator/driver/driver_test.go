@@ -237,6 +237,23 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// A process in the container may write over every end of a text.
+func TestTexts(t *testing.T) {
+	l := newLab(t, "T4")
+	path := filepath.Join(l.dir, "page")
+	b, err := os.ReadFile(path)
+	l.must(err)
+	for _, text := range [][2]int{{16, 64}, {128, 128 + 112}, {128 + 136, 128 + 160}} { // versions; name and uuid; bus
+		copy(b[text[0]:text[1]], bytes.Repeat([]byte{'A'}, text[1]-text[0]))
+	}
+	l.must(os.WriteFile(path, b, 0o600))
+	out, code := l.run(l.smi, "--query-gpu=name,uuid,pci.bus_id,driver_version", "--format=csv,noheader")
+	a := func(n int) string { return strings.Repeat("A", n) }
+	if want := strings.Join([]string{a(63), a(47), a(23), a(23)}, ", ") + "\n"; out != want || code != 0 {
+		t.Errorf("%d: %q, and not %q", code, out, want)
+	}
+}
+
 // python finds an interpreter that has a module.
 func python(t *testing.T, module string) string {
 	t.Helper()

@@ -71,6 +71,15 @@ found:
 	close_file(fd);
 }
 
+/* end_texts sees to it that the page's texts end: any process may write there. */
+static void end_texts(struct page *p) {
+	p->driver[sizeof p->driver - 1] = p->nvml[sizeof p->nvml - 1] = 0;
+	for (int i = 0; i < MAX_CARDS; i++) {
+		struct card *c = &p->card[i];
+		c->name[sizeof c->name - 1] = c->uuid[sizeof c->uuid - 1] = c->bus[sizeof c->bus - 1] = 0;
+	}
+}
+
 /* page_load reads the page; 0 = there is none, or it is of another version. */
 static int page_load(struct page *p) {
 	char path[512];
@@ -79,6 +88,7 @@ static int page_load(struct page *p) {
 	if (fd < 0) return 0;
 	long n = read_at(fd, p, sizeof *p, 0);
 	close_file(fd);
+	end_texts(p);
 	return n == (long)sizeof *p && begins(p->magic, "gxgpu") && p->version == 1 && p->cards >= 1 && p->cards <= MAX_CARDS;
 }
 

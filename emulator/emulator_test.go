@@ -85,6 +85,13 @@ func TestPage(t *testing.T) {
 	if err != nil || devices[0].Util != 100 || devices[0].Heat <= heat(0) || devices[0].Power <= 62 || devices[1].Used != 3<<30 || devices[0].Used != 0 {
 		t.Errorf("%+v, %v", devices, err)
 	}
+	l.observer.Alive = func(pid int) bool { return pid != 7 }
+	if devices, err = l.Devices(); err != nil || devices[1].Used != 0 {
+		t.Errorf("what a killed process leaves counts: %+v, %v", devices, err)
+	}
+	if err := os.Truncate(l.path, 1<<20); err != nil { // as a process in the container can
+		t.Fatal(err)
+	}
 	for range 12 { // and then not
 		now = now.Add(time.Second)
 		if err := l.sample(now); err != nil {
@@ -93,6 +100,9 @@ func TestPage(t *testing.T) {
 	}
 	if devices, err = l.Devices(); err != nil || devices[0].Util != 0 {
 		t.Errorf("%+v, %v", devices, err)
+	}
+	if info, err := os.Stat(l.path); err != nil || info.Size() != page.Size {
+		t.Errorf("%v, %v", info.Size(), err)
 	}
 }
 
@@ -137,7 +147,7 @@ func TestCDI(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, want := range []string{page.Path, root, "/dev/nvidia1", "/dev/nvidiactl"} {
+	for _, want := range []string{page.Path, root, "/dev/nvidia1", "/dev/nvidiactl", "/usr/bin/nvidia-smi", "/usr/lib/libnvidia-ml.so.1", "/usr/lib64/libnvidia-ml.so.1"} {
 		if targets[want] == "" {
 			t.Errorf("nothing is mounted at %s: %v", want, targets)
 		}
@@ -187,6 +197,36 @@ func TestFiles(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(e.files, "catalogue.json"))
 	if err != nil || !strings.Contains(string(text), `"price_date"`) {
 		t.Errorf("%s, %v", text, err)
+	}
+}
+
+// Byte code stays as long as the source is the same.
+func TestBytecode(t *testing.T) {
+	dir := t.TempDir()
+	write := func() {
+		t.Helper()
+		if _, _, err := writeFiles(dir, gpu.Prices{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write()
+	compiled := filepath.Join(dir, namePython, "gx_cuda", "__pycache__", "page.cpython-311.pyc")
+	if err := os.MkdirAll(filepath.Dir(compiled), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(compiled, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	write()
+	if _, err := os.Stat(compiled); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, namePython, "gx_cuda", "page.py"), []byte("older = True"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	write()
+	if _, err := os.Stat(compiled); err == nil {
+		t.Error("the byte code of other source is still there")
 	}
 }
 

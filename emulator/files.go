@@ -25,6 +25,13 @@ const Kind = "gx.local/gpu"
 // root is where a container finds what is shown to it; see package page.
 const root = "/__gx/gpu"
 
+// Where containers with real cards have the driver's program and library, so that
+// they are found without any variable: whatever the distribution, the dynamic
+// linker looks into one of these folders by itself.
+const driverSMI = "/usr/bin/nvidia-smi"
+
+var driverLibraries = []string{"/usr/lib/libnvidia-ml.so.1", "/usr/lib64/libnvidia-ml.so.1"}
+
 // What is shown to a container, by its name below root.
 const (
 	nameLibrary   = "lib/libnvidia-ml.so.1"
@@ -52,6 +59,9 @@ func writeFiles(dir string, prices gpu.Prices) (_ string, names map[string]bool,
 	for name, data := range torch.Files() {
 		files[namePython+"/"+name] = data
 	}
+	if err := dropBytecode(dir, files); err != nil {
+		return "", nil, err
+	}
 	names = map[string]bool{namePython: true}
 	for name, data := range files {
 		if err := replace(filepath.Join(dir, name), data); err != nil {
@@ -60,6 +70,25 @@ func writeFiles(dir string, prices gpu.Prices) (_ string, names map[string]bool,
 		names[name] = true
 	}
 	return dir, names, nil
+}
+
+// dropBytecode removes what package bytecode has put beside the Python source if
+// any of it is about to change: Python does not look whether it did.
+func dropBytecode(dir string, files map[string][]byte) error {
+	same := true
+	for name, data := range files {
+		if strings.HasPrefix(name, namePython+"/") {
+			old, err := os.ReadFile(filepath.Join(dir, name))
+			same = same && err == nil && string(old) == string(data)
+		}
+	}
+	if same {
+		return nil
+	}
+	if err := os.RemoveAll(filepath.Join(dir, namePython)); err != nil {
+		return fmt.Errorf("removing an earlier gx_cuda: %w", err)
+	}
+	return nil
 }
 
 // replace writes a file that everybody may read and execute, if it is not there
@@ -83,6 +112,12 @@ func replace(path string, data []byte) error {
 	return nil
 }
 
+// Source is where the Python source is that containers are shown, and where they
+// find it, so that it can be compiled for them.
+func (e *Emulator) Source() (dir, target string) {
+	return filepath.Join(e.files, namePython), root + "/" + namePython
+}
+
 // Edits implements gpu.Lease.
 func (l *lease) Edits(env []string) (*cdi.ContainerEdits, error) {
 	e := l.emulator
@@ -94,6 +129,12 @@ func (l *lease) Edits(env []string) (*cdi.ContainerEdits, error) {
 	}
 	show(e.files, root, "ro")
 	show(l.path, page.Path)
+	if e.fixed[nameLibrary] {
+		show(filepath.Join(e.files, nameSMI), driverSMI, "ro")
+		for _, target := range driverLibraries {
+			show(filepath.Join(e.files, nameLibrary), target, "ro")
+		}
+	}
 	nodes := []string{"nvidiactl", "nvidia-uvm"}
 	indices := make([]string, len(l.cards))
 	for i := range l.cards {

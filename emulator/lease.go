@@ -66,7 +66,7 @@ func (l *lease) device(i int) (gpu.Device, error) {
 	if l.page == nil { // it is about to be free
 		return d, nil
 	}
-	u, err := l.page.Usage(i, nil)
+	u, err := l.page.Usage(i, l.observer.Alive)
 	if err != nil {
 		return d, err
 	}
@@ -96,6 +96,9 @@ func (l *lease) sample(now time.Time) error {
 	defer l.mu.Unlock()
 	if l.page == nil || now.Sub(at) <= 0 {
 		return nil
+	}
+	if err := l.page.Trim(); err != nil {
+		return err
 	}
 	share := 100 * (used - l.load).Seconds() / now.Sub(at).Seconds()
 	l.smooth = (l.smooth + min(max(share, 0), 100)) / 2

@@ -194,6 +194,10 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		e.host.Env, e.host.Mounts = cfg.Network.Env(), cfg.Network.Mounts()
 		compiler.Mounts = e.host.Mounts
 	}
+	if shows, ok := cfg.GPUs.(interface{ Source() (dir, target string) }); ok {
+		dir, target := shows.Source()
+		compiler.Beside = []container.Mount{{Source: dir, Target: target}}
+	}
 	e.host.GPUs, e.prices = cfg.GPUs, cfg.Prices
 	if e.prices.Source == "" {
 		e.prices = gpu.ListPrices()

@@ -67,6 +67,9 @@ type Observer struct {
 	// Load is the processor time that the container has used since its start; an
 	// emulated card is in use as far as its container computes.
 	Load func() (time.Duration, error)
+	// Alive says whether the container has a process of this id, as it numbers
+	// them; nil = nobody knows, and all are taken to be there.
+	Alive func(pid int) bool
 	// Health is told what happens to a card of the container. It must not block,
 	// and is not called any more once Release has returned.
 	Health func(Event)

@@ -58,6 +58,19 @@ func Open(path string) (*File, error) {
 // Close closes the file; the page stays.
 func (f *File) Close() error { return f.file.Close() }
 
+// Trim cuts off what a process in the container has written behind the page:
+// nothing else bounds how long it makes the file.
+func (f *File) Trim() error {
+	info, err := f.file.Stat()
+	if err == nil && info.Size() > Size {
+		err = f.file.Truncate(Size)
+	}
+	if err != nil {
+		return fmt.Errorf("trim a page: %w", err)
+	}
+	return nil
+}
+
 // Cards is how many cards the page has.
 func (f *File) Cards() int { return f.cards }
 

@@ -1,5 +1,5 @@
-// Package bytecode compiles the SDK for an image's Python before containers
-// import it: what is mounted read-only cannot be compiled where it is used, and
+// Package bytecode compiles the SDK, and what else containers are shown of Python
+// source, for an image's Python before they import it: what is mounted read-only cannot be compiled where it is used, and
 // parsing it again in each container costs more than starting the container.
 package bytecode
 
@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,6 +28,7 @@ type Compiler struct {
 	Runtime container.Runtime
 	// Packages returns the folder of the SDK's source.
 	Packages func(version string) (dir string, err error)
+	Beside   []container.Mount // further folders of source, which do not change while the host runs
 	Mounts   []container.Mount // of every container
 	Log      *slog.Logger
 
@@ -54,21 +56,33 @@ func (c *Compiler) Dir(image build.Image) (string, error) {
 		c.tried = make(map[string]bool)
 	}
 	c.tried[key] = true
-	mark := filepath.Join(dir, ".compiled-"+version)
-	if _, err := os.Stat(mark); err == nil {
+	var left []container.Mount
+	for _, m := range append([]container.Mount{{Source: dir, Target: sdk.ContainerDir}}, c.Beside...) {
+		if _, err := os.Stat(mark(m, version)); err != nil {
+			left = append(left, m)
+		}
+	}
+	if len(left) == 0 {
 		return dir, nil
 	}
-	if err := c.compile(dir, image); err != nil {
+	if err := c.compile(left, image); err != nil {
 		c.Log.Warn("compiling the SDK; containers start slower without", "python", version, "error", err)
 		return dir, nil
 	}
-	if err := os.WriteFile(mark, nil, 0o644); err != nil {
-		c.Log.Warn("marking the SDK as compiled", "error", err)
+	for _, m := range left {
+		if err := os.WriteFile(mark(m, version), nil, 0o644); err != nil {
+			c.Log.Warn("marking the SDK as compiled", "error", err)
+		}
 	}
 	return dir, nil
 }
 
-func (c *Compiler) compile(dir string, image build.Image) error {
+// mark is the file that says that a folder is compiled for a version of Python.
+func mark(m container.Mount, version string) string {
+	return filepath.Join(m.Source, ".compiled-"+version)
+}
+
+func (c *Compiler) compile(folders []container.Mount, image build.Image) error {
 	ctx, cancel := context.WithTimeout(context.Background(), compileWait)
 	defer cancel()
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
@@ -77,15 +91,19 @@ func (c *Compiler) compile(dir string, image build.Image) error {
 	}
 	defer null.Close()
 	c.count++
+	// What is in the folders does not change, or they are made anew with it, so
+	// Python need not look whether something did.
+	args := []string{image.Config().Python, "-I", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"}
+	for _, m := range folders {
+		args = append(args, m.Target)
+	}
 	ran, err := c.Runtime.Start(ctx, container.Spec{
-		ID:   fmt.Sprintf("gx-compile-%d-%d", os.Getpid(), c.count),
-		Root: container.Root{Lower: image.Root().Lower},
-		// The folder's name has the content's hash, so nothing ever changes in it
-		// and Python need not look whether something did.
-		Args:   []string{image.Config().Python, "-I", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", sdk.ContainerDir},
+		ID:     fmt.Sprintf("gx-compile-%d-%d", os.Getpid(), c.count),
+		Root:   container.Root{Lower: image.Root().Lower},
+		Args:   args,
 		Env:    []string{"PATH=/usr/local/bin:/usr/bin:/bin"},
 		Dir:    "/",
-		Mounts: append([]container.Mount{{Source: dir, Target: sdk.ContainerDir}}, c.Mounts...),
+		Mounts: slices.Concat(folders, c.Mounts),
 		// No network: setting one up costs more than the compilation.
 		Network: container.NetworkNone,
 		Stdout:  null, Stderr: null,

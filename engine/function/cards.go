@@ -39,7 +39,12 @@ func (m *member) observe(c container.Container) {
 	if lease == nil {
 		return
 	}
+	var alive func(pid int) bool
+	if knows, ok := c.(interface{ Has(pid int) bool }); ok {
+		alive = knows.Has
+	}
 	(*lease).Observe(gpu.Observer{
+		Alive: alive,
 		Load: func() (time.Duration, error) {
 			stats, err := c.Stats()
 			return stats.CPU, err

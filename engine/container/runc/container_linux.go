@@ -214,6 +214,26 @@ func (c *running) Exit() container.Exit {
 	return c.exit
 }
 
+// Has says whether the container has a process of this id, as it numbers them.
+func (c *running) Has(pid int) bool {
+	own := strconv.Itoa(pid)
+	for _, p := range c.group.Pids() {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p))
+		if err != nil {
+			continue // it has just ended
+		}
+		for line := range strings.Lines(string(status)) {
+			if list, ok := strings.CutPrefix(line, "NSpid:"); ok {
+				f := strings.Fields(list)
+				if len(f) > 0 && f[len(f)-1] == own {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 // Stats implements container.Container.
 func (c *running) Stats() (container.Stats, error) {
 	c.mu.Lock()

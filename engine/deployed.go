@@ -254,6 +254,7 @@ func (d *deployed) stop(ctx context.Context, who string, now bool) error {
 		e.giveUpSpawned(e.comesBack)
 		return d.stopPast(ctx, now)
 	}
+	a.stop("the app was stopped", now) // all of it at once
 	return errors.Join(d.stopPast(ctx, now), a.Stop(ctx, now))
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/engine/ask"
+	"github.com/gx-dev/gx/engine/container/runc"
 )
 
 // onSmallDisk has the host's state be on a file system of so many bytes.
@@ -38,6 +39,12 @@ func (h *host) onSmallDisk(size string) {
 		}
 	})
 	var err error
+	if _, contained := h.runtime.Runtime.(*runc.Runtime); contained { // which sees what was mounted before it began
+		require.NoError(h.t, h.runtime.Runtime.Close())
+		h.runtime.Runtime, err = runc.New(context.Background(), runc.Config{Dir: filepath.Join(h.dir, "c"), RunDir: filepath.Join(h.dir, "r"), Log: h.cfg.Log})
+		require.NoError(h.t, err)
+		h.cfg.Runtime = h.runtime.Runtime // as it is: it can have volumes
+	}
 	h.Engine, err = New(context.Background(), h.cfg)
 	require.NoError(h.t, err)
 }
@@ -111,4 +118,27 @@ func TestFullDisk(t *testing.T) {
 	require.Equal(t, "ok", verdict)
 	_, err = h.Ask(t.Context(), ask.Query{Op: "secret.list"})
 	require.NoError(t, err)
+}
+
+// TestVolumeOnFullDisk has a container end while the disk is full: what it has
+// written into its volume is there when there is room again.
+func TestVolumeOnFullDisk(t *testing.T) {
+	h := newHost(t, "runc")
+	h.onSmallDisk("24m")
+	r := h.startFiles(files{"app.py": "def write(text):\n    open('/data/file', 'w').write(str(text))\n    return 'written'\n"},
+		app.Function{Name: "write", Volumes: []app.VolumeMount{{Volume: "data", Path: "/data", Create: true}}})
+	c := r.dial()
+	c.expect(c.collect(c.open("call", "write", "", args(7)))[0], "written")
+	c.close()
+	free := h.fill()
+	done := make(chan struct{})
+	go func() { r.stop(false); close(done) }()
+	time.Sleep(7 * time.Second) // longer than the container's grace: the commit has been tried meanwhile
+	free()
+	<-done
+	_, v, err := h.volumes.Get(t.Context(), "", "data")
+	require.NoError(t, err)
+	require.Equal(t, 1, v.Version)
+	require.EqualValues(t, 1, v.Files)
+	require.NotContains(t, r.text(), "is lost")
 }

@@ -6,6 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // update is a change that waits for its commit.
@@ -111,7 +115,7 @@ func (d *DB) commitSome(group []*update) []error {
 		_ = tx.Rollback()
 	} else if err := tx.Commit(); err != nil {
 		_ = tx.Rollback()
-		return repeat(fmt.Errorf("writing to the host's database: %w", err), len(group))
+		return repeat(fmt.Errorf("writing to the host's database: %w", full(err)), len(group))
 	}
 	return results
 }
@@ -155,5 +159,13 @@ func (d *DB) apply(tx *sql.Tx, u *update, shared bool) (err error) {
 			err = fmt.Errorf("an update of the host's database panicked: %v", p)
 		}
 	}()
-	return u.fn(tx)
+	return full(u.fn(tx))
+}
+
+// full adds ENOSPC to the chain of an error that means that.
+func full(err error) error {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code()&0xff == sqlite3.SQLITE_FULL {
+		return fmt.Errorf("%w (%w)", err, syscall.ENOSPC)
+	}
+	return err
 }

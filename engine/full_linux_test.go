@@ -40,7 +40,7 @@ func (h *host) onSmallDisk(size string) {
 	})
 	var err error
 	if _, contained := h.runtime.Runtime.(*runc.Runtime); contained { // which sees what was mounted before it began
-		require.NoError(h.t, h.runtime.Runtime.Close())
+		require.NoError(h.t, h.runtime.Close())
 		h.runtime.Runtime, err = runc.New(context.Background(), runc.Config{Dir: filepath.Join(h.dir, "c"), RunDir: filepath.Join(h.dir, "r"), Log: h.cfg.Log})
 		require.NoError(h.t, err)
 		h.cfg.Runtime = h.runtime.Runtime // as it is: it can have volumes

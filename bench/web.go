@@ -93,7 +93,8 @@ func hammered(ctx context.Context, what, ours, theirs string, own, other []strin
 	return []row{
 		{What: what + ", requests a second", Ours: fmt.Sprintf("%.0f/s", median(a.rate)), Peer: fmt.Sprintf("uvicorn: %.0f/s", median(b.rate)), Ratio: median(rate), Spread: spread(rate), Aim: "1x", Owe: "0.8x", Good: above(median(rate), 1, 0.8)},
 		{What: "  p99 of 16 connections", Ours: ms(median(a.p99)), Peer: "uvicorn: " + ms(median(b.p99)), Ratio: median(slow), Spread: spread(slow), Aim: "1.5x", Owe: "2x", Good: below(median(slow), 1.5, 2)},
-		{What: "  one connection, p50", Ours: ms(median(a.single)), Peer: "uvicorn: " + ms(median(b.single)), Ratio: median(paired(a.single, b.single))},
+		{What: "  one connection, p50", Ours: us(1000 * median(a.single)), Peer: "uvicorn: " + us(1000*median(b.single)), Ratio: median(paired(a.single, b.single))},
+		{What: "  so much the gateway adds", Ours: us(1000 * median(apart(a.single, b.single)))},
 		{What: "  processor time of a request, host and runner", Ours: fmt.Sprintf("%.0f µs", median(a.cpu)), Peer: fmt.Sprintf("uvicorn: %.0f µs", median(b.cpu)), Ratio: median(paired(a.cpu, b.cpu))},
 	}, nil
 }
@@ -148,6 +149,13 @@ func paired(a, b []float64) (ratios []float64) {
 		ratios = append(ratios, a[i]/b[i])
 	}
 	return ratios
+}
+
+func apart(a, b []float64) (differences []float64) {
+	for i := range a {
+		differences = append(differences, a[i]-b[i])
+	}
+	return differences
 }
 
 func spread(ratios []float64) string {

@@ -2,6 +2,7 @@ package function
 
 import (
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -231,7 +232,7 @@ func (m *member) tell(in *call.Input) {
 
 // ownID is the id that a runner gives to a call when it is told none.
 func ownID(container string, number uint32) string {
-	return fmt.Sprintf("fc-%s-%d", container, number)
+	return "fc-" + container + "-" + strconv.FormatUint(uint64(number), 10)
 }
 
 // origin finds the input that the runner says makes a call.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -292,4 +293,50 @@ func BenchmarkQuickRequest(b *testing.B) {
 			b.Fatal(what)
 		}
 	}
+}
+
+// Many connections at once get each its own responses, however their requests
+// change between the two ways.
+func TestManyConnections(t *testing.T) {
+	g, _ := serving(t, func(_ *target, in *call.Input, _ chan wire.Frame) {
+		path, body := pathOf(in)
+		switch {
+		case strings.Contains(path, "slow"):
+			time.Sleep(quickWait + time.Duration(len(path)%7)*time.Millisecond)
+		case strings.Contains(path, "close"): // to the moment at which the one way ends
+			time.Sleep(quickWait - time.Millisecond/2)
+		}
+		if strings.Contains(path, "streams") {
+			reply(in, wire.WebResponse, answerWith(200, path, true))
+			reply(in, wire.WebEnd, []byte(" "+body))
+		} else {
+			reply(in, wire.WebResponse, answerWith(200, path+" "+body, false))
+		}
+		reply(in, wire.Result, nil)
+	})
+	kinds := []string{"quick", "quick", "streams", "quick", "slow", "quick", "close", "slowstreams"}
+	var clients sync.WaitGroup
+	for i := range 30 {
+		clients.Go(func() {
+			own := http.Client{Transport: &http.Transport{MaxConnsPerHost: 1}}
+			defer own.CloseIdleConnections()
+			for j := range 40 {
+				path := fmt.Sprintf("/%s/%d/%d", kinds[(i+j)%len(kinds)], i, j)
+				text := strings.Repeat(path, j%5*500)
+				res, err := own.Post(fmt.Sprintf("http://127.0.0.1:%d/shop%s", g.listening(), path), "text/plain", strings.NewReader(text)) //nolint:noctx // a test
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				got, err := io.ReadAll(res.Body)
+				_ = res.Body.Close()
+				if err != nil || res.StatusCode != 200 || string(got) != path+" "+text {
+					t.Errorf("%s: %d %v, %d bytes: %.100q", path, res.StatusCode, err, len(got), got)
+					return
+				}
+			}
+		})
+	}
+	clients.Wait()
+	require.Eventually(t, func() bool { return g.find("shop").held.Load() == 0 }, 10*time.Second, time.Millisecond)
 }

@@ -103,12 +103,13 @@ def _subprotocols(exchange: Exchange) -> list:
 class _Waiting:
     """Waits until something comes for an exchange. Several coroutines may."""
 
+    _waiters: Any = ()
+
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
-        self._waiters: list = []
 
     def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
+        waiters, self._waiters = self._waiters, ()
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -117,7 +118,7 @@ class _Waiting:
         """Returns once something has come."""
         exchange = self.exchange
         waiter = exchange.web.loop.create_future()
-        self._waiters.append(waiter)
+        self._waiters = (*self._waiters, waiter)
         exchange.heard = self._wake
         exchange.web.flush_soon()
         await waiter
@@ -133,13 +134,10 @@ class _Waiting:
 class Http(_Waiting):
     """One HTTP request."""
 
-    def __init__(self, exchange: Exchange) -> None:
-        self.exchange = exchange
-        self._waiters = []
-        self._status = 0
-        self._headers: Any = ()
-        self._read = False  # the application has all of the body
-        self._taken = 0  # bytes that the application has, and the client was not granted anew
+    _status = 0
+    _headers: Any = ()
+    _read = False  # the application has all of the body
+    _taken = 0  # bytes that the application has, and the client was not granted anew
 
     async def run(self, app: Any, scope: Dict[str, Any]) -> None:
         exchange = self.exchange

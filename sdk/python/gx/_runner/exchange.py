@@ -32,9 +32,16 @@ class Exchange:
     something comes.
     """
 
-    __slots__ = (
-        "web", "frame", "head", "body", "more", "pieces", "ended", "gone", "credit", "heard", "begun", "done",
-    )  # fmt: skip
+    head: List[bytes]
+    body: bytes
+    more = False  # the body goes on
+    pieces: Any = ()
+    ended = True  # the last piece of the body has come
+    gone = False  # the client has left
+    credit = WINDOW  # bytes that may be sent
+    heard: Optional[Callable[[], None]] = None
+    begun = False  # the response's head was sent
+    done = False  # all of the response was sent
 
     def __init__(self, web: Web, frame: Frame) -> None:
         self.web = web
@@ -42,16 +49,10 @@ class Exchange:
         data = frame[3]
         (size,) = U32.unpack_from(data)
         end = 4 + (size & 0x7FFFFFFF)
-        self.head: List[bytes] = bytes(data[4:end]).split(b"\n")  # then the headers' names and values
-        self.body: bytes = data[end:]
-        self.more = size >= _MORE  # the body goes on
-        self.pieces: Any = deque() if self.more else ()
-        self.ended = not self.more  # the last piece of the body has come
-        self.gone = False  # the client has left
-        self.credit = WINDOW  # bytes that may be sent
-        self.heard: Optional[Callable[[], None]] = None
-        self.begun = False  # the response's head was sent
-        self.done = False  # all of the response was sent
+        self.head = bytes(data[4:end]).split(b"\n")  # then the headers' names and values
+        self.body = data[end:]
+        if size >= _MORE:
+            self.more, self.ended, self.pieces = True, False, deque()
 
     @property
     def headers(self) -> List[Tuple[bytes, bytes]]:

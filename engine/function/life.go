@@ -223,8 +223,12 @@ func (m *member) diedStarting(c container.Container) *failure {
 func (m *member) slowStart(limit time.Duration) *failure {
 	m.f.mu.Lock()
 	defer m.f.mu.Unlock()
+	what := "importing its module and running enter hooks"
+	if webOf(&m.version().Spec) != nil {
+		what = "importing its module, running enter hooks and starting its web application, lifespan included"
+	}
 	return &failure{final: true, message: m.withTail(fmt.Sprintf(
-		"a container for %s was not ready within its startup_timeout of %v (importing its module and running enter hooks)", m.f.Name(), limit))}
+		"a container for %s was not ready within its startup_timeout of %v (%s)", m.f.Name(), limit, what))}
 }
 
 // launch starts the container's process.

@@ -67,6 +67,7 @@ type Book struct {
 
 	mu     sync.Mutex
 	posted map[string]posted // by app
+	last   []Bill            // last bills of apps, which could not be written down yet
 }
 
 // posted is what was written down of an app.
@@ -123,16 +124,32 @@ func (b *Book) untilNext() time.Duration {
 func (b *Book) PostRunning(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if err := b.settle(ctx); err != nil {
+		return err
+	}
 	return b.post(ctx, b.cfg.Running())
 }
 
-// Close writes down an app's last bill. Nothing more will be posted of it.
+// Close writes down an app's last bill, or has it written down with the next
+// ones if that cannot be done now. Nothing more will be posted of it, until it is
+// started again, with a bill that begins at nothing.
 func (b *Book) Close(ctx context.Context, last Bill) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	err := b.post(ctx, []Bill{last})
-	delete(b.posted, last.App)
-	return err
+	b.last = append(b.last, last)
+	return b.settle(ctx)
+}
+
+// settle writes down last bills. mu is held.
+func (b *Book) settle(ctx context.Context) error {
+	for len(b.last) > 0 {
+		if err := b.post(ctx, b.last[:1]); err != nil {
+			return err
+		}
+		delete(b.posted, b.last[0].App)
+		b.last = b.last[1:]
+	}
+	return nil
 }
 
 // post writes down by how much bills have grown. mu is held.

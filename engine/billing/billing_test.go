@@ -2,6 +2,7 @@ package billing_test
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"log/slog"
 	"path/filepath"
@@ -202,4 +203,29 @@ func TestSplit(t *testing.T) {
 			require.EqualValues(t, 1, containers)
 		})
 	}
+}
+
+// TestLastBillIsNotLost has the disk be full as an app ends, twice.
+func TestLastBillIsNotLost(t *testing.T) {
+	l := open(t, filepath.Join(t.TempDir(), "db"), noon)
+	bill := func(seconds float64) billing.Bill {
+		return billing.Bill{Environment: "main", App: "ap-1", Usage: []api.Usage{used("f", "", seconds)}}
+	}
+	run := func(statement string) {
+		t.Helper()
+		require.NoError(t, l.db.Update(t.Context(), func(tx *sql.Tx) error {
+			_, err := tx.Exec(statement)
+			return err
+		}))
+	}
+	l.running = []billing.Bill{bill(10)}
+	require.NoError(t, l.PostRunning(t.Context()))
+	l.running = nil
+	run(`CREATE TRIGGER full BEFORE INSERT ON billing BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
+	require.Error(t, l.Close(t.Context(), bill(30)))
+	require.Error(t, l.Close(t.Context(), bill(5)), "it was started again, and ended")
+	l.running = []billing.Bill{bill(2)}
+	require.Error(t, l.PostRunning(t.Context()))
+	run(`DROP TRIGGER full`)
+	require.InDelta(t, 30+5+2, l.sum(t, billing.Report{By: []string{"app"}})[0].Seconds, 1e-9)
 }

@@ -33,6 +33,8 @@ const (
 type CheckRequest struct {
 	Environment string         `json:"environment,omitempty"`
 	Functions   []app.Function `json:"functions"`
+	// Volumes are those of the images' steps, by which some may be made.
+	Volumes []app.VolumeMount `json:"volumes,omitempty"`
 }
 
 // DeployRequest makes a new version of an app, or its first one. Images are

@@ -1,12 +1,14 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 
 	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/engine/environment"
 )
 
 // Check finds what an app's functions name and the host does not have: an
@@ -27,13 +29,26 @@ func (e *Engine) Check(ctx context.Context, req api.CheckRequest) error {
 	if err := e.checkSecrets(ctx, &app.Manifest{Environment: req.Environment, Functions: req.Functions}); err != nil {
 		return err
 	}
+	made := map[string]bool{} // volumes that are made before the function is looked at
+	name := func(m app.VolumeMount) string {
+		return cmp.Or(m.Environment, req.Environment, environment.Main) + "/" + m.Volume
+	}
+	note := func(volumes []app.VolumeMount) {
+		for _, m := range volumes {
+			if m.Create {
+				made[name(m)] = true
+			}
+		}
+	}
+	note(req.Volumes)
 	for i := range req.Functions {
 		f := req.Functions[i]
 		if err := e.checkCards(&f); err != nil {
 			return err
 		}
-		// What is to be made is made when the app starts.
-		f.Volumes = slices.DeleteFunc(slices.Clone(f.Volumes), func(m app.VolumeMount) bool { return m.Create })
+		// What is to be made is made when the images are, or when the app starts.
+		note(f.Volumes)
+		f.Volumes = slices.DeleteFunc(slices.Clone(f.Volumes), func(m app.VolumeMount) bool { return !m.ID && made[name(m)] })
 		if _, err := e.volumesOf(ctx, req.Environment, &f); err != nil {
 			return err
 		}

@@ -521,3 +521,24 @@ func TestPastVersions(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotFound)
 	require.Len(t, h.Apps(), 1)
 }
+
+// TestPastKeepsNoContainers asks for a function of a version that is to have
+// containers all the time: it has them while it is deployed.
+func TestPastKeepsNoContainers(t *testing.T) {
+	h := newHost(t, "process")
+	for _, v := range []string{"one", "two"} {
+		_, err := h.deploy(tell(v), api.DeployRequest{}, app.Function{Name: "tell", Scaling: app.Scaling{Min: 2}})
+		require.NoError(t, err)
+	}
+	f, fail := directory{h.Engine}.find("", "test", "tell", 1)
+	require.Nil(t, fail)
+	past, err := h.App("test@1")
+	require.NoError(t, err)
+	require.Zero(t, past.describe().Containers)
+	c := h.alone()
+	c.expect(c.collect(c.openID(f.Function, "call", "", args(0)))[0], "one")
+	c.close()
+	require.Equal(t, 1, past.describe().Containers)
+	_, fail = past.definition("tell").webURLs("")
+	require.Contains(t, fail.Message, "version 1 is not the app's current one")
+}

@@ -117,11 +117,15 @@ func (e logPages) read(ctx context.Context, p pageQuery) (page logPage, err erro
 	return page, nil
 }
 
+// latest is a time later than that of any line, in seconds since 1970: those of
+// the year 9999, which programs write for "ever", are no time.Time in nanoseconds.
+const latest = 1 << 33
+
 func moment(seconds float64) time.Time {
 	if seconds == 0 {
 		return time.Time{}
 	}
-	return store.Time(seconds)
+	return store.Time(min(max(seconds, -latest), latest))
 }
 
 // logOf is the log that is meant, to which the query is narrowed.

@@ -107,6 +107,9 @@ func (d *deployed) revive(ctx context.Context, record deployment.App, version in
 		return nil, err
 	}
 	c.Manifest.Environment, c.Manifest.Name = record.Environment, record.Name
+	for i := range c.Manifest.Functions { // one question must not keep containers for as long as the app is deployed
+		c.Manifest.Functions[i].Scaling.Min = 0
+	}
 	return e.launch(ctx, &c.Manifest, images, launch{id: call.NewID("ap"), number: version, created: e.cfg.Clock.Now(), past: version})
 }
 

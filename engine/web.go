@@ -146,6 +146,9 @@ func (d *definition) webURLs(method string) (urls webURLs, _ *wire.FailBody) {
 	d.app.mu.Lock()
 	label := d.app.labels[name]
 	d.app.mu.Unlock()
+	if d.app.past > 0 {
+		return urls, refused("%s: version %d is not the app's current one, and has no web endpoints", name, d.app.past)
+	}
 	if label == "" {
 		return urls, refused("%s is not a web endpoint", name)
 	}

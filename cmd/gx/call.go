@@ -23,7 +23,7 @@ print what it returns.
     --kwargs JSON    arguments by name: '{"n": 3}'
     --NAME VALUE     one argument by name; a value that is no JSON is a text
     --params JSON    parameters of a method's class
-    --version N      refuse if the app's current version is another one
+    --version N      as it is in this version of a deployed app, whichever is current
     --json           print the result as JSON
     --spawn          do not wait: print the call's id
     --env NAME       the environment of the app`,

@@ -134,7 +134,13 @@ func (p Preparer) Prepare(ctx context.Context, m app.Manifest, output bool) (Rea
 		return Ready{}, err
 	}
 	if len(m.Functions) > 0 {
-		if err := host.Check(ctx, api.CheckRequest{Environment: m.Environment, Functions: m.Functions}); err != nil {
+		check := api.CheckRequest{Environment: m.Environment, Functions: m.Functions}
+		for _, image := range m.Images {
+			for _, step := range image.Steps {
+				check.Volumes = append(check.Volumes, step.Volumes...)
+			}
+		}
+		if err := host.Check(ctx, check); err != nil {
 			return Ready{}, Refusal(err)
 		}
 	}

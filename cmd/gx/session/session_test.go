@@ -70,7 +70,7 @@ func (s *stage) begin(change func(*Options)) {
 
 func (s *stage) start() {
 	s.toGx <- sdk.FromPython{Start: &sdk.Start{Output: true, Manifest: app.Manifest{Name: "hello",
-		Functions: []app.Function{{Name: "square"}}, Images: []app.Image{{}}}}}
+		Functions: []app.Function{{Name: "square"}}, Images: []app.Image{{Steps: []app.Step{{Op: app.OpRun, Volumes: []app.VolumeMount{{Volume: "data"}}}}}}}}}
 }
 
 func (s *stage) reply() sdk.ToPython {
@@ -242,6 +242,7 @@ func TestMissing(t *testing.T) {
 	require.Equal(t, exit.Usage, s.end().Code)
 	require.Contains(t, s.err.String(), `there is no secret "token"`)
 	require.Equal(t, "square", s.checked.Functions[0].Name)
+	require.Equal(t, "data", s.checked.Volumes[0].Volume)
 }
 
 func TestNoHost(t *testing.T) {

@@ -1,0 +1,51 @@
+package engine
+
+import (
+	"context"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/app"
+)
+
+// TestCheckOfVolumesThatAreMade has volumes that are made by an image's step, or by
+// a function, before another function names them without making them.
+func TestCheckOfVolumesThatAreMade(t *testing.T) {
+	h := newHost(t, "runc")
+	mount := func(name string, create bool) []app.VolumeMount {
+		return []app.VolumeMount{{Volume: name, Path: "/data", Create: create}}
+	}
+	makes, names := app.Function{Name: "makes", Volumes: mount("v", true)}, app.Function{Name: "names", Volumes: mount("v", false)}
+	elsewhere := app.Function{Name: "elsewhere", Volumes: []app.VolumeMount{{Volume: "v", Environment: "main", Path: "/data"}}}
+	byID := app.Function{Name: "by_id", Volumes: []app.VolumeMount{{Volume: "v", ID: true, Path: "/data"}}}
+	for name, c := range map[string]struct {
+		api.CheckRequest
+		ok bool
+	}{
+		"nobody":     {api.CheckRequest{Functions: []app.Function{names}}, false},
+		"a function": {api.CheckRequest{Functions: []app.Function{makes, names}}, true},
+		"too late":   {api.CheckRequest{Functions: []app.Function{names, makes}}, false},
+		"an image":   {api.CheckRequest{Functions: []app.Function{names, elsewhere}, Volumes: mount("v", true)}, true},
+		"not made":   {api.CheckRequest{Functions: []app.Function{names}, Volumes: mount("v", false)}, false},
+		"an id":      {api.CheckRequest{Functions: []app.Function{makes, byID}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := h.Check(context.Background(), c.CheckRequest)
+			require.Equal(t, c.ok, err == nil, "%v", err)
+		})
+	}
+}
+
+// TestMoment has times as programs write them for always and never.
+func TestMoment(t *testing.T) {
+	require.True(t, moment(0).IsZero())
+	require.Equal(t, time.Unix(12, 500_000_000).UTC(), moment(12.5))
+	for _, late := range []float64{253402300799, 1e300, math.MaxFloat64} {
+		require.Greater(t, moment(late).UnixNano(), time.Now().UnixNano())
+		require.Less(t, moment(-late).UnixNano(), int64(0))
+	}
+}

@@ -49,17 +49,22 @@ class _Making:
         self.file = app._place[0]
         self._image_numbers: Dict[int, int] = {}
         self._mount_numbers: Dict[str, int] = {}
+        self._kept: List[Image] = []  # those that are numbered by their ids
         self._default: Image = Image.debian_slim()
         self._source: Optional[int] = None
 
     def function(self, function: Union[Function, Cls]) -> Dict[str, Any]:
         """One function or class, as app.Function has it."""
         from gx._declare import place
+        from gx._former import completed
         from gx._sources import module_place
         from gx.secret import checked, manifest
 
         settings, shared = function._settings, function._app._shared
         image = settings.image or function._app.image or self.app.image or self._default
+        kind, rest = _kind(function), settings.manifest()
+        image = completed(image, function, [rest.get("web"), *[method.get("web") for method in kind.get("methods") or ()]])
+        self._kept.append(image)
         payload = b""
         if _by_value(function):
             from gx._serialized import dumps
@@ -71,13 +76,13 @@ class _Making:
             "qualname": function._raw.__qualname__,
             "file": _near(place(function._raw)[0]),
             "line": place(function._raw)[1],
-            **_kind(function),
+            **kind,
             "image": self.image(image),
             "mounts": self.function_mounts(function, image),
             "volumes": settings.mounted(shared.volumes) if settings.volumes or shared.volumes else [],
             "env": checked(settings.env or {}, f"{settings.what}: env="),
             "secrets": manifest([*shared.secrets, *settings.secrets], settings.what),
-            **settings.manifest(),
+            **rest,
         }
         if payload:
             fields["payload"] = payload

@@ -31,6 +31,11 @@ def older(name: str, present: str) -> None:
     notice(f"{name} is an older name; the present one is {present}")
 
 
+def older_names() -> bool:
+    """Whether the program has used an older name."""
+    return any([" is an older name; " in text for text in _said])
+
+
 def deliver(tell: Callable[[str], None]) -> None:
     """Sends what was said, and what will be, to the user."""
     global _tell

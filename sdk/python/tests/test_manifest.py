@@ -599,3 +599,33 @@ def test_schedule() -> None:
         app.function(schedule=gx.Period(hours=1), serialized=True)(gx.batched(max_batch_size=2, wait_ms=1)(space["job"]))
     with pytest.raises(InvalidError, match="can't be combined with @gx.fastapi_endpoint"):
         app.function(schedule=gx.Period(hours=1), serialized=True)(gx.fastapi_endpoint()(space["job"]))
+
+
+# -- what Modal's images had without being asked --
+
+
+def packages(monkeypatch: pytest.MonkeyPatch, image: gx.Image, *, said: bool = True, web: bool = False, imports: str = "pydantic.main") -> list:
+    """The steps of the image of a function whose module has imported a class from there, and uses an older name, or not."""
+    from gx import _notices
+
+    monkeypatch.setattr(_notices, "_said", {"keep_warm= is an older name; the present one is min_containers="} if said else set())
+    monkeypatch.setattr(sys.modules[__name__], "Imported", type("Imported", (), {"__module__": imports}), raising=False)
+    app = gx.App("test")
+    app.function(image=image)(gx.fastapi_endpoint()(f) if web else f)
+    (made,) = manifest(app)["images"]
+    return [step.get("packages") for step in made["steps"]]
+
+
+def test_former_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    slim = gx.Image.debian_slim()
+    assert packages(monkeypatch, slim.pip_install("torch==2.3.0")) == [None, ["torch==2.3.0"], ["pydantic"]]
+    assert packages(monkeypatch, slim, web=True) == [None, ["fastapi"]]
+    assert packages(monkeypatch, slim, imports="fastapi.applications") == [None, ["fastapi"]]
+    assert packages(monkeypatch, slim, imports="numpy") == [None]
+    assert packages(monkeypatch, slim, said=False) == [None]
+    assert packages(monkeypatch, slim.pip_install("pydantic<3")) == [None, ["pydantic<3"]]
+    assert packages(monkeypatch, slim.pip_install("fastapi[standard]")) == [None, ["fastapi[standard]"]]
+    assert packages(monkeypatch, gx.Image.from_registry("python:3.11")) == [None]
+    (tmp_path / "requirements.txt").write_text("pydantic\n")
+    assert packages(monkeypatch, slim.pip_install_from_requirements(str(tmp_path / "requirements.txt"))) == [None, None]
+    assert packages(monkeypatch, slim.add_local_file(__file__, "/data/")) == [None, ["pydantic"]]

@@ -3,12 +3,15 @@
 package main
 
 import (
+	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"time"
 
 	"github.com/gx-dev/gx/emulator/page"
 	"github.com/gx-dev/gx/emulator/torch"
@@ -34,50 +37,114 @@ func torchOverhead(ctx context.Context, l *lab) ([]row, error) {
 		return nil, err
 	}
 
-	type times struct{ Matmul, Training, Tiny float64 } // seconds
-	measure := func(device string, env []string) (t times, err error) {
-		cmd := exec.CommandContext(ctx, python, filepath.Join(l.apps, "torch_overhead.py"), device)
-		cmd.Env, cmd.Stderr = env, os.Stderr
-		out, err := cmd.Output()
-		if err != nil {
-			return t, fmt.Errorf("torch on %s: %w", device, err)
-		}
-		return t, json.Unmarshal(out, &t)
+	program := filepath.Join(l.apps, "torch_overhead.py")
+	cpu, err := startTorch(ctx, os.Environ(), python, program, "cpu")
+	if err != nil {
+		return nil, err
 	}
-	least := func(all *times, t times) {
-		for _, v := range []struct{ all, now *float64 }{{&all.Matmul, &t.Matmul}, {&all.Training, &t.Training}, {&all.Tiny, &t.Tiny}} {
-			if *v.all == 0 || *v.now < *v.all {
-				*v.all = *v.now
+	defer cpu.close()
+	card, err := startTorch(ctx, env, python, program, "cuda")
+	if err != nil {
+		return nil, err
+	}
+	defer card.close()
+	fmt.Fprintf(os.Stderr, "  torch %s\n", card.version)
+
+	// Short runs in turns, and the least of each: what else the machine does makes them longer, never shorter.
+	kinds := []string{"matmul", "training", "operator", "function"}
+	ours, theirs := map[string]float64{}, map[string]float64{}
+	began := time.Now()
+	for n := range torchRounds {
+		if n >= 20 && time.Since(began) > time.Minute {
+			break
+		}
+		for _, kind := range kinds {
+			b, err := cpu.seconds(kind)
+			if err != nil {
+				return nil, err
+			}
+			a, err := card.seconds(kind)
+			if err != nil {
+				return nil, err
+			}
+			if n == 0 || a < ours[kind] {
+				ours[kind] = a
+			}
+			if n == 0 || b < theirs[kind] {
+				theirs[kind] = b
 			}
 		}
 	}
-	var card, cpu times
-	for range 3 {
-		t, err := measure("cpu", os.Environ())
-		if err != nil {
-			return nil, err
-		}
-		least(&cpu, t)
-		if t, err = measure("cuda", env); err != nil {
-			return nil, err
-		}
-		least(&card, t)
-	}
-	ratio := func(what string, ours, theirs, owe float64) row {
+	ratio := func(what, kind string, owe float64) row {
+		a, b := ours[kind], theirs[kind]
 		return row{
-			What: what, Ours: fmt.Sprintf("%.3f ms", ours*1e3), Peer: fmt.Sprintf("%.3f ms: the CPU", theirs*1e3), Ratio: ours / theirs,
-			Aim: fmt.Sprintf("%.2fx", owe), Owe: fmt.Sprintf("%.2fx", owe), Good: below(ours/theirs, owe, owe),
+			What: what, Ours: fmt.Sprintf("%.3f ms", a*1e3), Peer: fmt.Sprintf("%.3f ms: the CPU", b*1e3), Ratio: a / b,
+			Aim: fmt.Sprintf("%.2fx", owe), Owe: fmt.Sprintf("%.2fx", owe), Good: below(a/b, owe, owe),
 		}
 	}
-	more := (card.Tiny - cpu.Tiny) * 1e6
+	tiny := func(what, kind string) row {
+		us := (ours[kind] - theirs[kind]) * 1e6
+		return row{
+			What: what, Ours: fmt.Sprintf("%+.2f us", us), Peer: fmt.Sprintf("%.2f us: the CPU", theirs[kind]*1e6),
+			Aim: "+4 us", Owe: "+4 us", Good: below(us, 4, 4),
+		}
+	}
 	return []row{
-		ratio("torch: matrices of 512 x 512", card.Matmul, cpu.Matmul, 1.05),
-		ratio("torch: a small training step", card.Training, cpu.Training, 1.35),
-		{
-			What: "torch: a tiny operation", Ours: fmt.Sprintf("%.2f us", card.Tiny*1e6), Peer: fmt.Sprintf("%.2f us: the CPU", cpu.Tiny*1e6),
-			Aim: "+4 us", Owe: "+4 us", Good: below(more, 4, 4),
-		},
+		ratio("torch: matrices of 512 x 512", "matmul", 1.05),
+		ratio("torch: a small training step", "training", 1.35),
+		tiny("torch: a tiny operation, a + 1", "operator"),
+		tiny("torch: a tiny operation, torch.add(a, 1)", "function"),
 	}, nil
+}
+
+const torchRounds = 100
+
+// torchProcess is a torch_overhead.py that waits to be asked.
+type torchProcess struct {
+	cmd     *exec.Cmd
+	in      io.WriteCloser
+	out     *bufio.Scanner
+	version string
+}
+
+func startTorch(ctx context.Context, env []string, python, program, device string) (*torchProcess, error) {
+	cmd := exec.CommandContext(ctx, python, program, device)
+	cmd.Env, cmd.Stderr = env, os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("torch on %s: %w", device, err)
+	}
+	p := &torchProcess{cmd: cmd, in: in, out: bufio.NewScanner(out)}
+	if !p.out.Scan() {
+		p.close()
+		return nil, fmt.Errorf("torch on %s did not begin", device)
+	}
+	p.version = p.out.Text()
+	return p, nil
+}
+
+// seconds is the CPU time of one piece of work of a kind.
+func (p *torchProcess) seconds(kind string) (float64, error) {
+	if _, err := fmt.Fprintln(p.in, kind); err != nil {
+		return 0, fmt.Errorf("torch: %w", err)
+	}
+	if !p.out.Scan() {
+		return 0, fmt.Errorf("torch ended: %v", p.out.Err())
+	}
+	return strconv.ParseFloat(p.out.Text(), 64)
+}
+
+// close has the process end, and waits for it.
+func (p *torchProcess) close() {
+	_ = p.in.Close() // it ends at the end of its input
+	_ = p.cmd.Wait()
 }
 
 // cardEnv makes an emulated card in a folder, and returns the environment of

@@ -1,9 +1,10 @@
-"""CPU seconds of three kinds of PyTorch work, on the device that the first argument names; prints JSON.
+"""PyTorch work on the device that the first argument names, timed when it is asked for.
 
-CPU time, not the clock's, so that other programs on the machine count less.
+Each line of standard input names a kind of work; the answer is the CPU seconds of
+one call, the mean of a short run. CPU time, not the clock's, so that other
+programs on the machine count less.
 """
 
-import json
 import sys
 from time import process_time
 
@@ -12,19 +13,6 @@ from torch import nn
 
 torch.set_num_threads(1)
 device = sys.argv[1]
-
-
-def best(work, times, rounds):
-    """The least seconds of CPU per call, after some calls to warm up."""
-    for _ in range(5):
-        work()
-    least = float("inf")
-    for _ in range(rounds):
-        began = process_time()
-        for _ in range(times):
-            work()
-        least = min(least, (process_time() - began) / times)
-    return least
 
 
 def matmul():
@@ -49,19 +37,27 @@ def training():
     return step
 
 
-def tiny():
+def operator():
     """An addition of eight numbers."""
     a = torch.ones(8, device=device)
     return lambda: a + 1
 
 
-print(
-    json.dumps(
-        {
-            "torch": str(torch.__version__),
-            "matmul": best(matmul(), 4, 12),
-            "training": best(training(), 20, 12),
-            "tiny": best(tiny(), 2000, 12),
-        }
-    )
-)
+def function():
+    """The same by a function of torch."""
+    a, add = torch.ones(8, device=device), torch.add
+    return lambda: add(a, 1)
+
+
+KINDS = {"matmul": (matmul, 4), "training": (training, 20), "operator": (operator, 2000), "function": (function, 2000)}
+works = {name: (make(), times) for name, (make, times) in KINDS.items()}
+for work, times in works.values():
+    for _ in range(times):
+        work()
+print(torch.__version__, flush=True)
+for line in sys.stdin:
+    work, times = works[line.strip()]
+    began = process_time()
+    for _ in range(times):
+        work()
+    print((process_time() - began) / times, flush=True)

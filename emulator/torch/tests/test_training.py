@@ -172,7 +172,9 @@ class _Twice(torch.autograd.Function):
     def backward(ctx, grad):
         (x,) = ctx.saved_tensors
         _Twice.seen += [grad.is_cuda, x.is_cuda]
-        return grad * 2 + torch.zeros(3, device=grad.device) + 0 * x
+        result = grad * 2 + torch.zeros(3, device=grad.device) + 0 * x
+        _Twice.seen.append(result.is_cuda)
+        return result
 
 
 def test_autograd():
@@ -182,7 +184,7 @@ def test_autograd():
     y = _Twice.apply(x)
     y.register_hook(lambda grad: hooked.append(grad.is_cuda))
     y.sum().backward()
-    assert _Twice.seen == [True, True, True] and hooked == [True]
+    assert _Twice.seen == [True, True, True, True] and hooked == [True]
     assert x.grad.is_cuda and x.grad.tolist() == [2, 2, 2]
     (grad,) = torch.autograd.grad((x**2).sum(), x)
     assert grad.is_cuda and torch.allclose(grad, 2 * x.detach())

@@ -20,6 +20,8 @@ memory      what is in use, and what no longer fits
 autograd    user's code that autograd runs
 modules     parameters, optimisers, autocast, gradient scaling
 parallel    DataParallel over several cards
+normalization  what SyncBatchNorm computes
+distributed several processes, each with its card: NCCL's work
 names       torch.cuda, name by name; properties, rng, streams: parts of it
 serialization  checkpoints and their map_location
 faults      errors of a card

@@ -1,7 +1,7 @@
 """User's code that autograd runs: gradients get their class before it sees them."""
 
 import torch
-from gx_cuda import cards, memory, tensors
+from gx_cuda import cards, memory, special, tensors
 from gx_cuda.tensors import Disabled, Tensor, card_of, restore
 
 
@@ -95,7 +95,7 @@ def _patch_engine():
             return result
 
     engine = torch.autograd
-    run = engine.backward
+    run = special.unhooked(engine.backward)  # or user's code in it would run without the classes, from 2.15 on
 
     def backward(tensors_, *args, **kwargs):
         first = tensors_[0] if isinstance(tensors_, (tuple, list)) and tensors_ else tensors_

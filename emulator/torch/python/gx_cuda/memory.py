@@ -19,21 +19,21 @@ VERSION = tuple(int("".join(c for c in part if c.isdigit()) or 0) for part in to
 
 # From 2.1 on a storage has one Python object as long as it exists, whose end a
 # weak reference tells.
-_TRACKED = VERSION >= (2, 1)
+TRACKED = VERSION >= (2, 1)
 
 OutOfMemoryError = getattr(torch.cuda, "OutOfMemoryError", RuntimeError)
 
 
-class _Entry(weakref.ref):
+class Entry(weakref.ref):
     """A storage that is counted."""
 
     __slots__ = ("key", "size", "card")
 
 
-live = {}  # _Entry by id(storage); before 2.1 (weak handle, size, card) by address
+live = {}  # Entry by id(storage); before 2.1 (weak handle, size, card) by address
 
 
-def _freed(entry):
+def freed(entry):
     if live.pop(entry.key, None) is not None:
         card = entry.card
         card.used -= entry.size
@@ -58,16 +58,21 @@ def _note_tracked(tensor, index):
     if not card.begun:
         cards.use(index)
     size = (storage.nbytes() + 511) & -512
-    entry = _Entry(storage, _freed)
+    entry = Entry(storage, freed)
     entry.key, entry.size, entry.card = key, size, card
     live[key] = entry
     card.used += size
     if card.used > card.alert:
-        try:
-            _look(card, size)
-        except OutOfMemoryError:
-            _freed(entry)
-            raise
+        look(entry)
+
+
+def look(entry):
+    """Looks whether a storage that was just counted fits; it counts no more if it does not."""
+    try:
+        _look(entry.card, entry.size)
+    except OutOfMemoryError:
+        freed(entry)
+        raise
 
 
 def _note_polled(tensor, index):
@@ -93,7 +98,12 @@ def _note_polled(tensor, index):
                 raise
 
 
-note = _note_tracked if _TRACKED else _note_polled
+note = _note_tracked if TRACKED else _note_polled
+
+
+def no_storage(tensor):
+    """In the place of Tensor.untyped_storage, before 2.1."""
+    raise NotImplementedError
 
 
 def _note_parts(tensor, index):
@@ -111,7 +121,7 @@ def _note_parts(tensor, index):
 
 def storage_of(tensor):
     """The untyped storage of a tensor, and its key in ``live``. The hook must be off."""
-    if _TRACKED:
+    if TRACKED:
         storage = tensor.untyped_storage()
         return storage, id(storage)
     storage = tensor._storage()
@@ -120,10 +130,10 @@ def storage_of(tensor):
 
 def card_of_storage(storage):
     """The index of the card that an untyped storage is on, or -1."""
-    entry = live.get(id(storage) if _TRACKED else storage._cdata)
+    entry = live.get(id(storage) if TRACKED else storage._cdata)
     if entry is None:
         return -1
-    card = entry.card if _TRACKED else entry[2]
+    card = entry.card if TRACKED else entry[2]
     return cards.cards().index(card)
 
 
@@ -135,10 +145,10 @@ def claim(storage, index):
 def release(tensor):
     """A tensor's storage is not on a card any more. The hook must be off."""
     _, key = storage_of(tensor)
-    if _TRACKED:
+    if TRACKED:
         entry = live.get(key)
         if entry is not None:
-            _freed(entry)
+            freed(entry)
     else:
         _forget(key)
 
@@ -159,7 +169,7 @@ def _storage_class():
 
 def collect():
     """Notices which storages are gone; from 2.1 on that is known already."""
-    if _TRACKED:
+    if TRACKED:
         return
     expired = _storage_class()._expired
     for key in [key for key, entry in list(live.items()) if expired(entry[0])]:
@@ -400,7 +410,7 @@ def memory_stats(device=None):
         return OrderedDict()
     card = _settle(device)
     freed, total = card.freed, card.freed + card.used
-    count = sum((entry.card if _TRACKED else entry[2]) is card for entry in list(live.values()))
+    count = sum((entry.card if TRACKED else entry[2]) is card for entry in list(live.values()))
     stats = OrderedDict()
     for name, now, peak, ever in (
         ("active_bytes", card.used, card.peak, total),

@@ -187,7 +187,7 @@ def pin_memory(self, *_):
     with torch.no_grad():
         result = self.clone(memory_format=torch.contiguous_format).detach()
     storage, key = memory.storage_of(result)
-    if memory._TRACKED:
+    if memory.TRACKED:
         import weakref
 
         _pins[key] = weakref.ref(storage, lambda _: _pins.pop(key, None))
@@ -203,7 +203,7 @@ def is_pinned(self, *_):
     """Tensor.is_pinned"""
     if card_of(self) >= 0 or self.layout is not torch.strided or self.device.type != "cpu":
         return False
-    if not memory._TRACKED:
+    if not memory.TRACKED:
         return getattr(self, "_gx_pinned", False)
     return memory.storage_of(self)[1] in _pins
 

@@ -11,7 +11,8 @@ def patch(torch):
             "Install a newer torch in the image, or run this on a real card: gx run --host NAME"
         )
     from gx_cuda import (
-        autograd, factories, modules, moves, names, operators, parallel, refusals, serialization, special, tensors,
+        autograd, distributed, factories, modules, moves, names, normalization, operators, parallel, refusals,
+        serialization, special, tensors,
     )  # fmt: skip
 
     # The tensors come first: the others make some.
@@ -23,9 +24,10 @@ def patch(torch):
     autograd.patch()
     modules.patch()
     parallel.patch()
+    distributed.patch()
     serialization.patch()
     refusals.patch()
-    del special  # importing it was the point
+    del special, normalization  # importing them was the point
     import os
 
     if os.environ.get("GX_GPU_ESTIMATE"):

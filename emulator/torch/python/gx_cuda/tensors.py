@@ -14,6 +14,9 @@ Parameter = torch.nn.Parameter
 Disabled = getattr(torch._C, "DisableTorchFunctionSubclass", None) or torch._C.DisableTorchFunction
 _run = torch._C._disabled_torch_function_impl
 _note = memory.note
+_live, _Entry, _freed = memory.live, memory.Entry, memory.freed
+_storage = Tensor.untyped_storage if memory.TRACKED else memory.no_storage
+_NO_STORAGE = RuntimeError, NotImplementedError
 _state = cards.state
 
 PLAIN = {Tensor, Parameter}  # classes of tensors that are where C++ says they are
@@ -266,7 +269,20 @@ class Emulated:
         if kind is Tensor:
             if args and result is args[0]:
                 return result  # a CPU tensor that was written to
-            _note(result, index)
+            try:
+                storage = _storage(result)
+            except _NO_STORAGE:
+                _note(result, index)
+            else:
+                # memory.note, in place: each small operation pays for it.
+                key = id(storage)
+                if key not in _live:
+                    _live[key] = entry = _Entry(storage, _freed)
+                    entry.key, entry.card = key, card
+                    entry.size = size = storage.nbytes() + 511 & -512
+                    card.used += size
+                    if card.used > card.alert:
+                        memory.look(entry)
             result.__class__ = TENSOR[index]
             return result
         if kind is cls or kind in _NO_TENSORS:

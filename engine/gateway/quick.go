@@ -159,8 +159,10 @@ func (q *quick) serve() error {
 			}
 		}
 		what, size := q.request.read(q.buf[q.start:q.end])
-		for what == unfinished && q.more(size) {
-			what, size = q.request.read(q.buf[q.start:q.end])
+		if what == unfinished {
+			for until := time.Now().Add(quickWait); what == unfinished && q.more(size, until); {
+				what, size = q.request.read(q.buf[q.start:q.end])
+			}
 		}
 		if what == plain || what == special {
 			if what == plain && q.answer() {
@@ -198,8 +200,9 @@ func (q *quick) fill() error {
 }
 
 // more reads more of a request that is not whole, of size bytes if that is
-// known; false = net/http has to wait for the rest.
-func (q *quick) more(size int) bool {
+// known; false = net/http has to wait for the rest. All of it has to come by
+// until, in however many pieces.
+func (q *quick) more(size int, until time.Time) bool {
 	if size > len(q.buf) {
 		return false
 	}
@@ -209,7 +212,7 @@ func (q *quick) more(size int) bool {
 	if q.end == len(q.buf) {
 		return false
 	}
-	_ = q.SetReadDeadline(time.Now().Add(quickWait))
+	_ = q.SetReadDeadline(until)
 	n, err := q.TCPConn.Read(q.buf[q.end:])
 	q.end += n
 	q.armed = time.Time{}

@@ -340,3 +340,36 @@ func TestManyConnections(t *testing.T) {
 	clients.Wait()
 	require.Eventually(t, func() bool { return g.find("shop").held.Load() == 0 }, 10*time.Second, time.Millisecond)
 }
+
+// TestQuickDrips has a client that sends its request byte by byte: net/http has
+// it soon, and with it the time that a head may take.
+func TestQuickDrips(t *testing.T) {
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	require.NoError(t, err)
+	defer l.Close()
+	near, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	defer near.Close()
+	far, err := l.AcceptTCP()
+	require.NoError(t, err)
+	q := &quick{TCPConn: far, fresh: true}
+	given := make(chan error, 1)
+	go func() { given <- q.serve() }()
+	_, err = io.WriteString(near, "GET / HTTP/1.1\r\nHost: a\r\nX: ")
+	require.NoError(t, err)
+	for end := time.After(10 * time.Second); ; {
+		select {
+		case err := <-given:
+			require.NoError(t, err)
+			require.True(t, q.given.Load())
+			require.NoError(t, q.Close())
+			return
+		case <-end:
+			_ = q.Close()
+			t.Fatal("it waits for as long as something comes")
+		case <-time.After(quickWait / 5):
+			_, err := near.Write([]byte("a"))
+			require.NoError(t, err)
+		}
+	}
+}

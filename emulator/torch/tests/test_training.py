@@ -356,3 +356,35 @@ def test_threads():
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(work, range(40)))
+
+
+@pytest.mark.skipif(not HALF_ON_CPU, reason="from 2.3 on")
+@pytest.mark.parametrize("backend", ["MATH", "FLASH_ATTENTION", "EFFICIENT_ATTENTION"])
+def test_attention_by_a_kernel(backend):
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    x = torch.randn(2, 2, 5, 4)
+    expected = F.scaled_dot_product_attention(x, x, x, is_causal=True)
+    y = x.cuda()
+    before = torch.backends.cuda.math_sdp_enabled()
+    with sdpa_kernel(getattr(SDPBackend, backend)):
+        result = F.scaled_dot_product_attention(y, y, y, is_causal=True)
+    assert result.is_cuda and torch.backends.cuda.math_sdp_enabled() is before
+    torch.testing.assert_close(result.cpu(), expected)
+
+
+def test_loss_with_lengths_on_the_cpu():
+    scores, targets = torch.randn(5, 2, 4).log_softmax(2), torch.tensor([[1, 2], [1, 3]])
+    lengths = torch.tensor([5, 5]), torch.tensor([2, 2])
+    result = F.ctc_loss(scores.cuda(), targets.cuda(), *lengths)
+    assert result.is_cuda
+    torch.testing.assert_close(result.cpu(), F.ctc_loss(scores, targets, *lengths))
+
+
+def test_settings():
+    cache = torch.backends.cuda.cufft_plan_cache
+    assert cache.size == 0 and cache[1].max_size > 0
+    cache.max_size = 10
+    cache.clear()
+    with torch.backends.cudnn.flags(enabled=False):
+        assert F.conv2d(torch.ones(1, 1, 2, 2, device="cuda"), torch.ones(1, 1, 1, 1, device="cuda")).is_cuda

@@ -135,6 +135,8 @@ def patch():
     torch.backends.cuda.is_built = lambda: True
     torch.backends.cudnn.is_available = lambda: True
     torch.backends.cudnn.version = lambda: 8902 if memory.VERSION < (2, 4) else 90100
+    plans = torch.backends.cuda.cuFFTPlanCache  # of the library that is not asked
+    plans.size, plans.max_size, plans.clear = 0, 4096, lambda self: None
     guard = getattr(torch._C, "_ensureCUDADeviceGuardSet", None)
     if guard is not None:
         guard()  # where CUDA is built in: a guard that asks no driver

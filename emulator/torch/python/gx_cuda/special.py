@@ -49,6 +49,7 @@ MIXED.update(
         _torch("can_cast"), _method("is_same_size"), _method("is_set_to"), _method("__deepcopy__"),
         getattr(_vf, "_has_compatible_shallow_copy_type", None), getattr(_vf, "result_type", None),
         getattr(_vf, "_pack_padded_sequence", None), getattr(_vf, "_pad_packed_sequence", None),
+        _torch("ctc_loss"), torch.nn.functional.ctc_loss,  # the lengths may be on the CPU
         *(getattr(_vf, name, None) for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")),
     )
     if f is not None

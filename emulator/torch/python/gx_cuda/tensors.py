@@ -223,9 +223,24 @@ def _failed(cls, func, args, kwargs, error):
         from gx_cuda import half
 
         return half.in_float(cls, func, args, kwargs, error, narrow=False)
+    if "No viable backend for scaled_dot_product_attention" in text:
+        return _attention(cls, func, args, kwargs)
     if "DefaultCPUAllocator" in text:
         memory.exhausted(cls._gx_card, text)
     raise error
+
+
+def _attention(cls, func, args, kwargs):
+    """Attention by a kernel that only a card has (sdpa_kernel(EFFICIENT_ATTENTION)): the CPU computes it as it can."""
+    sdp = torch.backends.cuda
+    before = sdp.math_sdp_enabled()
+    if before:
+        raise RuntimeError("No viable backend for scaled_dot_product_attention was found.")
+    sdp.enable_math_sdp(True)
+    try:
+        return call(cls, func, args, kwargs)
+    finally:
+        sdp.enable_math_sdp(before)
 
 
 class Emulated:

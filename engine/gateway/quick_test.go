@@ -330,7 +330,7 @@ func TestManyConnections(t *testing.T) {
 				}
 				got, err := io.ReadAll(res.Body)
 				_ = res.Body.Close()
-				if err != nil || res.StatusCode != 200 || string(got) != path+" "+text {
+				if err != nil || res.StatusCode != http.StatusOK || string(got) != path+" "+text {
 					t.Errorf("%s: %d %v, %d bytes: %.100q", path, res.StatusCode, err, len(got), got)
 					return
 				}

@@ -81,6 +81,7 @@ type Config struct {
 	// Deployments says which versions of deployed apps are kept.
 	Deployments deployment.Retention
 	Web         string // address for web requests; "" = gateway.DefaultAddr, or near it
+	TrustProxy  bool   // web requests come through a proxy; see gateway.Config
 	Version     string
 	Log         *slog.Logger // nil = none
 }

@@ -12,7 +12,7 @@ import (
 )
 
 func (e *Engine) newGateway() *gateway.Gateway {
-	return gateway.New(gateway.Config{Registry: e.registry, Clock: e.cfg.Clock, Log: e.cfg.Log, Addr: e.cfg.Web, Allowed: e.webTokens.Allowed})
+	return gateway.New(gateway.Config{Registry: e.registry, Clock: e.cfg.Clock, Log: e.cfg.Log, Addr: e.cfg.Web, TrustProxy: e.cfg.TrustProxy, Allowed: e.webTokens.Allowed})
 }
 
 // Gateway is where web requests come in.

@@ -184,7 +184,7 @@ func assemble(ctx context.Context, cfg Config, log *slog.Logger, file *logFile) 
 		Keep: volume.Keep{
 			Age: time.Duration(cfg.Settings.Volumes.KeepFor), Versions: cfg.Settings.Volumes.KeepVersions, Bytes: int64(cfg.Settings.Volumes.KeepSize),
 		},
-		Web: cfg.Settings.Web.Addr,
+		Web: cfg.Settings.Web.Addr, TrustProxy: cfg.Settings.Web.TrustProxy,
 		Logs: logs.Options{
 			MaxAge: time.Duration(cfg.Settings.Logs.MaxAge), AppBytes: int64(cfg.Settings.Logs.PerApp), MaxBytes: int64(cfg.Settings.Logs.Budget),
 		},

@@ -59,9 +59,10 @@ func (x *exchange) submit(h *wire.WebHead, body []byte, more bool) error {
 // begin gives the request to the function. It answers the client itself, and
 // returns false, if the function takes none.
 func (x *exchange) begin(w http.ResponseWriter, r *http.Request, scheme string, body []byte, more bool) bool {
+	from := x.gateway.origin(r, scheme)
 	err := x.submit(&wire.WebHead{
 		Target: x.route.Method, Method: r.Method, Path: x.place.path, Query: r.URL.RawQuery, HTTP: r.Proto[len("HTTP/"):],
-		Scheme: scheme, Root: x.place.root, Client: r.RemoteAddr, Server: serverOf(r), Headers: headers(r),
+		Scheme: from.scheme, Root: x.place.root, Client: from.client, Server: serverOf(r), Headers: headers(r, from.host),
 	}, body, more)
 	if err != nil {
 		x.status = http.StatusServiceUnavailable
@@ -88,9 +89,9 @@ func serverOf(r *http.Request) string {
 }
 
 // headers are a request's, as ASGI has them: names in lower case.
-func headers(r *http.Request) []wire.WebHeader {
+func headers(r *http.Request, host string) []wire.WebHeader {
 	list := make([]wire.WebHeader, 0, len(r.Header)+2)
-	list = append(list, wire.WebHeader{Name: "host", Value: r.Host})
+	list = append(list, wire.WebHeader{Name: "host", Value: host})
 	for name, values := range r.Header {
 		if name = strings.ToLower(name); withheld(name) {
 			continue

@@ -50,6 +50,9 @@ type Config struct {
 	Addr     string // "" = DefaultAddr, and another port if that is taken
 	// Allowed reports whether a proxy-auth token is known.
 	Allowed func(ctx context.Context, key, secret string) bool
+	// TrustProxy says that requests come through a proxy, whose X-Forwarded-For,
+	// -Proto and -Host are believed.
+	TrustProxy bool
 	// Redirect is how long a response may take until its client is sent to ask
 	// for it again; 0 = 150 s, as Modal has it.
 	Redirect time.Duration

@@ -22,13 +22,18 @@ import (
 
 // fieldsOf are the headers of a request that came.
 func fieldsOf(in *call.Input) map[string]string {
-	n := uint32(in.Body[0]) | uint32(in.Body[1])<<8 | uint32(in.Body[2])<<16
-	texts := strings.Split(string(in.Body[4:4+n]), "\n")[9:]
+	texts := textsOf(in)[9:]
 	fields := map[string]string{}
 	for i := 0; i+1 < len(texts); i += 2 {
 		fields[texts[i]] = texts[i+1]
 	}
 	return fields
+}
+
+// textsOf are the texts of a request's head, see wire.WebHead.
+func textsOf(in *call.Input) []string {
+	n := uint32(in.Body[0]) | uint32(in.Body[1])<<8 | uint32(in.Body[2])<<16
+	return strings.Split(string(in.Body[4:4+n]), "\n")
 }
 
 // The address of a response that waits is no token.
@@ -76,6 +81,36 @@ func TestHeadersThatAreWithheld(t *testing.T) {
 		fields := <-seen
 		delete(fields, "connection")
 		require.Equal(t, map[string]string{"host": "localhost", "x-other": "kept"}, fields)
+	}
+}
+
+// Behind a proxy that is trusted applications are told what that says, and
+// nothing that its client has made it pass on before.
+func TestTrustedProxy(t *testing.T) {
+	seen := make(chan []string, 1)
+	g, _ := serving(t, func(_ *target, in *call.Input, _ chan wire.Frame) {
+		seen <- textsOf(in)
+		reply(in, wire.WebResponse, answerWith(200, "", false))
+		reply(in, wire.Result, nil)
+	})
+	for _, c := range []struct {
+		trust                        bool
+		fields, client, scheme, host string
+	}{
+		{false, "X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\n", "127.0.0.1", "http", "localhost"},
+		{true, "", "127.0.0.1", "http", "localhost"},
+		{true, "X-Forwarded-For: 9.9.9.9, 1.2.3.4\r\nX-Forwarded-Proto: http, https\r\nX-Forwarded-Host: api.example.com\r\n", "1.2.3.4", "https", "api.example.com"},
+		{true, "X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-For: 2001:db8::1\r\nX-Forwarded-Proto: http\r\n", "2001:db8::1", "http", "localhost"},
+		{true, "X-Forwarded-For: unknown\r\nX-Forwarded-Proto: gopher\r\nX-Forwarded-Prefix: /evil\r\n", "127.0.0.1", "http", "localhost"},
+	} {
+		g.cfg.TrustProxy = c.trust
+		status, rest := g.ask(t, "GET /shop/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"+c.fields+"\r\n")
+		require.Contains(t, status, " 200", rest)
+		head := <-seen
+		scheme, root, client, host := head[5], head[6], head[7], head[10]
+		ip, _, err := net.SplitHostPort(client)
+		require.NoError(t, err)
+		require.Equal(t, []string{c.client, c.scheme, c.host, "/shop"}, []string{ip, scheme, host, root}, c.fields)
 	}
 }
 

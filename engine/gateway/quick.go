@@ -222,6 +222,9 @@ func (q *quick) more(size int, until time.Time) bool {
 // answer answers the request, and returns true, or leaves it to net/http.
 func (q *quick) answer() bool {
 	r := &q.request
+	if q.g.cfg.TrustProxy { // what it says is not among the fields
+		return false
+	}
 	p := locate(r.host, r.path)
 	if !p.known || p.label == "" || strings.HasPrefix(r.path, ownPath) || strings.Contains(r.query, resultParam) || q.g.page(p.label) != nil {
 		return false

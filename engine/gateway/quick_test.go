@@ -56,7 +56,7 @@ func FuzzQuickRequest(f *testing.F) {
 		if r.Method != q.method || r.Host != q.host || r.URL.EscapedPath() != q.path || r.URL.RawQuery != q.query {
 			t.Fatalf("%q %q %q %q, not %+v", r.Method, r.Host, r.URL.EscapedPath(), r.URL.RawQuery, q)
 		}
-		theirs, ours := headers(r), slices.Clone(q.fields)
+		theirs, ours := headers(r, r.Host), slices.Clone(q.fields)
 		order := func(a, b wire.WebHeader) int { return strings.Compare(a.Name+"\n"+a.Value, b.Name+"\n"+b.Value) }
 		slices.SortFunc(theirs, order)
 		slices.SortFunc(ours, order)

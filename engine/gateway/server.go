@@ -95,13 +95,19 @@ func (x *exchange) pass(w http.ResponseWriter, r *http.Request, conn net.Conn) {
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(&url.URL{Scheme: "http", Host: "127.0.0.1"})
 			p.Out.URL.Path, p.Out.URL.RawPath = unescaped(x.place.path), x.place.path
-			p.Out.Host = p.In.Host
 			for name := range p.Out.Header {
 				if withheld(strings.ToLower(name)) {
 					p.Out.Header.Del(name)
 				}
 			}
 			p.SetXForwarded()
+			from := x.gateway.origin(p.In, "http")
+			p.Out.Host = from.host
+			p.Out.Header.Set("X-Forwarded-Host", from.host)
+			p.Out.Header.Set("X-Forwarded-Proto", from.scheme)
+			if ip, _, err := net.SplitHostPort(from.client); err == nil {
+				p.Out.Header.Set("X-Forwarded-For", ip)
+			}
 			if x.place.root != "" {
 				p.Out.Header.Set("X-Forwarded-Prefix", x.place.root)
 			}

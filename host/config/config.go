@@ -93,6 +93,9 @@ type Web struct {
 	// Addr is where requests come in, as "127.0.0.1:7272"; default: that, or
 	// another port if it is in use.
 	Addr string `toml:"addr"`
+	// TrustProxy says that a proxy of this machine passes requests on, which is
+	// believed in who its clients are and whether they speak HTTPS.
+	TrustProxy bool `toml:"trust_proxy"`
 }
 
 // Images are the settings of building.
@@ -114,7 +117,7 @@ type Images struct {
 // Load reads a file; one that does not exist is one without settings. The
 // environment goes before the file: GX_RUNTIME, GX_IDLE_TIMEOUT,
 // GX_DISK_BUDGET, GX_FORK_SERVER, GX_DICT_TTL, GX_GPU_PROVIDER, GX_GPUS, GX_DEPLOY_KEEP_VERSIONS, GX_DEPLOY_KEEP_FOR, GX_VOLUMES_KEEP_FOR,
-// GX_VOLUMES_KEEP_VERSIONS, GX_VOLUMES_KEEP_SIZE, GX_REGISTRY, GX_TORCH_INDEX, GX_WEB_ADDR.
+// GX_VOLUMES_KEEP_VERSIONS, GX_VOLUMES_KEEP_SIZE, GX_REGISTRY, GX_TORCH_INDEX, GX_WEB_ADDR, GX_WEB_TRUST_PROXY.
 func Load(path string, getenv func(string) string) (Config, error) {
 	var c Config
 	data, err := os.ReadFile(path)
@@ -156,6 +159,7 @@ func variablesOf(c *Config) []variable {
 		{"GX_GPU_PROVIDER", "gpu_provider", func(v string) error { c.GPUProvider = v; return nil }},
 		{"GX_GPUS", "gpus", func(v string) error { c.GPUs = v; return nil }},
 		{"GX_WEB_ADDR", "web.addr", func(v string) error { c.Web.Addr = v; return nil }},
+		{"GX_WEB_TRUST_PROXY", "web.trust_proxy", func(v string) (err error) { c.Web.TrustProxy, err = strconv.ParseBool(v); return err }},
 		{"GX_TORCH_INDEX", "images.torch_index", func(v string) error { c.Images.TorchIndex = v; return nil }},
 		{"GX_REGISTRY", "images.registry", func(v string) error { c.Images.Registry = v; return nil }},
 	}

@@ -4,16 +4,17 @@ package buildkit
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/distribution/reference"
-	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/auth"
 	"google.golang.org/grpc"
 
 	"github.com/gx-dev/gx/app"
+	"github.com/gx-dev/gx/redact"
 )
 
 // registryAuth gives BuildKit the user and the password of one registry, for as
@@ -29,7 +30,7 @@ type registryAuth struct {
 var dockerHub = []string{"docker.io", "registry-1.docker.io", "index.docker.io"}
 
 // authOf is what a recipe's base gets its image by; nil = nothing.
-func authOf(step app.Step) (session.Attachable, error) {
+func authOf(step app.Step) (*registryAuth, error) {
 	if step.Op != app.OpRegistry || len(step.Secrets) == 0 {
 		return nil, nil
 	}
@@ -63,3 +64,22 @@ func (a *registryAuth) Credentials(_ context.Context, req *auth.CredentialsReque
 	}
 	return &auth.CredentialsResponse{Username: a.user, Secret: a.password}, nil
 }
+
+// hide takes what the registry was given out of an error: one may have it in its
+// answers, of which errors are made.
+func (a *registryAuth) hide(err error) error {
+	mask := redact.New(map[string]string{
+		"REGISTRY_PASSWORD": a.password,
+		"Authorization":     base64.StdEncoding.EncodeToString([]byte(a.user + ":" + a.password)), // RFC 7617
+	})
+	return &hiddenError{mask.Text(err.Error()), err}
+}
+
+// hiddenError is an error without what is secret in its text.
+type hiddenError struct {
+	text string
+	err  error
+}
+
+func (e *hiddenError) Error() string { return e.text }
+func (e *hiddenError) Unwrap() error { return e.err }

@@ -3,6 +3,7 @@
 package buildkit_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -25,6 +26,7 @@ type registry struct {
 	layout, digest string
 	user, password string
 	refused        atomic.Int32
+	tells          atomic.Bool // it refuses everybody, and tells what it was told
 }
 
 func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -35,6 +37,11 @@ func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	path := req.URL.Path
+	if r.tells.Load() && req.Method == http.MethodGet {
+		w.WriteHeader(http.StatusForbidden)
+		_ = json.NewEncoder(w).Encode(map[string]any{"errors": []map[string]string{{"code": "DENIED", "message": "not " + r.user + " by " + r.password + ", " + req.Header.Get("Authorization")}}})
+		return
+	}
 	name := filepath.Base(path)
 	if strings.Contains(path, "/manifests/") && !strings.HasPrefix(name, "sha256:") {
 		name = r.digest
@@ -85,6 +92,14 @@ func TestPrivateRegistry(t *testing.T) {
 	}
 	_, _, err = build1(t, e, from("private:other", map[string]string{"TOKEN": "something"}), contents{})
 	require.ErrorContains(t, err, "REGISTRY_USERNAME")
+
+	r.tells.Store(true)
+	_, told, err := build1(t, e, from("private:told", right), contents{})
+	require.ErrorContains(t, err, "not ada by")
+	require.NotContains(t, err.Error(), planted)
+	require.NotContains(t, err.Error(), base64.StdEncoding.EncodeToString([]byte("ada:"+r.password)))
+	require.NotContains(t, told.log, planted)
+	r.tells.Store(false)
 
 	image, h := mustBuild(t, e, from("private:right", right), contents{})
 	said, _ := read(t, image, "said")

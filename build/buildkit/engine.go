@@ -260,6 +260,9 @@ func (e *Engine) solve(ctx context.Context, s *solve) (cache.ImmutableRef, error
 	if err != nil && s.refused != nil {
 		err = s.refused
 	}
+	if err != nil && registry != nil {
+		err = registry.hide(err)
+	}
 	switch {
 	case err != nil && ref != nil:
 		_ = ref.Release(context.WithoutCancel(ctx))

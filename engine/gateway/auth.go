@@ -10,8 +10,10 @@ const authHelp = "this endpoint requires a token: send it in the headers Modal-K
 
 // withheld reports whether no application sees a header, whose name is in lower
 // case, as its client sends it: those that carry a token are for the gateway, and
-// what a request has been through before the gateway is the gateway's to say.
+// what a request has been through before the gateway is the gateway's to say. CGI's
+// names, which WSGI has, do not tell _ from -.
 func withheld(name string) bool {
+	name = strings.ReplaceAll(name, "_", "-")
 	switch name {
 	case "modal-key", "modal-secret", "gx-key", "gx-secret", "forwarded":
 		return true

@@ -215,7 +215,7 @@ func TestLimitsOfUsersServers(t *testing.T) {
 	c.say("POST /shop/takes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
 	c.hear(200, "3 <nil>")
 
-	c.say("GET /shop/headers HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-Prefix: /evil\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Port: 1\r\nGx-Key: k\r\n\r\n")
+	c.say("GET /shop/headers HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-Prefix: /evil\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Port: 1\r\nX_Forwarded_For: 1.2.3.4\r\nGx-Key: k\r\n\r\n")
 	res, err := http.ReadResponse(c.r, nil)
 	require.NoError(t, err)
 	var fields http.Header
@@ -225,6 +225,7 @@ func TestLimitsOfUsersServers(t *testing.T) {
 	require.Equal(t, "127.0.0.1", fields.Get("X-Forwarded-For"))
 	require.Equal(t, "http", fields.Get("X-Forwarded-Proto"))
 	require.NotContains(t, fields, "X-Forwarded-Port")
+	require.NotContains(t, fields, "X_forwarded_for", "to CGI it is the same name")
 	require.NotContains(t, fields, "Gx-Key")
 
 	status, rest := g.ask(t, "POST /shop/takes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n")

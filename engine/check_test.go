@@ -40,6 +40,14 @@ func TestCheckOfVolumesThatAreMade(t *testing.T) {
 	}
 }
 
+// TestMissingVolume names a volume of another environment.
+func TestMissingVolume(t *testing.T) {
+	h := newHost(t, "runc")
+	require.NoError(t, h.environments.Create(t.Context(), "dev"))
+	_, err := h.volumes.Resolve(t.Context(), "", []app.VolumeMount{{Volume: "v", Environment: "dev", Path: "/data"}})
+	require.ErrorContains(t, err, "gx volume create v --env dev")
+}
+
 // TestMoment has times as programs write them for always and never.
 func TestMoment(t *testing.T) {
 	require.True(t, moment(0).IsZero())

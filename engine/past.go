@@ -62,7 +62,7 @@ func (d *deployed) at(ctx context.Context, version int) (*App, error) {
 	d.mu.Unlock()
 	switch {
 	case record.Stopped || current == nil:
-		return nil, fmt.Errorf("app %s does not run: %w", record.Name, ErrNotFound)
+		return nil, fmt.Errorf("app %s is stopped: %w", record.Name, ErrNotFound)
 	case record.Current == version:
 		return current, nil
 	case past != nil && !past.ending():

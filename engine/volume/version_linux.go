@@ -130,7 +130,11 @@ func (s *Store) find(ctx context.Context, q querier, env int64, environmentName,
 	var id string
 	err := q.QueryRowContext(ctx, `SELECT id FROM volumes WHERE environment = ? AND name = ?`, env, name).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", ask.NotFound("there is no volume %q%s; `gx volume create %s` makes it, or create_if_missing=True", name, in(environmentName), name)
+		where, flag := in(environmentName), ""
+		if where != "" {
+			flag = " --env " + environmentName
+		}
+		return "", ask.NotFound("there is no volume %q%s; `gx volume create %s%s` makes it, or create_if_missing=True", name, where, name, flag)
 	}
 	return id, wrap("looking up a volume", err)
 }

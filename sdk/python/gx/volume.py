@@ -339,7 +339,7 @@ Volume.objects = _Volumes(Volume)
 
 
 class _Ephemeral:
-    """A block in which there is a volume without a name. It is deleted at the block's end."""
+    """A block in which there is a volume without a name. It is deleted at the block's end, or, if a container has it then, at the app's."""
 
     def __init__(self) -> None:
         self._volume: Any = None
@@ -350,12 +350,14 @@ class _Ephemeral:
         return self._volume
 
     def _end(self) -> Steps:
-        from gx.exception import NotFoundError
+        from gx.exception import ConflictError, NotFoundError
 
         try:
             yield question("volume.delete", id=self._volume._found)
         except NotFoundError:
             pass  # it was deleted by its id
+        except ConflictError:
+            pass  # a container that has nothing to do still has it: it goes with its app, or with the host
 
     def __enter__(self) -> Volume:
         return run(self._begin())  # type: ignore[no-any-return]

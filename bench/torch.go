@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -136,7 +137,7 @@ func (p *torchProcess) seconds(kind string) (float64, error) {
 		return 0, fmt.Errorf("torch: %w", err)
 	}
 	if !p.out.Scan() {
-		return 0, fmt.Errorf("torch ended: %v", p.out.Err())
+		return 0, fmt.Errorf("torch ended: %w", cmp.Or(p.out.Err(), io.ErrUnexpectedEOF))
 	}
 	return strconv.ParseFloat(p.out.Text(), 64)
 }

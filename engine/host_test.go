@@ -20,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/build"
@@ -344,7 +346,23 @@ func machineRoot(t testing.TB, dir string) (build.Root, mounts) {
 			t.Fatal(err)
 		}
 	}
-	list := mounts{{Source: "/usr", Target: "/usr", ReadOnly: true}}
+	// The machine's /usr, into which files may be put, as into an image's.
+	usr := t.TempDir() // which goes after the host, and after the mount
+	for _, d := range []string{"shown", "upper", "work"} {
+		if err := os.MkdirAll(filepath.Join(usr, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shown := filepath.Join(usr, "shown")
+	if err := unix.Mount("overlay", shown, "overlay", 0, fmt.Sprintf("lowerdir=/usr,upperdir=%s/upper,workdir=%[1]s/work", usr)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(shown, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	list := mounts{{Source: shown, Target: "/usr"}}
 	for _, name := range []string{"bin", "lib", "lib64"} {
 		path := filepath.Join("/", name)
 		if to, err := os.Readlink(path); err == nil {

@@ -133,6 +133,7 @@ func (l *lab) onceEach(t *testing.T, in func(...string) *exec.Cmd, began time.Ti
 		}
 	}
 	// Lines of a run that was cut off may be there twice, its call not.
-	said := l.output(t, in("logs", "killed-jobs"))
-	require.True(t, strings.Contains(said, "tick fc-"), "the log is there")
+	require.Eventually(t, func() bool { // the first one may not have been printed yet
+		return strings.Contains(l.output(t, in("logs", "killed-jobs")), "tick fc-")
+	}, time.Minute, 100*time.Millisecond, "the log is there")
 }

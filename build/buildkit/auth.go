@@ -7,8 +7,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
 
+	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/session/auth"
 	"google.golang.org/grpc"
@@ -22,12 +22,9 @@ import (
 // kept: the solver sees the image's digest alone.
 type registryAuth struct {
 	auth.UnimplementedAuthServer
-	hosts          []string
+	host           string // that is asked for the image
 	user, password string
 }
-
-// dockerHub are the names by which Docker's own registry is asked.
-var dockerHub = []string{"docker.io", "registry-1.docker.io", "index.docker.io"}
 
 // authOf is what a recipe's base gets its image by; nil = nothing.
 func authOf(step app.Step) (*registryAuth, error) {
@@ -48,9 +45,11 @@ func authOf(step app.Step) (*registryAuth, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%q is no reference to an image: %w", step.Tag, err)
 	}
-	if a.hosts = []string{reference.Domain(name)}; a.hosts[0] == dockerHub[0] {
-		a.hosts = dockerHub
+	host, err := docker.DefaultHost(reference.Domain(name)) // of Docker's own registry another than its name
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", step.Tag, err)
 	}
+	a.host = host
 	return a, nil
 }
 
@@ -59,7 +58,7 @@ func (a *registryAuth) Register(s *grpc.Server) { auth.RegisterAuthServer(s, a) 
 
 // Credentials answers for the image's own registry alone.
 func (a *registryAuth) Credentials(_ context.Context, req *auth.CredentialsRequest) (*auth.CredentialsResponse, error) {
-	if !slices.Contains(a.hosts, req.Host) {
+	if req.Host != a.host {
 		return &auth.CredentialsResponse{}, nil
 	}
 	return &auth.CredentialsResponse{Username: a.user, Secret: a.password}, nil

@@ -88,9 +88,21 @@ var endpoint = regexp.MustCompile(`http://[a-z0-9-]+\.localhost:\d+`)
 // url is that of its endpoint.
 func (s *served) url(t *testing.T) string {
 	t.Helper()
-	url := endpoint.FindString(s.text())
-	require.NotEmpty(t, url, s.text())
-	return url
+	return s.urls(t, 1)[0]
+}
+
+// urls are those of its first n endpoints, which are printed after it has begun
+// to serve.
+func (s *served) urls(t *testing.T, n int) []string {
+	t.Helper()
+	s.until(t, ".localhost:", n)
+	var urls []string
+	require.Eventually(t, func() bool { // the last line may not be whole
+		text := s.text()
+		urls = endpoint.FindAllString(text[:strings.LastIndexByte(text, '\n')+1], -1)
+		return len(urls) >= n
+	}, time.Minute, 5*time.Millisecond, "not %d endpoints", n)
+	return urls
 }
 
 // loopback is a client for names below localhost, which a resolver may not know.
@@ -364,7 +376,7 @@ func testBrowser(t *testing.T, l *lab) {
 	require.Empty(t, failed)
 	mu.Unlock()
 
-	urls := endpoint.FindAllString(s.text(), -1)
+	urls := s.urls(t, 2)
 	require.Contains(t, urls[1], "own", s.text())
 	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(urls[1]+"/redoc"), chromedp.WaitVisible(`//h1[contains(., "An app of its own")]`)), s.text())
 	mu.Lock()
@@ -413,7 +425,7 @@ func testGuide(t *testing.T, l *lab) {
 	require.NoError(t, os.WriteFile(file, text, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "sentence_transformers.py"), []byte(sentenceTransformers), 0o600))
 	s := l.serve(t, file)
-	urls := endpoint.FindAllString(s.text(), -1)
+	urls := s.urls(t, 2)
 	require.Len(t, urls, 2, s.text())
 	embed, api := urls[0], urls[1]
 	require.Contains(t, embed, "embeddingservice-embed")

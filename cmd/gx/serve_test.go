@@ -208,7 +208,7 @@ func testReloads(t *testing.T, l *lab) {
 	cancel()
 	clients.Wait()
 	require.Greater(t, asked.Load(), int64(100))
-	require.Contains(t, s.text(), "version 101 in")
+	s.until(t, "version 101 in", 1) // it is told after it serves
 	require.Equal(t, 90, strings.Count(s.text(), "· code"), s.text())
 	require.Equal(t, 10, strings.Count(s.text(), "· containers replaced"), s.text())
 }
@@ -371,7 +371,7 @@ func testBrowser(t *testing.T, l *lab) {
 	s.until(t, "version 2 in", 1)
 	require.NoError(t, chromedp.Do(ctx, chromedp.Click(".execute")), s.text())
 	require.NoError(t, executed(`"answer":-42`), s.text())
-	require.Contains(t, s.text(), "· code · app.py")
+	s.until(t, "· code · app.py", 1)
 	mu.Lock()
 	require.Empty(t, failed)
 	mu.Unlock()

@@ -133,6 +133,10 @@ func (c *Control) Send(m ToPython, fds ...*os.File) error {
 			return fmt.Errorf("passing descriptors to Python: %w", err)
 		}
 		data = data[n:]
+		if len(data) == 0 {
+			// Even an empty write fails if Python has read the line and ended.
+			return nil
+		}
 	}
 	if _, err := c.conn.Write(data); err != nil {
 		return fmt.Errorf("telling Python: %w", err)

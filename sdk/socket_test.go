@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -113,4 +114,19 @@ func FuzzRecv(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A Python may end as soon as it has the line, before Send returns.
+func TestSendToAPythonThatEnds(t *testing.T) {
+	for range 300 {
+		control, python := pair(t)
+		ended := make(chan error, 1)
+		go func() {
+			_, err := bufio.NewReader(python).ReadString('\n')
+			ended <- errors.Join(err, python.Close())
+		}()
+		require.NoError(t, control.Send(ToPython{Synced: 7}, os.Stdin))
+		require.NoError(t, <-ended)
+		require.NoError(t, control.Close())
+	}
 }

@@ -41,6 +41,7 @@ type quick struct {
 
 	begins  atomic.Bool              // what is read next is the beginning of a request
 	given   atomic.Bool              // net/http has the connection, for good
+	closed  atomic.Bool              // what was pending then has ended
 	pending atomic.Pointer[exchange] // that goes on in the handler
 }
 
@@ -95,17 +96,21 @@ func quickState(conn net.Conn, state http.ConnState) {
 }
 
 // begun is the exchange of a request that was begun before net/http had it; nil
-// = it was not.
-func begun(r *http.Request) *exchange {
-	if q, ok := r.Context().Value(quickKey{}).(*quick); ok {
-		return q.pending.Swap(nil)
+// = it was not. One whose exchange has ended with its connection, before its
+// handler began, is over: it must not be begun again.
+func begun(r *http.Request) (x *exchange, over bool) {
+	q, ok := r.Context().Value(quickKey{}).(*quick)
+	if !ok {
+		return nil, false
 	}
-	return nil
+	x = q.pending.Swap(nil)
+	return x, x == nil && q.closed.Load() // in this order: Close has them in the other
 }
 
 // Close implements net.Conn.
 func (q *quick) Close() error {
-	if x := q.pending.Swap(nil); x != nil { // its handler never began
+	q.closed.Store(true)
+	if x := q.pending.Swap(nil); x != nil { // its handler has not begun, and will do nothing
 		x.status = statusGone
 		x.leave()
 		x.end()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -341,21 +342,48 @@ func TestManyConnections(t *testing.T) {
 	require.Eventually(t, func() bool { return g.find("shop").held.Load() == 0 }, 10*time.Second, time.Millisecond)
 }
 
-// TestQuickDrips has a client that sends its request byte by byte: net/http has
-// it soon, and with it the time that a head may take.
-func TestQuickDrips(t *testing.T) {
+// pair is a connection: what a client has of it, and what a gateway has.
+func pair(t *testing.T) (near net.Conn, far *net.TCPConn) {
+	t.Helper()
 	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	require.NoError(t, err)
 	defer l.Close()
-	near, err := net.Dial("tcp", l.Addr().String())
+	near, err = net.Dial("tcp", l.Addr().String())
 	require.NoError(t, err)
-	defer near.Close()
-	far, err := l.AcceptTCP()
+	t.Cleanup(func() { _ = near.Close() })
+	far, err = l.AcceptTCP()
 	require.NoError(t, err)
+	return near, far
+}
+
+// A host that ends closes connections while requests of theirs, which were
+// begun, are on their way to their handlers: none is begun twice.
+func TestClosedBeforeItsHandler(t *testing.T) {
+	g, f := serving(t, func(*target, *call.Input, chan wire.Frame) {})
+	near, far := pair(t)
+	q := &quick{TCPConn: far, g: g, fresh: true}
+	_, err := io.WriteString(near, "POST /shop/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nhi")
+	require.NoError(t, err)
+	require.NoError(t, q.serve()) // no response comes: net/http has it
+	require.NotNil(t, q.pending.Load())
+	require.NoError(t, q.Close())
+	<-f.gone
+	r := httptest.NewRequestWithContext(quickContext(t.Context(), q), http.MethodPost, "http://localhost/shop/", strings.NewReader("hi"))
+	require.PanicsWithValue(t, http.ErrAbortHandler, func() { g.ServeHTTP(httptest.NewRecorder(), r) })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	require.Len(t, f.frames, 1)
+	require.Zero(t, g.find("shop").held.Load())
+}
+
+// TestQuickDrips has a client that sends its request byte by byte: net/http has
+// it soon, and with it the time that a head may take.
+func TestQuickDrips(t *testing.T) {
+	near, far := pair(t)
 	q := &quick{TCPConn: far, fresh: true}
 	given := make(chan error, 1)
 	go func() { given <- q.serve() }()
-	_, err = io.WriteString(near, "GET / HTTP/1.1\r\nHost: a\r\nX: ")
+	_, err := io.WriteString(near, "GET / HTTP/1.1\r\nHost: a\r\nX: ")
 	require.NoError(t, err)
 	for end := time.After(10 * time.Second); ; {
 		select {

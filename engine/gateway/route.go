@@ -167,7 +167,11 @@ func loopback(host string) bool {
 
 // ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if x := begun(r); x != nil {
+	x, over := begun(r)
+	if over {
+		panic(http.ErrAbortHandler)
+	}
+	if x != nil {
 		g.leaveNone(w, r) // the exchange has the body
 		defer x.route.held.Add(-1)
 		defer x.end()

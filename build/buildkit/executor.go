@@ -27,7 +27,7 @@ type hostExecutor struct {
 
 func (e *hostExecutor) Run(ctx context.Context, id string, rootfs executor.Mount, mounts []executor.Mount, process executor.ProcessInfo, started chan<- struct{}) (_ resourcestypes.Recorder, err error) {
 	var volumes build.Volumes
-	if volumes, process.Meta.Env, err = e.volumes.take(ctx, process.Meta.Env); err != nil {
+	if volumes, mounts, err = e.volumes.take(ctx, mounts); err != nil {
 		return nil, fmt.Errorf("the step's volumes: %w", err)
 	}
 	if volumes != nil {

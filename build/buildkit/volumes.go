@@ -19,9 +19,11 @@ import (
 	"github.com/gx-dev/gx/build"
 )
 
-// volumesVariable tells the executor, by the step's key, that its command has
-// volumes. The command itself does not see it.
-const volumesVariable = "GX_STEP_VOLUMES"
+// volumesMark is where a command with volumes has a mount, named by the step's
+// key, that tells the executor so. The command itself does not see it. It is a
+// mount because all that a recipe says ends up among a command's arguments and
+// variables, whatever the names.
+const volumesMark = "/__gx/volumes/"
 
 // volumeOptions has a step's command get the step's volumes. The solver sees the
 // step's key alone, in which the volumes are; what is in them, it does not.
@@ -29,7 +31,7 @@ func (s *solve) volumeOptions(i int) []llb.RunOption {
 	if len(s.recipe.steps[i].Volumes) == 0 {
 		return nil
 	}
-	return []llb.RunOption{llb.AddEnv(volumesVariable, s.recipe.keys[i])}
+	return []llb.RunOption{llb.AddMount(volumesMark+s.recipe.keys[i], llb.Scratch(), llb.Tmpfs())}
 }
 
 // attachments are how the steps of builds that run get their volumes, by the
@@ -85,23 +87,23 @@ func (a *attachments) provide(r *recipe, attach func(context.Context, app.Step) 
 	}, nil
 }
 
-// take attaches the volumes of a command, whose environment is env, and returns
-// them with what is left of that; nil = it has none.
-func (a *attachments) take(ctx context.Context, env []string) (build.Volumes, []string, error) {
-	at := slices.IndexFunc(env, func(kv string) bool { return strings.HasPrefix(kv, volumesVariable+"=") })
+// take attaches the volumes of a command that has these mounts, and returns them
+// with the mounts without the mark; nil = it has none.
+func (a *attachments) take(ctx context.Context, mounts []executor.Mount) (build.Volumes, []executor.Mount, error) {
+	at := slices.IndexFunc(mounts, func(m executor.Mount) bool { return strings.HasPrefix(m.Dest, volumesMark) })
 	if at < 0 {
-		return nil, env, nil
+		return nil, mounts, nil
 	}
-	key := strings.TrimPrefix(env[at], volumesVariable+"=")
-	env = slices.Delete(slices.Clone(env), at, at+1)
+	key := strings.TrimPrefix(mounts[at].Dest, volumesMark)
+	mounts = slices.Delete(slices.Clone(mounts), at, at+1)
 	a.mu.Lock()
 	found := a.steps[key]
 	a.mu.Unlock()
 	if found == nil {
-		return nil, env, errors.New("the step's volumes are not known any more")
+		return nil, mounts, errors.New("the step's volumes are not known any more")
 	}
 	v, err := found.attach(ctx)
-	return v, env, err
+	return v, mounts, err
 }
 
 // volumeMounts are the volumes as mounts of a build step.

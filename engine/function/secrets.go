@@ -46,7 +46,7 @@ func (f *Function) secrets(v *Version) (s secrets, err error) {
 		_, plain := v.Spec.Env[name]
 		_, ours := own[name]
 		switch {
-		case plain || ours || name == "GX_TOKEN":
+		case plain || ours || isInner(name):
 		case isEarly(name):
 			s.early = append(s.early, name+"="+values[name])
 		default:

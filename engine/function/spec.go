@@ -93,12 +93,24 @@ func (f *Function) env(v *Version, id string, image []string) []string {
 	set(image)
 	set(f.host.Env)
 	maps.Copy(env, v.Spec.Env)
+	maps.DeleteFunc(env, func(name, _ string) bool { return isInner(name) })
 	maps.Copy(env, f.own(v, id))
 	list := make([]string, 0, len(env))
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		list = append(list, k+"="+env[k])
 	}
 	return list
+}
+
+// isInner reports whether gx's parts use a variable of that name between
+// themselves in some container: in none may an image's, a function's or a secret's
+// be taken for it.
+func isInner(name string) bool {
+	switch name {
+	case "GX_TOKEN", "GX_CONTAINER_TOKEN", "GX_CONTROL_FD", container.ForkVariable, "GX_GPU_PAGE":
+		return true
+	}
+	return false
 }
 
 // own are the variables that gx sets.

@@ -183,10 +183,12 @@ func (e *Emulator) grant(ctx context.Context, container string, c gpu.Choice, pr
 	for i, card := range l.cards {
 		cards[i] = card.describe()
 	}
+	l.mu.Lock() // the cards are listed already
 	l.page, err = page.Create(l.path, page.Header{Driver: driverVersion, NVML: nvmlVersion, CUDA: cudaVersion}, cards)
 	if err == nil {
 		err = l.show(make([]int, len(cards)))
 	}
+	l.mu.Unlock()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("a card for %s: %w", container, err), l.Release())
 	}

@@ -1,11 +1,13 @@
 package emulator
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,6 +54,8 @@ func grant(t *testing.T, e *Emulator, container string, c gpu.Choice) *lease {
 // The page of a container has the cards, and their use follows the container.
 func TestPage(t *testing.T) {
 	e := newEmulator(t, nil)
+	e.cancel() // the test itself looks, and says what time it is
+	e.done.Wait()
 	l := grant(t, e, "co-1", gpu.Choice{Card: "A100-80GB", Count: 2})
 	b, err := os.ReadFile(l.path)
 	if err != nil {
@@ -104,6 +108,32 @@ func TestPage(t *testing.T) {
 	if info, err := os.Stat(l.path); err != nil || info.Size() != page.Size {
 		t.Errorf("%v, %v", info.Size(), err)
 	}
+}
+
+// Cards are listed at any time, also while they are being granted.
+func TestListedMeanwhile(t *testing.T) {
+	e := newEmulator(t, nil)
+	granted := make(chan struct{})
+	var listing sync.WaitGroup
+	listing.Go(func() {
+		for {
+			select {
+			case <-granted:
+				return
+			default:
+			}
+			if _, err := e.Devices(context.Background()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for range 100 {
+		if err := grant(t, e, "co-1", gpu.Choice{Card: "T4", Count: 2}).Release(); err != nil {
+			t.Error(err)
+		}
+	}
+	close(granted)
+	listing.Wait()
 }
 
 // What the emulator changes in a container is CDI, which the library of CDI

@@ -124,8 +124,7 @@ func (l *lease) sample(now time.Time) error {
 	return l.show(utils)
 }
 
-// show writes how the cards are, by their utilisation in percent. mu is held, or
-// nobody else knows the lease.
+// show writes how the cards are, by their utilisation in percent. mu is held.
 func (l *lease) show(utils []int) error {
 	l.shown = make([]page.Reading, len(l.cards))
 	for i, c := range l.cards {

@@ -216,7 +216,9 @@ func TestDescriptors(t *testing.T) {
 	w := wire.NewWriter(a)
 	require.True(t, w.Descriptors())
 	const count = 500
+	sent := make(chan struct{})
 	go func() {
+		defer close(sent)
 		for i := range count {
 			content := []byte(fmt.Sprint("payload ", i))
 			file := payloadFile(t, content)
@@ -244,6 +246,7 @@ func TestDescriptors(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, w.Flush())
+	<-sent // it closes the last file after that has come
 	require.Equal(t, before, openFiles(t))
 }
 
@@ -277,7 +280,8 @@ func TestBadDescriptors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a, b := socketPair(t)
 			before := openFiles(t)
-			go send(a)
+			sent := make(chan struct{})
+			go func() { defer close(sent); send(a) }()
 			r := wire.NewReader(b)
 			var err error
 			for err == nil {
@@ -285,6 +289,7 @@ func TestBadDescriptors(t *testing.T) {
 			}
 			require.ErrorIs(t, err, wire.ErrProtocol)
 			r.Close()
+			<-sent // what it sends is the test's, which closes it
 			require.LessOrEqual(t, openFiles(t), before)
 		})
 	}

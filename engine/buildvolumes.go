@@ -8,7 +8,6 @@ import (
 	"github.com/gx-dev/gx/build"
 	"github.com/gx-dev/gx/engine/ask"
 	"github.com/gx-dev/gx/engine/call"
-	"github.com/gx-dev/gx/engine/container"
 	"github.com/gx-dev/gx/engine/volume"
 )
 
@@ -24,8 +23,8 @@ func (e *Engine) stepVolumes(ctx context.Context, in string, steps []app.Step) e
 		if step.File != "" {
 			where += fmt.Sprintf(" (%s, line %d)", step.File, step.Line)
 		}
-		if _, able := e.cfg.Runtime.(container.Overlayer); !able {
-			return invalid("%s: it has volumes, and the runtime %q has none: start the host as root, with --runtime runc", where, e.cfg.Runtime.Name())
+		if why := e.unable(step.Volumes); why != "" {
+			return invalid("%s: %s", where, why)
 		}
 		for _, m := range step.Volumes {
 			if m.SubPath != "" {

@@ -40,11 +40,17 @@ func (e *Engine) Check(ctx context.Context, req api.CheckRequest) error {
 			}
 		}
 	}
+	if why := e.unable(req.Volumes); why != "" {
+		return invalid("a step of an image: %s", why)
+	}
 	note(req.Volumes)
 	for i := range req.Functions {
 		f := req.Functions[i]
 		if err := e.checkCards(&f); err != nil {
 			return err
+		}
+		if why := e.unable(f.Volumes); why != "" {
+			return at(&f, "%s", why)
 		}
 		// What is to be made is made when the images are, or when the app starts.
 		note(f.Volumes)

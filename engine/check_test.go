@@ -40,6 +40,24 @@ func TestCheckOfVolumesThatAreMade(t *testing.T) {
 	}
 }
 
+// TestCheckOfVolumesWithoutThem has a runtime that has no volumes: nothing can be
+// made there, and what is missing is not the trouble.
+func TestCheckOfVolumesWithoutThem(t *testing.T) {
+	h := newHost(t, "process")
+	for _, create := range []bool{true, false} {
+		volumes := []app.VolumeMount{{Volume: "v", Path: "/data", Create: create}}
+		for name, req := range map[string]api.CheckRequest{
+			"function": {Functions: []app.Function{{Name: "f", Volumes: volumes}}},
+			"step":     {Functions: []app.Function{{Name: "f"}}, Volumes: volumes},
+		} {
+			err := h.Check(t.Context(), req)
+			require.ErrorIs(t, err, ErrInvalid)
+			require.ErrorContains(t, err, `the runtime "process" has none`, "%s, create %v", name, create)
+		}
+	}
+	require.NoError(t, h.Check(t.Context(), api.CheckRequest{Functions: []app.Function{{Name: "f"}}}))
+}
+
 // TestMissingVolume names a volume of another environment.
 func TestMissingVolume(t *testing.T) {
 	h := newHost(t, "runc")

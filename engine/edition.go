@@ -85,13 +85,22 @@ func (e *Engine) newEdition(ctx context.Context, number int, m *app.Manifest, im
 	return d, nil
 }
 
+// unable says why a function or a step cannot have these volumes here; "" = it
+// can.
+func (e *Engine) unable(volumes []app.VolumeMount) string {
+	if _, able := e.cfg.Runtime.(container.Overlayer); able || len(volumes) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("it has volumes, and the runtime %q has none: start the host as root, with --runtime runc", e.cfg.Runtime.Name())
+}
+
 // volumesOf finds the volumes that a function's containers have.
 func (e *Engine) volumesOf(ctx context.Context, environment string, f *app.Function) ([]app.VolumeMount, error) {
 	if len(f.Volumes) == 0 {
 		return nil, nil
 	}
-	if _, able := e.cfg.Runtime.(container.Overlayer); !able {
-		return nil, at(f, "it has volumes, and the runtime %q has none: start the host as root, with --runtime runc", e.cfg.Runtime.Name())
+	if why := e.unable(f.Volumes); why != "" {
+		return nil, at(f, "%s", why)
 	}
 	volumes, err := e.volumes.Resolve(ctx, environment, f.Volumes)
 	if err != nil && ask.Kind(err) != ask.KindInternal {

@@ -133,6 +133,17 @@ func (w *watched) Start(ctx context.Context, spec container.Spec) (container.Con
 	return c, err
 }
 
+// runtime is the runtime with what else it can do for an engine.
+func (w *watched) runtime() container.Runtime {
+	if o, able := w.Runtime.(container.Overlayer); able {
+		return struct {
+			*watched
+			container.Overlayer
+		}{w, o}
+	}
+	return w
+}
+
 // kill kills a container as somebody else on the machine would.
 func (w *watched) kill(t testing.TB, id string) {
 	w.mu.Lock()
@@ -246,7 +257,7 @@ func newHostWith(t testing.TB, runtimeName string, stock map[string]int) *host {
 	})
 	h.cfg = Config{
 		GPUs: gpus,
-		Dir:  filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"), Runtime: h.runtime, Images: h.images, Network: network,
+		Dir:  filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"), Runtime: h.runtime.runtime(), Images: h.images, Network: network,
 		SDK: func(string) (string, error) { return sdkOnce() }, Log: log,
 		Capacity: pool.Capacity{CPU: 8, Memory: 8 << 30},
 	}

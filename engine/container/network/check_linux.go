@@ -4,22 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"runtime"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/gx-dev/gx/engine/container/thread"
 )
 
 // Check tries out, in a network namespace that is thrown away, whether this
 // machine can carry a Network. The error says what it lacks.
-func Check() error {
-	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlock: the thread ends in its namespace
-		result <- check()
-	}()
-	return <-result
-}
+func Check() error { return thread.Do(check) }
 
 func check() error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {

@@ -7,12 +7,13 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"strconv"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/gx-dev/gx/engine/container/thread"
 )
 
 // Endpoint is a network namespace that is plugged into a Network.
@@ -48,7 +49,7 @@ func (n *Network) attach(ctx context.Context, namespace *os.File) (*Endpoint, er
 	}
 	e := &Endpoint{network: n, number: number, address: address, port: portPrefix(n.key) + strconv.FormatUint(uint64(number), 36)}
 	if namespace == nil {
-		err = onThread(e.make)
+		err = thread.Do(e.make)
 	} else if err = In(namespace, func() error { return e.plug(namespace) }); err == nil {
 		e.namespace = namespace
 	}
@@ -58,20 +59,9 @@ func (n *Network) attach(ctx context.Context, namespace *os.File) (*Endpoint, er
 	return e, nil
 }
 
-// onThread runs f on a thread of its own, whose namespace f may change: it
-// can't be put back for certain, so the thread ends afterwards.
-func onThread(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		done <- f()
-	}()
-	return <-done
-}
-
 // In runs f on a thread that is in a network namespace.
 func In(namespace *os.File, f func() error) error {
-	return onThread(func() error {
+	return thread.Do(func() error {
 		if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("enter a network namespace: %w", err)
 		}

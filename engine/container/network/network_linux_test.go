@@ -10,9 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/gx-dev/gx/engine/container/thread"
 )
 
 // The world of TestNetwork: a machine in namespaces of its own, whose uplink
@@ -174,8 +174,7 @@ func testOnMachine(t *testing.T) {
 func makeWorld(t *testing.T) func(func()) {
 	t.Helper()
 	ready, work := make(chan int), make(chan func())
-	go func() {
-		runtime.LockOSThread()
+	thread.Go(func() {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			panic(err)
 		}
@@ -183,7 +182,7 @@ func makeWorld(t *testing.T) func(func()) {
 		for f := range work {
 			f()
 		}
-	}()
+	})
 	world := func(f func()) {
 		done := make(chan struct{})
 		work <- func() { defer close(done); f() }
@@ -262,17 +261,10 @@ func foreignRules(t *testing.T) int {
 // inside runs f in an endpoint's namespace, after before in another's.
 func inside(t *testing.T, e *Endpoint, f, before func(), other *Endpoint) {
 	t.Helper()
-	var threads sync.WaitGroup
 	in := func(e *Endpoint, f func()) {
-		threads.Go(func() {
-			runtime.LockOSThread() // and never unlock
-			if err := unix.Setns(int(e.Namespace().Fd()), unix.CLONE_NEWNET); err != nil {
-				t.Error(err)
-				return
-			}
-			f()
-		})
-		threads.Wait()
+		if err := In(e.Namespace(), func() error { f(); return nil }); err != nil {
+			t.Error(err)
+		}
 	}
 	if other != nil {
 		in(other, before)

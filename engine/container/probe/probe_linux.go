@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 
@@ -15,6 +14,7 @@ import (
 
 	"github.com/gx-dev/gx/engine/container/cgroup"
 	"github.com/gx-dev/gx/engine/container/network"
+	"github.com/gx-dev/gx/engine/container/thread"
 )
 
 func check(ctx context.Context, dir string) []Finding {
@@ -115,17 +115,6 @@ func install(name string) string {
 	return "install " + name + " with the system's package manager"
 }
 
-// onThread runs f on a thread that ends with it, so that it can change
-// namespaces.
-func onThread(f func() error) error {
-	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		result <- f()
-	}()
-	return <-result
-}
-
 // inContainer names what this process is confined by, as far as it shows.
 func inContainer() string {
 	for file, kind := range map[string]string{"/.dockerenv": "a Docker container", "/run/.containerenv": "a Podman container"} {
@@ -150,7 +139,7 @@ func refused(what string, err error) (detail, fix string) {
 
 func namespaces() Finding {
 	f := Finding{Name: "namespaces", Needed: true, OK: true, Detail: "processes can be isolated"}
-	err := onThread(func() error {
+	err := thread.Do(func() error {
 		return unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET)
 	})
 	if err != nil {
@@ -176,7 +165,7 @@ func overlay(dir string) Finding {
 		}
 	}
 	mount := func(data string) error {
-		return onThread(func() error {
+		return thread.Do(func() error {
 			if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
 				return err
 			}

@@ -9,13 +9,14 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gx-dev/gx/engine/container/thread"
 )
 
 // cell is a pid namespace and a mount namespace in which containers are made.
@@ -50,7 +51,7 @@ func newCell(ctx context.Context, command []string) (*cell, error) {
 		wanted: map[int]chan<- unix.WaitStatus{},
 	}
 	started := make(chan error)
-	go c.thread(ctx, command, started)
+	thread.Go(func() { c.thread(ctx, command, started) })
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("make the namespaces that containers live in: %w", err)
 	}
@@ -60,7 +61,6 @@ func newCell(ctx context.Context, command []string) (*cell, error) {
 // thread is the life of the cell's thread.
 func (c *cell) thread(ctx context.Context, command []string, started chan<- error) {
 	defer close(c.ended)
-	runtime.LockOSThread() // and never unlock: the thread ends with this goroutine
 	statuses, err := c.enter(ctx, command)
 	started <- err
 	if err != nil {

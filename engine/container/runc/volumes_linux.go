@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gx-dev/gx/engine/container"
+	"github.com/gx-dev/gx/engine/container/thread"
 )
 
 // Overlays implements container.Overlayer.
@@ -247,20 +247,15 @@ func put(namespace *os.File, mount int, target string) error {
 
 // within runs f on a thread of its own, in the mount namespace of a process.
 func within(process *os.File, f func() error) error {
-	result := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlock: the thread ends with this goroutine
-		result <- func() error {
-			if err := unix.Unshare(unix.CLONE_FS); err != nil {
-				return fmt.Errorf("prepare to enter a container: %w", err)
-			}
-			if err := unix.Setns(int(process.Fd()), unix.CLONE_NEWNS); err != nil {
-				return fmt.Errorf("enter a container: %w", err)
-			}
-			return f()
-		}()
-	}()
-	return <-result
+	return thread.Do(func() error {
+		if err := unix.Unshare(unix.CLONE_FS); err != nil {
+			return fmt.Errorf("prepare to enter a container: %w", err)
+		}
+		if err := unix.Setns(int(process.Fd()), unix.CLONE_NEWNS); err != nil {
+			return fmt.Errorf("enter a container: %w", err)
+		}
+		return f()
+	})
 }
 
 // users names what of a mount is in use, by the processes of the container.

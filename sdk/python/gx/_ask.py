@@ -22,7 +22,7 @@ def ask(op: str, data: _wire.Buffer = b"", **params: Any) -> Tuple[Any, memoryvi
     most 64 MiB. Raises what the host answered as an exception of
     gx.exception (queue.Full and queue.Empty for those two kinds).
     """
-    from gx._session import any_client
+    from gx._host import any_client
 
     return ask_on(any_client(), op, data, **params)
 
@@ -46,7 +46,7 @@ def ask_on(client: Client, op: str, data: _wire.Buffer = b"", **params: Any) -> 
 async def ask_aio(op: str, data: _wire.Buffer = b"", **params: Any) -> Tuple[Any, memoryview]:
     """As ask, for coroutines: others of the loop go on meanwhile."""
     from gx._aio import Inbox
-    from gx._session import any_client
+    from gx._host import any_client
 
     client = any_client()
     number = client.number()
@@ -66,7 +66,7 @@ async def ask_aio(op: str, data: _wire.Buffer = b"", **params: Any) -> Tuple[Any
 
 def hold(op: str, **params: Any) -> Callable[[], None]:
     """Asks what has no answer: what is asked for lasts until the connection ends, or the returned function is called."""
-    from gx._session import any_client
+    from gx._host import any_client
 
     client = any_client()
     number = client.number()

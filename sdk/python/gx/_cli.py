@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from gx import _session
+from gx import _host, _session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Program:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.control = _session.use_inherited()
+        self.control = _host.use_inherited()
         self.sources: Dict[str, str] = {}  # files of containers, and the local ones that they are
 
     def main(self) -> int:
@@ -53,7 +53,7 @@ class Program:
         except Mistake as mistake:
             code = 2
             self.tell(exception=mistake.report())
-        except _session.StartError as failure:
+        except _host.StartError as failure:
             code = failure.exit or 1
             if not failure.shown:
                 self.tell(exception={"kind": "start", "message": str(failure)})
@@ -67,7 +67,7 @@ class Program:
 
             code = 1
             self.tell(exception=of_user(error, self.sources))
-        _session._flush()
+        _host.flush()
         self.tell(exit={"code": code, "result": result})
         if self.control is not None:
             self.control.close()

@@ -13,7 +13,7 @@ def look_up(name: str, create_if_missing: bool, environment: Optional[str]) -> A
     """The app. Raises NotFoundError."""
     from gx._client import reply
     from gx._environment import current
-    from gx._session import any_client
+    from gx._host import any_client
     from gx.app import App
     from gx.exception import InvalidError, NotFoundError
 

@@ -22,7 +22,7 @@ class Named:
 
     def connect(self, what: str) -> Client:
         """A connection to the host. Raises ConnectionError."""
-        from gx._session import any_client
+        from gx._host import any_client
 
         return any_client()
 

@@ -25,8 +25,8 @@ def reference(value: Any) -> Tuple[Callable, Tuple[Any, Any]]:
 
 def _sibling(name: str, is_class: bool) -> Any:
     """A function or class of the same app, by its name there."""
+    from gx._host import running_app
     from gx._runner import state
-    from gx._session import running_app
 
     start = state.runner.start if state.runner is not None else None
     app_id = str(start["app"]) if start is not None else running_app()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
-from gx import _session
+from gx import _host
 from gx._shape import Shapes
 
 TYPE_CHECKING = False
@@ -143,7 +143,7 @@ def _prepare(modules: List[str]) -> None:
 
 def main() -> int:
     """Does what gx says on the control socket; returns the exit code."""
-    control = _session.use_inherited()
+    control = _host.use_inherited()
     if control is None:
         print("this is for gx, which gx serve starts", file=sys.stderr)
         return 2
@@ -165,10 +165,10 @@ def main() -> int:
     reference = str(ask.get("reference"))
     sys.argv = [reference]
     told = Collector(reference, bool(ask.get("module")), shapes).collect()
-    _session._flush()
+    _host.flush()
     control.tell(collected=told)
     control.close()
     # What the file has begun, such as threads, is not waited for: nothing here
     # is of use any more.
-    _session._flush()
+    _host.flush()
     os._exit(0)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import sys
 
-from gx import _notices
+from gx import _host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Optional
+    from typing import Any, Dict, Optional
 
     from gx._client import Client
     from gx._control import Control
     from gx.app import App
 
-_inherited: Optional[Control] = None  # from `gx run`, which started this program
-_running: List[Session] = []
 _output = False  # enable_output()
 
 
@@ -30,19 +28,19 @@ class Session:
         self.client = client
         self._process = process  # gx, if this program has started it
         self._pid = os.getpid()
-        _running.append(self)
+        _host.sessions.append(self)
 
     def stop(self) -> None:
         """Ends the app, or lets go of it if it is detached. A second time it does nothing."""
-        if self not in _running:
+        if self not in _host.sessions:
             return
-        _running.remove(self)
+        _host.sessions.remove(self)
         self.app._attach(None, None, None, {})
         if os.getpid() != self._pid:
             return  # a forked child: the app is its parent's
         from gx.exception import ConnectionError
 
-        _flush()
+        _host.flush()
         try:
             self.control.ask(("stopped",), stop={})
         except ConnectionError:
@@ -56,39 +54,6 @@ class Session:
             self._process.wait()
 
 
-class StartError(Exception):
-    """What came of an app that could not be started; gx may have told the user already."""
-
-    def __init__(self, failure: dict) -> None:
-        super().__init__(str(failure.get("message")))
-        self.kind = str(failure.get("kind"))
-        self.shown = bool(failure.get("shown"))
-        self.exit = int(failure.get("exit") or 0)
-
-    def error(self) -> BaseException:
-        """The exception for a program that asked for it."""
-        from gx import exception
-
-        if self.exit == 130:
-            return KeyboardInterrupt()
-        kind = getattr(exception, self.kind, None)
-        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
-            kind = exception.RemoteError
-        return kind(str(self))
-
-
-def use_inherited() -> Optional[Control]:
-    """The control socket that `gx run` has given to this program, if it has."""
-    global _inherited
-    if _inherited is None:
-        from gx._control import inherited
-
-        _inherited = inherited()
-        if _inherited is not None:
-            _notices.deliver(lambda text: _say(_inherited, text))
-    return _inherited
-
-
 def start(
     app: App,
     *,
@@ -98,7 +63,7 @@ def start(
     output: Optional[bool] = None,
     raw: bool = False,
 ) -> Session:
-    """Starts an app and connects with it. ``raw`` raises StartError instead of what the user is to see."""
+    """Starts an app and connects with it. ``raw`` raises _host.StartError instead of what the user is to see."""
     from gx import _client
     from gx._control import Control
     from gx._manifest import manifest
@@ -110,19 +75,19 @@ def start(
     if app._session is not None:
         raise InvalidError(f"{app!r} runs already")
     show = bool(_output if output is None else output)
-    control, process = use_inherited(), None
-    if any([session.control is control for session in _running]):
+    control, process = _host.use_inherited(), None
+    if any([session.control is control for session in _host.sessions]):
         control = None  # it is for one app at a time
     made = manifest(app, name, environment)
     asked = {"start": {"manifest": made, "output": show, "detach": detach}}
     _name_main(app)
     if control is None:
-        control, process = _start_gx()
+        control, process = _host.start_gx()
     try:
-        _flush()
+        _host.flush()
         which, value, fd = control.ask(("started", "failed"), **asked)
         if which == "failed":
-            raise StartError(value)
+            raise _host.StartError(value)
         if fd is None:
             from gx.exception import InternalError
 
@@ -132,7 +97,7 @@ def start(
         if process is not None:
             control.close()
             process.wait()
-        if isinstance(error, StartError) and not raw:
+        if isinstance(error, _host.StartError) and not raw:
             raise error.error() from None
         raise
     assert isinstance(control, Control)
@@ -152,110 +117,21 @@ def deploy(app: App, name: Optional[str], tag: str, strategy: str, environment: 
         raise InvalidError("app.deploy() was called in a container: an app is deployed from the program that declares it")
     made = manifest(app, name, environment)
     _name_main(app)
-    control, process = use_inherited(), None
-    if control is None or any([session.control is control for session in _running]):
-        control, process = _start_gx()
+    control, process = _host.use_inherited(), None
+    if control is None or any([session.control is control for session in _host.sessions]):
+        control, process = _host.start_gx()
     assert control is not None
     try:
-        _flush()
+        _host.flush()
         asked = {"deploy": {"manifest": made, "output": _output, "tag": tag, "strategy": strategy}}
         which, value, _ = control.ask(("deployed", "failed"), **asked)
         if which == "failed":
-            raise StartError(value).error()
+            raise _host.StartError(value).error()
     finally:
         if process is not None:
             control.close()
             process.wait()
     return dict(value)
-
-
-def any_client() -> Client:
-    """The connection of an app that runs in this program, or of the container, or one of its own to the host."""
-    if _running:
-        return _running[-1].client
-    from gx._client import in_container
-
-    return in_container() or _Alone.client()
-
-
-def running_app() -> str:
-    """The id of the app that was started last in this program; "" if none runs."""
-    return str(_running[-1].app.app_id) if _running else ""
-
-
-class _Alone:
-    """The connection of a program that runs no app, and calls functions of others. It lasts until the program ends."""
-
-    _one: Optional[_Alone] = None
-
-    def __init__(self) -> None:
-        from gx import _client
-        from gx.exception import InternalError
-
-        self.pid = os.getpid()
-        control, process = (use_inherited(), None) if _Alone._one is None else (None, None)
-        if control is None:
-            control, process = _start_gx()
-        self.control, self.process = control, process
-        which, value, fd = control.ask(("started", "failed"), connect={})
-        if which == "failed":
-            self.close()
-            raise StartError(value).error()
-        if fd is None:
-            raise InternalError("gx has answered without giving a connection")
-        self.frames = _client.connected(fd, lambda line: None)
-
-    @classmethod
-    def client(cls) -> Client:
-        """The connection, made if need be. One that has ended, or is a parent's, is made anew."""
-        one = cls._one
-        if one is None or one.pid != os.getpid() or one.frames.connection.error is not None:
-            if one is None:
-                import atexit
-
-                atexit.register(cls.end)
-            else:
-                cls.end()
-            cls._one = cls()
-        assert cls._one is not None
-        return cls._one.frames
-
-    @classmethod
-    def end(cls) -> None:
-        """At the program's end."""
-        if cls._one is not None and cls._one.pid == os.getpid():
-            cls._one.frames.close()
-            cls._one.close()
-
-    def close(self) -> None:
-        """Ends gx, if it was started for this."""
-        if self.process is not None:
-            self.control.close()
-            self.process.wait()
-
-
-def _start_gx() -> Any:
-    """Starts gx for a program that is run as `python app.py`: (control socket, process)."""
-    import socket
-    import subprocess
-
-    from gx._control import ENV, Control
-    from gx.exception import ConnectionError
-
-    gx = find_gx()
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        environment = {**os.environ, ENV: str(theirs.fileno())}
-        process = subprocess.Popen([gx, "session"], env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
-    except OSError as error:
-        ours.close()
-        raise ConnectionError(f"{gx} can't be started: {error}") from None
-    finally:
-        theirs.close()
-    control = Control(ours)
-    if _inherited is None:
-        _notices.deliver(lambda text: _say(control, text))
-    return control, process
 
 
 def _name_main(app: App) -> None:
@@ -269,42 +145,6 @@ def _name_main(app: App) -> None:
         name, file = module_place("__main__")
         if file:
             sys.modules.setdefault(name, sys.modules["__main__"])
-
-
-def find_gx() -> str:
-    """The gx binary: GX_BIN, or what started this Python, or gx on PATH. Raises NotFoundError."""
-    from shutil import which
-
-    from gx.exception import NotFoundError
-
-    for name in ("GX_BIN", "GX_EXE"):
-        if os.environ.get(name):
-            return os.environ[name]
-    found = which("gx")
-    if found is None:
-        raise NotFoundError(
-            "there is no gx on PATH, which runs apps: install it, set GX_BIN to where it is, or start this file by `gx run FILE`"
-        )
-    return found
-
-
-def _say(control: Optional[Control], text: str) -> None:
-    from gx.exception import ConnectionError
-
-    try:
-        if control is not None:
-            control.tell(warning=text)
-    except (ConnectionError, OSError):
-        print(f"gx: {text}", file=sys.stderr)
-
-
-def _flush() -> None:
-    """What this program has printed comes before what gx prints next."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except Exception:
-            pass  # closed, or something of the user's own
 
 
 class enable_output:

@@ -423,7 +423,7 @@ class App:
 
         client = in_container()
         if client is None and self._deployed:
-            from gx._session import any_client
+            from gx._host import any_client
 
             return any_client()
         if client is None:

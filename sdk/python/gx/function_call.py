@@ -166,6 +166,6 @@ def _asked(call_id: str, timeout: Optional[float], index: int) -> Dict[str, Any]
 
 def _any_client() -> Client:
     """The connection of whatever app runs in this process."""
-    from gx._session import any_client
+    from gx._host import any_client
 
     return any_client()

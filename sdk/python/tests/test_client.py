@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from client_host import Fail, Host  # noqa: E402
 
 import gx  # noqa: E402
-from gx import _map, _wire, exception  # noqa: E402
+from gx import _host, _map, _wire, exception  # noqa: E402
 from gx._wire import CANCEL, END, INPUT  # noqa: E402
 
 
@@ -473,9 +473,8 @@ def test_spawn(running: Any) -> None:
     app, f = running(add)
     call = f.spawn(1, 2)
     assert isinstance(call, gx.FunctionCall) and call.object_id.startswith("fc-")
-    gx_session = sys.modules.get("gx._session") or __import__("gx._session", fromlist=["x"])
     session = type("S", (), {"client": app.client})()
-    gx_session._running.append(session)
+    _host.sessions.append(session)
     try:
         same = gx.FunctionCall.from_id(call.object_id)
         for _ in range(200):
@@ -504,7 +503,7 @@ def test_spawn(running: Any) -> None:
 
         asyncio.run(both())
     finally:
-        gx_session._running.remove(session)
+        _host.sessions.remove(session)
     with pytest.raises(exception.InvalidError, match="fc-"):
         gx.FunctionCall.from_id("in-1")
 

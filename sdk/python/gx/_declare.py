@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from gx._place import at
+from gx._place import at, defined, invalid
 from gx._serialized import without_file
 from gx._settings import Settings
 
@@ -12,7 +10,7 @@ _GENERATOR, _ASYNC_GENERATOR = 0x20, 0x200  # of co_flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Tuple
+    from typing import Any, Dict
 
     from gx.app import App
     from gx.cls import Cls
@@ -29,21 +27,21 @@ def declare(app: App, decorated: Any, given: Dict[str, Any]) -> Function:
         marks, decorated = decorated._marks, decorated._raw
     wrong = [mark for mark in marks if mark not in ("concurrent", "batched", "web")]
     if wrong:
-        raise _invalid(
+        raise invalid(
             f"@app.function() goes on a function, and {decorated.__qualname__} has @gx.{wrong[0].partition('_')[0]}(): "
             "decorate its class by @app.cls()",
-            place(decorated),
+            defined(decorated),
         )
     if isinstance(decorated, Function):
-        raise _invalid(f"{decorated._name} has two decorators @app.function()", place(decorated._raw))
+        raise invalid(f"{decorated._name} has two decorators @app.function()", defined(decorated._raw))
     is_class = isinstance(decorated, type) or hasattr(type(decorated), "__mro_entries__")
     if isinstance(decorated, (staticmethod, classmethod)) or not callable(decorated) or is_class:
         kind = "class: use @app.cls()" if is_class else type(decorated).__name__
-        raise _invalid(f"@app.function() goes on a function, not on a {kind}", ("", 0))
+        raise invalid(f"@app.function() goes on a function, not on a {kind}")
     by_value = without_file(decorated.__module__) or bool(given.get("serialized"))
     name = given.get("name") or (decorated.__name__ if by_value else decorated.__qualname__)
     if "<lambda>" in name:
-        raise _invalid('a lambda has no name that it could be called by: @app.function(name="...", serialized=True)', place(decorated))
+        raise invalid('a lambda has no name that it could be called by: @app.function(name="...", serialized=True)', defined(decorated))
     settings = Settings(f"function {name}", given)
     if "concurrent" in marks:
         settings.concurrent(*marks["concurrent"])
@@ -53,21 +51,21 @@ def declare(app: App, decorated: Any, given: Dict[str, Any]) -> Function:
     if "web" in marks:
         settings.web_endpoint(*marks["web"])
     if not by_value and "<lambda>" in decorated.__qualname__:
-        raise _invalid(f"function {name} is a lambda, which a container can't import: declare it with serialized=True", place(decorated))
+        raise invalid(f"function {name} is a lambda, which a container can't import: declare it with serialized=True", defined(decorated))
     if settings.schedule is not None:
         _check_scheduled(decorated, name, marks)
     owner = decorated.__qualname__.rpartition(".")[0]
     if owner and not owner.endswith("<locals>") and not by_value:
-        raise _invalid(
+        raise invalid(
             f"{decorated.__qualname__} is a method, and @app.function() goes on functions: "
             f"decorate the class {owner.rpartition('.')[2]} by @app.cls() and the method by @gx.method()",
-            place(decorated),
+            defined(decorated),
         )
     if not by_value and "<locals>" in decorated.__qualname__:
-        raise _invalid(
+        raise invalid(
             f"function {name} is defined inside another function, where a container can't import it from: "
             "move it to the top of its module, or declare it with serialized=True",
-            place(decorated),
+            defined(decorated),
         )
     _check_name(app, name, decorated)
     function = app._functions[name] = Function(app, decorated, name, settings)
@@ -80,11 +78,11 @@ def _check_scheduled(decorated: Any, name: str, marks: Dict[str, Any]) -> None:
 
     other = [mark for mark in marks if mark != "concurrent"]
     if other:
-        raise _invalid(f"function {name}: schedule= can't be combined with @gx.{'batched' if other[0] == 'batched' else marks['web'][0]}", place(decorated))
+        raise invalid(f"function {name}: schedule= can't be combined with @gx.{'batched' if other[0] == 'batched' else marks['web'][0]}", defined(decorated))
     signature = Signature(decorated)
     needed = [parameter for parameter in signature.positional + signature.keyword if parameter not in signature.defaults]
     if needed:
-        raise _invalid(f"function {name} has a schedule, so it is called without arguments: {needed[0]} needs a default", place(decorated))
+        raise invalid(f"function {name} has a schedule, so it is called without arguments: {needed[0]} needs a default", defined(decorated))
 
 
 def declare_class(app: App, decorated: Any, given: Dict[str, Any]) -> Cls:
@@ -96,27 +94,26 @@ def declare_class(app: App, decorated: Any, given: Dict[str, Any]) -> Cls:
     if isinstance(decorated, Marked):
         marks, decorated = decorated._marks, decorated._raw
     if isinstance(decorated, Cls):
-        raise _invalid(f"{decorated._name} has two decorators @app.cls()", ("", 0))
+        raise invalid(f"{decorated._name} has two decorators @app.cls()")
     if not isinstance(decorated, type):
         what = "function: use @app.function()" if callable(decorated) else type(decorated).__name__
-        raise _invalid(f"@app.cls() goes on a class, not on a {what}", place(decorated))
+        raise invalid(f"@app.cls() goes on a class, not on a {what}", defined(decorated))
     local = "<locals>" in decorated.__qualname__
     name = decorated.__name__ if local else decorated.__qualname__
     settings = Settings(f"class {name}", given)
     if "concurrent" in marks:
         settings.concurrent(*marks["concurrent"])
     if local and not settings.serialized and not without_file(decorated.__module__):
-        raise _invalid(
+        raise invalid(
             f"class {name} is defined inside a function, where a container can't import it from: "
             "move it to the top of its module, or declare it with serialized=True",
-            ("", 0),
         )
     from gx._class_checks import check
 
     try:
         check(decorated, settings)
     except TypeError as error:
-        raise _invalid(f"class {name}: {error}", ("", 0)) from None
+        raise invalid(f"class {name}: {error}") from None
     _check_name(app, name, decorated)
     made = app._classes[name] = Cls(app, decorated, name, settings)
     raise_import_error(app, name, settings)
@@ -129,30 +126,16 @@ def _check_name(app: App, name: str, decorated: Any) -> None:
         return
     kind = "class" if isinstance(decorated, type) else "function"
     if name in app._functions and kind == "class" or name in app._classes and kind == "function":
-        raise _invalid(f"{app!r} has a function and a class named {name!r}", place(decorated))
+        raise invalid(f"{app!r} has a function and a class named {name!r}", defined(decorated))
     if kind == "class" and before._raw.__module__ != decorated.__module__:
-        raise _invalid(f"{app!r} has two classes named {name!r}: of module {before._raw.__module__} and {decorated.__module__}", ("", 0))
-    if kind == "function" and place(before._raw)[0] != place(decorated)[0]:
-        raise _invalid(f"{app!r} has two functions named {name!r}: one {at(place(before._raw))}, the other", place(decorated))
+        raise invalid(f"{app!r} has two classes named {name!r}: of module {before._raw.__module__} and {decorated.__module__}")
+    if kind == "function" and defined(before._raw)[0] != defined(decorated)[0]:
+        raise invalid(f"{app!r} has two functions named {name!r}: one {at(defined(before._raw))}, the other", defined(decorated))
 
 
 def _check_batched(raw: Any, name: str) -> None:
     if getattr(raw, "__code__", None) is not None and raw.__code__.co_flags & (_GENERATOR | _ASYNC_GENERATOR):
-        raise _invalid(f"{name} is batched, so it returns a list of values, and can't be a generator", place(raw))
-
-
-def place(raw: Callable) -> Tuple[str, int]:
-    """File and line of a function, ("", 0) if it has none."""
-    inner: Any = raw
-    while hasattr(inner, "func") and not hasattr(inner, "__code__"):  # functools.partial
-        inner = inner.func
-    if isinstance(inner, type):  # where its first method is
-        codes = [getattr(getattr(member, "_raw", member), "__code__", None) for member in vars(inner).values()]
-        lines = [(code.co_filename, code.co_firstlineno) for code in codes if code is not None]
-        own = [line for line in lines if line[0] == getattr(sys.modules.get(inner.__module__), "__file__", None)]
-        return min(own, default=("", 0))
-    code = getattr(inner, "__code__", None)
-    return (code.co_filename, code.co_firstlineno) if code is not None else ("", 0)
+        raise invalid(f"{name} is batched, so it returns a list of values, and can't be a generator", defined(raw))
 
 
 def raise_import_error(app: App, name: str, settings: Settings) -> None:
@@ -164,10 +147,3 @@ def raise_import_error(app: App, name: str, settings: Settings) -> None:
     image = settings.image or app.image
     if image is not None and image._import_error is not None:
         raise image._import_error
-
-
-def _invalid(message: str, place: Tuple[str, int]) -> Exception:
-    from gx._place import at, caller
-    from gx.exception import InvalidError
-
-    return InvalidError(f"{message} {at(place if place[0] else caller())}")

@@ -55,8 +55,8 @@ class _Making:
 
     def function(self, function: Union[Function, Cls]) -> Dict[str, Any]:
         """One function or class, as app.Function has it."""
-        from gx._declare import place
         from gx._former import completed
+        from gx._place import defined
         from gx._sources import module_place
         from gx.secret import checked, manifest
 
@@ -74,8 +74,8 @@ class _Making:
             "name": function._name,
             "module": module_place(function._raw.__module__)[0],
             "qualname": function._raw.__qualname__,
-            "file": _near(place(function._raw)[0]),
-            "line": place(function._raw)[1],
+            "file": _near(defined(function._raw)[0]),
+            "line": defined(function._raw)[1],
             **kind,
             "image": self.image(image),
             "mounts": self.function_mounts(function, image),

@@ -6,6 +6,8 @@ the options are canonical, with sorted keys and nothing that says nothing.
 
 from __future__ import annotations
 
+from gx._place import invalid
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, Optional
@@ -27,7 +29,7 @@ def options(what: str, given: Dict[str, Any]) -> Options:
     what = f"{what}: with_options"
     for name in given:
         if name not in _NAMES:
-            raise _invalid(f"{what} has no parameter {name}=; it has {', '.join(_NAMES[:11])}")
+            raise invalid(f"{what} has no parameter {name}=; it has {', '.join(_NAMES[:11])}")
     said = {name: value for name, value in given.items() if value is not None}
     settings = Settings(what, said)
     fields, scaling = settings.fields, settings.fields["scaling"]
@@ -63,7 +65,7 @@ def batching(what: str, max_batch_size: Any, wait_ms: Any, generator: bool = Fal
     from gx._settings import Settings
 
     if generator:
-        raise _invalid(f"{what} is a generator, and a batched function returns a list of values")
+        raise invalid(f"{what} is a generator, and a batched function returns a list of values")
     settings = Settings(f"{what}: with_batching", {})
     settings.batched(max_batch_size, wait_ms)
     return {"batch": dict(settings.batch)}
@@ -90,10 +92,3 @@ def _canonical(fields: Options) -> Options:
         for name, value in sorted(fields.items())
         if value
     }
-
-
-def _invalid(message: str) -> Exception:
-    from gx._place import at, caller
-    from gx.exception import InvalidError
-
-    return InvalidError(f"{message} {at(caller())}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gx._dual import Dual, StaticDual
+from gx._place import caller, invalid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +54,6 @@ class App:
         include_source: bool = True,
         mounts: Sequence[Any] = (),
     ) -> None:
-        from gx._place import caller
         from gx._settings import Settings
 
         _check_name(name)
@@ -181,7 +181,7 @@ class App:
             del given[own]
         given.update(older)
         if _warn_parentheses_missing is not None:
-            raise _invalid("@app.function needs parentheses: @app.function()")
+            raise invalid("@app.function needs parentheses: @app.function()")
 
         def decorate(function: Callable) -> Function:
             from gx._declare import declare
@@ -195,15 +195,15 @@ class App:
     ) -> Callable[[Callable], LocalEntrypoint]:
         """Makes the decorated function what ``gx run`` runs; its parameters become flags."""
         if _warn_parentheses_missing is not None:
-            raise _invalid("@app.local_entrypoint needs parentheses: @app.local_entrypoint()")
+            raise invalid("@app.local_entrypoint needs parentheses: @app.local_entrypoint()")
 
         def decorate(function: Callable) -> LocalEntrypoint:
             raw = getattr(function, "_raw", function)
             if not callable(raw) or raw is not function:
-                raise _invalid("@app.local_entrypoint() goes on a plain function")
+                raise invalid("@app.local_entrypoint() goes on a plain function")
             called = name or raw.__qualname__
             if called in self._entrypoints and self._entrypoints[called]._raw.__code__.co_filename != raw.__code__.co_filename:
-                raise _invalid(f"{self!r} has two local entrypoints named {called!r}")
+                raise invalid(f"{self!r} has two local entrypoints named {called!r}")
             made = self._entrypoints[called] = LocalEntrypoint(self, raw, called)
             return made
 
@@ -254,10 +254,10 @@ class App:
             del given[own]
         for name in ("schedule", "name", "is_generator"):
             if name in older:
-                raise _invalid(f"@app.cls() has no parameter {name}=")
+                raise invalid(f"@app.cls() has no parameter {name}=")
         given.update(older)
         if _warn_parentheses_missing is not None:
-            raise _invalid("@app.cls needs parentheses: @app.cls()")
+            raise invalid("@app.cls needs parentheses: @app.cls()")
 
         def decorate(decorated: Any) -> Cls:
             from gx._declare import declare_class
@@ -273,11 +273,11 @@ class App:
     def include(self, other_app: App, inherit_tags: bool = True) -> App:
         """Takes over the functions of another app, and its tags."""
         if not isinstance(other_app, App):
-            raise _invalid(f"app.include takes a gx.App, not a {type(other_app).__name__}")
+            raise invalid(f"app.include takes a gx.App, not a {type(other_app).__name__}")
         for part in other_app._declared():
             name = part._name
             if (self._functions.get(name) or self._classes.get(name) or part) is not part:
-                raise _invalid(f"{self!r} and {other_app!r} both have a function or class {name!r}")
+                raise invalid(f"{self!r} and {other_app!r} both have a function or class {name!r}")
         self._functions.update(other_app._functions)
         self._classes.update(other_app._classes)
         self._included.append(other_app)
@@ -332,9 +332,9 @@ class App:
 
         _check_name(name)
         if strategy not in ("rolling", "recreate"):
-            raise _invalid(f'app.deploy(strategy={strategy!r}): it can be "rolling" or "recreate"')
+            raise invalid(f'app.deploy(strategy={strategy!r}): it can be "rolling" or "recreate"')
         if not (name or self._name):
-            raise _invalid('app.deploy() needs a name for the app: gx.App("name"), or app.deploy(name="name")')
+            raise invalid('app.deploy() needs a name for the app: gx.App("name"), or app.deploy(name="name")')
         made = deploy(self, name, tag, strategy, environment_name)
         for app in self._together():
             app._deployed, app._deployed_ids = str(made.get("app")), dict(made.get("functions") or {})
@@ -485,14 +485,8 @@ def _check_name(name: Any) -> None:
         return
     good = isinstance(name, str) and 0 < len(name) <= 64 and all([c.isalnum() or c in "-_." for c in name])
     if not good:
-        raise _invalid(f"App name {name!r}: a name has 1 to 64 letters, digits, dashes, dots and underscores")
+        raise invalid(f"App name {name!r}: a name has 1 to 64 letters, digits, dashes, dots and underscores")
 
-
-def _invalid(message: str) -> Exception:
-    from gx._place import at, caller
-    from gx.exception import InvalidError
-
-    return InvalidError(f"{message} {at(caller())}")
 
 
 def _planned(what: str) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gx._callee import Declared
 from gx._dual import Dual
+from gx._place import invalid
 from gx.function import Function
 
 TYPE_CHECKING = False
@@ -75,7 +76,7 @@ class Cls:
         try:
             given = self._constructor.bind(args, kwargs)
         except TypeError as error:
-            raise _invalid(str(error)) from None
+            raise invalid(str(error)) from None
         return Obj(self, *given)
 
     def __mro_entries__(self, bases: Tuple[Any, ...]) -> Tuple[type, ...]:
@@ -342,10 +343,3 @@ def _instance(cls: Cls, args: Tuple[Any, ...], kwargs: Dict[str, Any], params: O
     made = Obj(cls, args, kwargs)
     made.__dict__["_gx_params"] = params
     return made
-
-
-def _invalid(message: str) -> Exception:
-    from gx._place import at, caller
-    from gx.exception import InvalidError
-
-    return InvalidError(f"{message} {at(caller())}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gx._place import invalid
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, NoReturn, Optional, Tuple
@@ -45,7 +47,7 @@ class Marked:
     def __getattr__(self, name: str) -> Any:
         if name in _REMOTE and "method" in self.__dict__.get("_gx_roles", ()):
             what = self.__dict__.get("__qualname__", "the method")
-            raise _invalid(f"{what}.{name}() needs an instance: {what.rpartition('.')[0] or 'Class'}(...).{what.rpartition('.')[2]}.{name}(...)")
+            raise invalid(f"{what}.{name}() needs an instance: {what.rpartition('.')[0] or 'Class'}(...).{what.rpartition('.')[2]}.{name}(...)")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
@@ -58,38 +60,38 @@ def _mark(decorator: str, marked: Any, name: str, mark: Any) -> Marked:
     from gx.function import Function
 
     if isinstance(marked, Function):
-        raise _invalid(f"@gx.{decorator} goes below @app.function(), not above it (function {marked._name})")
+        raise invalid(f"@gx.{decorator} goes below @app.function(), not above it (function {marked._name})")
     if isinstance(marked, Cls):
-        raise _invalid(f"@gx.{decorator} goes below @app.cls(), not above it (class {marked._name})")
+        raise invalid(f"@gx.{decorator} goes below @app.cls(), not above it (class {marked._name})")
     marks: Dict[str, Any] = {}
     if isinstance(marked, Marked):
         marks, marked = dict(marked._marks), marked._raw
     if isinstance(marked, type):
         if name != "concurrent":
-            raise _invalid(f"@gx.{decorator} goes on a method, not on a class (class {marked.__qualname__})")
+            raise invalid(f"@gx.{decorator} goes on a method, not on a class (class {marked.__qualname__})")
     elif not hasattr(marked, "__code__"):
         kind = type(marked).__name__
         if isinstance(marked, (staticmethod, classmethod)) or not callable(marked):
-            raise _invalid(f"@gx.{decorator} goes on a plain function or method, not on a {kind}")
+            raise invalid(f"@gx.{decorator} goes on a plain function or method, not on a {kind}")
     if name == "web" and "web" in marks:
-        raise _invalid(f"{marked.__qualname__} has two decorators of web endpoints: @gx.{marks['web'][0]} and @gx.{mark[0]}")
+        raise invalid(f"{marked.__qualname__} has two decorators of web endpoints: @gx.{marks['web'][0]} and @gx.{mark[0]}")
     marks[name] = mark
     hooks = [role for role in ("enter", "enter_snap", "exit") if role in marks]
     if hooks and ("method" in marks or "batched" in marks):
-        raise _invalid(
+        raise invalid(
             f"{marked.__qualname__} has @gx.{hooks[0].partition('_')[0]}() and @gx.{'batched' if 'batched' in marks else 'method'}(): "
             "what runs when a container starts or ends can't be called as well"
         )
     if "web" in marks:
         others = [other for other in ("enter", "enter_snap", "exit", "batched") if other in marks]
         if others:
-            raise _invalid(f"{marked.__qualname__} has @gx.{marks['web'][0]}() and @gx.{others[0].partition('_')[0]}(): a web endpoint can't be that as well")
+            raise invalid(f"{marked.__qualname__} has @gx.{marks['web'][0]}() and @gx.{others[0].partition('_')[0]}(): a web endpoint can't be that as well")
     return Marked(marked, marks)
 
 
 def _parentheses(decorator: str, first: Any, example: str = "") -> None:
     if first is not None:
-        raise _invalid(f"@gx.{decorator} needs parentheses: @gx.{decorator}({example})")
+        raise invalid(f"@gx.{decorator} needs parentheses: @gx.{decorator}({example})")
 
 
 def concurrent(
@@ -101,7 +103,7 @@ def concurrent(
     started as if each took ``target_inputs`` (default: as many).
     """
     if _warn_parentheses_missing is not None or max_inputs is None:
-        raise _invalid("@gx.concurrent needs parentheses and a number: @gx.concurrent(max_inputs=8)")
+        raise invalid("@gx.concurrent needs parentheses and a number: @gx.concurrent(max_inputs=8)")
     return lambda marked: _mark("concurrent", marked, "concurrent", (max_inputs, target_inputs))
 
 
@@ -113,7 +115,7 @@ def batched(_warn_parentheses_missing: Any = None, *, max_batch_size: Any = None
     one value for each. A batch waits up to ``wait_ms`` milliseconds for company.
     """
     if _warn_parentheses_missing is not None or max_batch_size is None or wait_ms is None:
-        raise _invalid("@gx.batched needs both numbers: @gx.batched(max_batch_size=8, wait_ms=50)")
+        raise invalid("@gx.batched needs both numbers: @gx.batched(max_batch_size=8, wait_ms=50)")
     return lambda marked: _mark("batched", marked, "batched", (max_batch_size, wait_ms))
 
 
@@ -137,7 +139,7 @@ def exit(_warn_parentheses_missing: Any = None) -> Callable[[Any], Any]:
 
 def build(*_: Any, **__: Any) -> NoReturn:
     """The older way to ``Image.run_function``."""
-    raise _invalid(
+    raise invalid(
         "@gx.build() is not accepted any more: move what the method does into a function, and run it while the image is built: "
         "image = gx.Image.debian_slim().run_function(download)"
     )
@@ -155,9 +157,9 @@ def parameter(*given: Any, default: Any = ..., init: bool = True) -> Any:
     from gx._parameters import Parameter
 
     if given:
-        raise _invalid(f"gx.parameter takes its default by name: gx.parameter(default={given[0]!r})")
+        raise invalid(f"gx.parameter takes its default by name: gx.parameter(default={given[0]!r})")
     if not init and default is ...:
-        raise _invalid("gx.parameter(init=False) needs a default")
+        raise invalid("gx.parameter(init=False) needs a default")
     return Parameter(default, init)
 
 
@@ -185,7 +187,7 @@ def fastapi_endpoint(
     _parentheses("fastapi_endpoint", _warn_parentheses_missing)
     verbs = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
     if not isinstance(method, str) or method.upper() not in verbs:
-        raise _invalid(f"@gx.fastapi_endpoint(method={method!r}): it is one of {', '.join(verbs)}")
+        raise invalid(f"@gx.fastapi_endpoint(method={method!r}): it is one of {', '.join(verbs)}")
     settings = {"kind": "fastapi", "method": method.upper(), "docs": bool(docs)}
     return _web("fastapi_endpoint", settings, label, custom_domains, requires_proxy_auth)
 
@@ -238,9 +240,9 @@ def web_server(
     server has ``startup_timeout`` seconds to listen.
     """
     if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
-        raise _invalid("@gx.web_server needs the port that the server listens on, from 1 to 65535: @gx.web_server(8000)")
+        raise invalid("@gx.web_server needs the port that the server listens on, from 1 to 65535: @gx.web_server(8000)")
     if not isinstance(startup_timeout, (int, float)) or not 0 < startup_timeout <= 86400:
-        raise _invalid(f"@gx.web_server(startup_timeout={startup_timeout!r}): it is a number of seconds above 0")
+        raise invalid(f"@gx.web_server(startup_timeout={startup_timeout!r}): it is a number of seconds above 0")
     settings = {"kind": "server", "port": port, "startup_timeout": float(startup_timeout)}
     return _web("web_server", settings, label, custom_domains, requires_proxy_auth)
 
@@ -250,7 +252,7 @@ def _web(decorator: str, settings: Dict[str, Any], label: Optional[str], domains
     if label is not None:
         plain = isinstance(label, str) and label.isascii() and label.replace("-", "").isalnum() and label == label.lower()
         if not plain or len(label) > 63 or label[0] == "-" or label[-1] == "-":
-            raise _invalid(
+            raise invalid(
                 f"@gx.{decorator}(label={label!r}): a label is a part of a host name, of 1 to 63 small letters, digits and dashes, with no dash at either end"
             )
         settings["label"] = label
@@ -262,12 +264,6 @@ def _web(decorator: str, settings: Dict[str, Any], label: Optional[str], domains
         settings["proxy_auth"] = True
     return lambda marked: _mark(decorator, marked, "web", (decorator, settings))
 
-
-def _invalid(message: str) -> Exception:
-    from gx._place import at, caller
-    from gx.exception import InvalidError
-
-    return InvalidError(f"{message} {at(caller())}")
 
 
 def _planned(what: str) -> NoReturn:

@@ -1,10 +1,14 @@
-"""What a volume's listing is made of."""
+"""Files in volumes: how the host is asked for them, and what it tells of them."""
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Mapping
+
+
+PIECE = 8 << 20
+"""The most bytes of a file's content in one question."""
 
 
 class FileEntryType:
@@ -52,3 +56,43 @@ def entry(e: Mapping[str, Any]) -> FileEntry:
     """An entry as the host tells of it."""
     kind = _TYPES.get(str(e["type"]), FileEntryType.UNSPECIFIED)
     return FileEntry(str(e["path"]), kind, int(e["mtime"]), int(e["size"]), int(e.get("mode") or 0), str(e.get("target") or ""))
+
+
+def folder(sub_path: Any) -> str:
+    """``sub_path`` without what says nothing. Raises InvalidError if it leads out of the volume."""
+    from gx.exception import InvalidError
+
+    parts = [p for p in str(sub_path).split("/") if p not in ("", ".")]
+    if ".." in parts or "\0" in str(sub_path):
+        raise InvalidError(f"sub_path={str(sub_path)!r} leads out of the volume")
+    return "/".join(parts)
+
+
+def path(path: Any) -> str:
+    """A path of a volume as it is asked for; the host checks it."""
+    text = path.as_posix() if hasattr(path, "as_posix") else path
+    if not isinstance(text, str):
+        from gx.exception import InvalidError
+
+        raise InvalidError(f"a path in a volume is a str, not a {type(path).__name__}")
+    return text
+
+
+def advance(path: str, offset: int, size: int, data: Any) -> int:
+    """The offset after ``data``, the next piece of a file. Raises DataLossError if there is none before the file's end."""
+    if not len(data) and offset < size:
+        from gx.exception import DataLossError
+
+        raise DataLossError(f"{path!r} ended after {offset} of {size} bytes")
+    return offset + len(data)
+
+
+def missing(error: BaseException) -> BaseException:
+    """The same error, as one of the built-in kinds too where it is about a path."""
+    from gx import exception
+
+    if type(error) is exception.NotFoundError:
+        return exception.VolumeFileNotFoundError(str(error))
+    if type(error) is exception.AlreadyExistsError:
+        return exception.VolumeFileExistsError(str(error))
+    return error

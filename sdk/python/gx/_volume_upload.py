@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from gx import _file_entry
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional, Set, Tuple, Union
@@ -198,14 +200,13 @@ def _upload(sha: str, content: Tuple[Callable[[], Any], str, int], offset: int) 
     """Sends a content from an offset on, in pieces."""
     from gx._ask import ask
     from gx.exception import DataLossError
-    from gx.volume import PIECE
 
     opener, name, size = content
     with opener() as file:
         if offset:
             file.seek(offset)
         while True:
-            data = file.read(min(PIECE, size - offset)) if offset < size else b""
+            data = file.read(min(_file_entry.PIECE, size - offset)) if offset < size else b""
             if not data and offset < size:
                 raise DataLossError(f"{name or 'an object'} became shorter while it was uploaded")
             result, _ = ask("volume.upload", data, sha256=sha, size=size, offset=offset)
@@ -236,7 +237,5 @@ def _walk(root: str, recursive: bool) -> Iterator[Tuple[str, str, bool]]:
 
 
 def _target(remote_path: Any) -> str:
-    from gx.volume import _path
-
-    text = _path(remote_path)
+    text = _file_entry.path(remote_path)
     return text if text.startswith("/") else "/" + text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gx import _environment
+from gx import _environment, _file_entry
 from gx._dual import Dual, StaticDual
 from gx._file_entry import FileEntry, FileEntryType, entry
 from gx._questions import asking, question, run, run_aio
@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 
     from gx._questions import Steps
     from gx._volume_upload import BatchUpload
-
-PIECE = 8 << 20
-"""The most bytes of a file's content in one question."""
-
 
 class _Volumes(Manager):
     """``gx.Volume.objects``."""
@@ -153,7 +149,7 @@ class Volume(Stored):
         """The same volume, mounted otherwise: ``read_only``, or only its folder ``sub_path``."""
         other = Volume(self._name, self._environment, self._create, self._found)
         other._read_only = self._read_only if read_only is None else bool(read_only)
-        other._sub_path = self._sub_path if sub_path is None else _folder(sub_path)
+        other._sub_path = self._sub_path if sub_path is None else _file_entry.folder(sub_path)
         return other
 
     def _commit(self) -> Steps:
@@ -200,9 +196,9 @@ class Volume(Stored):
     def _page(self, path: str, recursive: bool, after: str) -> Steps:
         id = yield from self._id()
         try:
-            result, _ = yield question("volume.ls", id=id, path=_path(path), recursive=bool(recursive), after=after)
+            result, _ = yield question("volume.ls", id=id, path=_file_entry.path(path), recursive=bool(recursive), after=after)
         except Exception as error:
-            raise _missing(error) from None
+            raise _file_entry.missing(error) from None
         return [entry(e) for e in result["entries"] or ()], str(result.get("next") or "") or None
 
     def _listdir(self, path: str, *, recursive: bool = False) -> Steps:
@@ -220,10 +216,10 @@ class Volume(Stored):
         id = yield from self._id()
         try:
             result, data = yield question(
-                "volume.read", id=id, path=_path(path), offset=offset, length=PIECE, version=version
+                "volume.read", id=id, path=_file_entry.path(path), offset=offset, length=_file_entry.PIECE, version=version
             )
         except Exception as error:
-            raise _missing(error) from None
+            raise _file_entry.missing(error) from None
         return int(result["size"]), result["version"], data
 
     def _read_file(self, path: str) -> Iterator[bytes]:
@@ -231,7 +227,7 @@ class Volume(Stored):
         offset, size, version = 0, 1, None
         while offset < size:
             size, version, data = run(self._piece(path, offset, version))
-            offset = _advance(path, offset, size, data)
+            offset = _file_entry.advance(path, offset, size, data)
             if len(data):
                 yield bytes(data)
 
@@ -240,7 +236,7 @@ class Volume(Stored):
         offset, size, version = 0, 1, None
         while offset < size:
             size, version, data = await run_aio(self._piece(path, offset, version))
-            offset = _advance(path, offset, size, data)
+            offset = _file_entry.advance(path, offset, size, data)
             if len(data):
                 yield bytes(data)
 
@@ -263,7 +259,7 @@ class Volume(Stored):
 
     def _remove_file(self, path: str, recursive: bool = False) -> Steps:
         """Removes a file, or with ``recursive`` a folder and all in it. Raises FileNotFoundError."""
-        yield from self._edit([{"op": "remove", "path": _path(path), "recursive": bool(recursive)}], False)
+        yield from self._edit([{"op": "remove", "path": _file_entry.path(path), "recursive": bool(recursive)}], False)
 
     remove_file = asking(_remove_file)
 
@@ -276,9 +272,9 @@ class Volume(Stored):
 
         if isinstance(src_paths, str):
             raise InvalidError(f"copy_files takes a list of paths: [{src_paths!r}]")
-        sources = [_path(p).rstrip("/") for p in src_paths]
+        sources = [_file_entry.path(p).rstrip("/") for p in src_paths]
         into = yield from self._is_folder(dst_path)
-        target = _path(dst_path).rstrip("/")
+        target = _file_entry.path(dst_path).rstrip("/")
         if not into and len(sources) != 1:
             raise InvalidError(f"{len(sources)} files cannot be copied to one name: there is no folder {dst_path!r} in the volume")
         edits = [
@@ -294,14 +290,14 @@ class Volume(Stored):
             entries, _ = yield from self._page(path, False, "")
         except FileNotFoundError:
             return False
-        return not (len(entries) == 1 and entries[0].path == _path(path).strip("/"))
+        return not (len(entries) == 1 and entries[0].path == _file_entry.path(path).strip("/"))
 
     def _edit(self, edits: List[Dict[str, Any]], force: bool) -> Steps:
         id = yield from self._id()
         try:
             yield question("volume.edit", id=id, edits=edits, force=force)
         except Exception as error:
-            raise _missing(error) from None
+            raise _file_entry.missing(error) from None
 
     def _batch_upload(self, force: bool = False) -> BatchUpload:
         """A block that collects files and puts them into the volume at its end, as one version: all of them, or none.
@@ -370,44 +366,6 @@ class _Ephemeral:
 
     async def __aexit__(self, *_: object) -> None:
         await run_aio(self._end())
-
-
-def _folder(sub_path: Any) -> str:
-    from gx.exception import InvalidError
-
-    parts = [p for p in str(sub_path).split("/") if p not in ("", ".")]
-    if ".." in parts or "\0" in str(sub_path):
-        raise InvalidError(f"sub_path={str(sub_path)!r} leads out of the volume")
-    return "/".join(parts)
-
-
-def _path(path: Any) -> str:
-    """A path of a volume as it is asked for; the host checks it."""
-    text = path.as_posix() if hasattr(path, "as_posix") else path
-    if not isinstance(text, str):
-        from gx.exception import InvalidError
-
-        raise InvalidError(f"a path in a volume is a str, not a {type(path).__name__}")
-    return text
-
-
-def _advance(path: str, offset: int, size: int, data: Any) -> int:
-    if not len(data) and offset < size:
-        from gx.exception import DataLossError
-
-        raise DataLossError(f"{path!r} ended after {offset} of {size} bytes")
-    return offset + len(data)
-
-
-def _missing(error: BaseException) -> BaseException:
-    """The same error, as one of the built-in kinds too where it is about a path."""
-    from gx import exception
-
-    if type(error) is exception.NotFoundError:
-        return exception.VolumeFileNotFoundError(str(error))
-    if type(error) is exception.AlreadyExistsError:
-        return exception.VolumeFileExistsError(str(error))
-    return error
 
 
 def _once(asked: Any) -> Steps:

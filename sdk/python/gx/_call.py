@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from gx._cli import Program, _ignore_interrupts
+from gx._program import Program, ignore_interrupts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,9 +68,7 @@ class Caller(Program):
     """One call."""
 
     def __init__(self, words: List[str]) -> None:
-        from gx._cli import Options
-
-        super().__init__(Options([]))
+        super().__init__()
         self.words = words
 
     def run(self) -> Optional[str]:
@@ -93,7 +91,7 @@ class Caller(Program):
                 raise
             raise Mistake("usage", str(error), "gx app list shows the apps there are") from None
         except KeyboardInterrupt:
-            _ignore_interrupts()
+            ignore_interrupts()
             raise
         return None if value is None and not call.json else _shown(value, call.json)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
-from gx import _host, _session
+from gx._program import Program, ignore_interrupts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional
+
+    from gx._session import Session
 
 _RESULT_MOST = 64 << 10  # characters of a result that is shown
 
@@ -34,44 +36,12 @@ class Options:
                 return
 
 
-class Program:
+class Run(Program):
     """One run of a user's file."""
 
     def __init__(self, options: Options) -> None:
+        super().__init__()
         self.options = options
-        self.control = _host.use_inherited()
-        self.sources: Dict[str, str] = {}  # files of containers, and the local ones that they are
-
-    def main(self) -> int:
-        """Runs it and returns the exit code."""
-        from gx._report import Mistake
-
-        result = ""
-        try:
-            result = self.run() or ""
-            code = 0
-        except Mistake as mistake:
-            code = 2
-            self.tell(exception=mistake.report())
-        except _host.StartError as failure:
-            code = failure.exit or 1
-            if not failure.shown:
-                self.tell(exception={"kind": "start", "message": str(failure)})
-        except SystemExit as exit:
-            code = self.exit_code(exit.code)
-        except KeyboardInterrupt:
-            code = 130
-            self.tell(exception={"kind": "interrupt", "message": "interrupted"})
-        except BaseException as error:
-            from gx._report import of_user
-
-            code = 1
-            self.tell(exception=of_user(error, self.sources))
-        _host.flush()
-        self.tell(exit={"code": code, "result": result})
-        if self.control is not None:
-            self.control.close()
-        return code
 
     def run(self) -> Optional[str]:
         """Imports, starts, calls, stops. Returns what is to be shown of the result."""
@@ -102,8 +72,7 @@ class Program:
             else:
                 value, shown = _call(callee, args, kwargs)
         except KeyboardInterrupt:
-            # Nothing of what follows may be cut short by a second one: gx kills us then.
-            _ignore_interrupts()
+            ignore_interrupts()
             raise
         finally:
             session.stop()
@@ -112,37 +81,13 @@ class Program:
             return None
         return shown
 
-    def start(self, app: Any) -> _session.Session:
+    def start(self, app: Any) -> Session:
         """Starts the app, and remembers which local files its containers have."""
-        session = _session.start(app, output=True, raw=True)
+        from gx._session import start
+
+        session = start(app, output=True, raw=True)
         self.sources = session.sources
         return session
-
-    def tell(self, **line: Any) -> None:
-        """Says something to gx; to the user, if there is no gx to hear it."""
-        from gx.exception import ConnectionError
-
-        try:
-            if self.control is not None:
-                self.control.tell(**line)
-                return
-        except ConnectionError:
-            pass
-        if "exception" in line:
-            fields = line["exception"]
-            print(fields.get("traceback") or f"error: {fields['message']}\n{fields.get('hint', '')}".rstrip(), file=sys.stderr)
-        elif line.get("exit", {}).get("result"):
-            print(line["exit"]["result"])
-
-    @staticmethod
-    def exit_code(code: Any) -> int:
-        """What sys.exit(code) means."""
-        if code is None:
-            return 0
-        if isinstance(code, int):
-            return code & 0xFF
-        print(code, file=sys.stderr)
-        return 1
 
 
 def _call(function: Any, args: List[Any], kwargs: Dict[str, Any]) -> Any:
@@ -189,15 +134,6 @@ def _write(path: str, value: Any, name: str) -> None:
         raise Mistake("usage", f"the result can't be written to {path}: {error.strerror or error}") from None
 
 
-def _ignore_interrupts() -> None:
-    import signal
-
-    try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except ValueError:
-        pass  # not in the main thread
-
-
 def main(words: List[str]) -> int:
     """Runs the command line; returns the exit code."""
     if words == ["serve"]:
@@ -219,7 +155,7 @@ def main(words: List[str]) -> int:
         return 2
     sys.argv = [options.reference, *options.flags]
     _line_by_line()
-    return Program(options).main()
+    return Run(options).main()
 
 
 def _line_by_line() -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from _thread import allocate_lock
 from time import monotonic
 
-from gx import _map
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterator, Optional
@@ -14,6 +12,7 @@ if TYPE_CHECKING:
     from gx._map import Map
 
 PROMPT = 0.001  # seconds that an input may wait for company
+CROWD = 1024  # frames that wait no longer, however prompt the next one is
 
 
 class Feeder:
@@ -48,7 +47,7 @@ class Feeder:
                         return
                     map.give((args,))
                     now = clock()
-                    if now - self._sent > PROMPT or len(map.batch) > 4 * _map.CHUNK:
+                    if now - self._sent > PROMPT or len(map.batch) > CROWD:
                         map.flush()
                         self._sent = now
                 if map.full():

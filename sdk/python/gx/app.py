@@ -353,7 +353,13 @@ class App:
         """
         from gx._deployed import look_up
 
-        return look_up(name, create_if_missing, environment_name)
+        if not isinstance(name, str) or not name:
+            from gx.exception import InvalidError
+
+            raise InvalidError(f"gx.App.lookup({name!r}): it takes the name of an app")
+        app = App(name)
+        app._deployed = look_up(name, create_if_missing, environment_name)
+        return app
 
     lookup = StaticDual(_lookup.__func__)  # type: ignore[attr-defined]
 

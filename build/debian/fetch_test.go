@@ -21,7 +21,7 @@ import (
 
 func quickFetcher() *fetcher {
 	f := newFetcher(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, nil)
-	f.stall, f.delay = 200*time.Millisecond, time.Millisecond
+	f.delay = time.Millisecond
 	return f
 }
 
@@ -36,18 +36,19 @@ func TestFetchFile(t *testing.T) {
 		part  []byte // what an earlier attempt left
 		serve func(n int64, w http.ResponseWriter, r *http.Request)
 		asks  int64
-		says  string // the error; "" = none
+		says  string        // the error; "" = none
+		stall time.Duration // 0 = the usual one
 	}{
-		"at once": {nil, func(_ int64, w http.ResponseWriter, r *http.Request) { send(w, data) }, 1, ""},
+		"at once": {nil, func(_ int64, w http.ResponseWriter, r *http.Request) { send(w, data) }, 1, "", 0},
 		"resumed": {data[:60_000], func(_ int64, w http.ResponseWriter, r *http.Request) {
 			assert.Equal(t, "bytes=60000-", r.Header.Get("Range"))
 			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
-		}, 1, ""},
-		"a server without ranges": {data[:60_000], func(_ int64, w http.ResponseWriter, r *http.Request) { send(w, data) }, 1, ""},
-		"complete already":        {data, func(_ int64, w http.ResponseWriter, r *http.Request) { t.Error("asked") }, 0, ""},
+		}, 1, "", 0},
+		"a server without ranges": {data[:60_000], func(_ int64, w http.ResponseWriter, r *http.Request) { send(w, data) }, 1, "", 0},
+		"complete already":        {data, func(_ int64, w http.ResponseWriter, r *http.Request) { t.Error("asked") }, 0, "", 0},
 		"a spoiled part": {bytes.Repeat([]byte("x"), 60_000), func(_ int64, w http.ResponseWriter, r *http.Request) {
 			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
-		}, 2, ""},
+		}, 2, "", 0},
 		"cut off twice": {nil, func(n int64, w http.ResponseWriter, r *http.Request) {
 			if n < 3 {
 				w.Header().Set("Content-Length", fmt.Sprint(len(data)))
@@ -56,24 +57,24 @@ func TestFetchFile(t *testing.T) {
 			}
 			assert.NotEmpty(t, r.Header.Get("Range"), "goes on where it stopped")
 			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
-		}, 3, ""},
+		}, 3, "", 0},
 		"overloaded for a while": {nil, func(n int64, w http.ResponseWriter, r *http.Request) {
 			if n < 3 {
 				w.WriteHeader(http.StatusServiceUnavailable)
 				return
 			}
 			send(w, data)
-		}, 3, ""},
-		"overloaded for good": {nil, func(_ int64, w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusBadGateway) }, attempts, "502"},
-		"forbidden":           {nil, func(_ int64, w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusForbidden) }, 1, "403"},
-		"missing":             {nil, func(_ int64, w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, 1, "the archive doesn't have it"},
+		}, 3, "", 0},
+		"overloaded for good": {nil, func(_ int64, w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusBadGateway) }, attempts, "502", 0},
+		"forbidden":           {nil, func(_ int64, w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusForbidden) }, 1, "403", 0},
+		"missing":             {nil, func(_ int64, w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, 1, "the archive doesn't have it", 0},
 		"always corrupt": {nil, func(_ int64, w http.ResponseWriter, r *http.Request) {
 			send(w, bytes.ToUpper(append(data[:len(data)-1:len(data)-1], 'x')))
-		}, attempts, "it is corrupt"},
+		}, attempts, "it is corrupt", 0},
 		"longer than promised": {nil, func(_ int64, w http.ResponseWriter, r *http.Request) {
 			send(w, data)
 			send(w, data)
-		}, 1, ""},
+		}, 1, "", 0},
 		"stalled once": {nil, func(n int64, w http.ResponseWriter, r *http.Request) {
 			if n == 1 {
 				w.Header().Set("Content-Length", fmt.Sprint(len(data)))
@@ -83,8 +84,8 @@ func TestFetchFile(t *testing.T) {
 				return
 			}
 			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
-		}, 2, ""},
-		"stalled for good": {nil, func(_ int64, w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, attempts, "nothing came for"},
+		}, 2, "", 2 * time.Second},
+		"stalled for good": {nil, func(_ int64, w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, attempts, "nothing came for", 50 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var asks atomic.Int64
@@ -95,7 +96,11 @@ func TestFetchFile(t *testing.T) {
 				require.NoError(t, os.WriteFile(path+".part", c.part, 0o644))
 			}
 			var moved int64
-			err := quickFetcher().file(t.Context(), server.URL+"/x", path, sum, int64(len(data)), func(n int64) { moved += n })
+			f := quickFetcher()
+			if c.stall > 0 {
+				f.stall = c.stall
+			}
+			err := f.file(t.Context(), server.URL+"/x", path, sum, int64(len(data)), func(n int64) { moved += n })
 			assert.Equal(t, c.asks, asks.Load())
 			if c.says != "" {
 				require.ErrorContains(t, err, c.says)

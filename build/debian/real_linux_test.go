@@ -61,11 +61,9 @@ func TestRealBase(t *testing.T) {
 	require.Equal(t, "bookworm", base.Suite)
 	assert.Regexp(t, `^3\.11\.\d+$`, base.PythonVersion)
 
-	start = time.Now()
-	again, err := Bootstrap(t.Context(), opts, nil)
+	again, err := Bootstrap(t.Context(), opts, func(p Progress) { t.Errorf("it is there, but there is work: %+v", p) })
 	require.NoError(t, err)
 	assert.Equal(t, base, again)
-	assert.Less(t, time.Since(start), time.Second)
 
 	if os.Getuid() != 0 {
 		t.Skip("needs root to run the second stage")

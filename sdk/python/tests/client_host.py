@@ -56,7 +56,7 @@ class Host:
         """Ends the connection."""
         self.connection.close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive()
 
     def count(self, kind: int) -> int:
@@ -65,7 +65,7 @@ class Host:
 
     def came(self, kind: int, times: int = 1) -> bool:
         """Whether so many frames of a type come soon."""
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while self.count(kind) < times and time.monotonic() < end:
             time.sleep(0.002)
         return self.count(kind) == times

@@ -55,7 +55,7 @@ class Pipe:
             if not data:
                 return
 
-    def wait(self, text: bytes, timeout: float = 10) -> None:
+    def wait(self, text: bytes, timeout: float = 60) -> None:
         """Waits until the text has come."""
         with self._changed:
             if not self._changed.wait_for(lambda: text in self.raw, timeout):
@@ -63,7 +63,7 @@ class Pipe:
 
     def end(self) -> None:
         """Waits for the end of the pipe."""
-        self._thread.join(10)
+        self._thread.join(60)
 
     def parts(self) -> List[Tuple[Optional[Tuple[int, int]], bytes]]:
         """(whose, text), in order; whose is (call, index), or None without a marker in force."""
@@ -110,7 +110,7 @@ class Host:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(f"{self.dir.name}/host.sock")
         listener.listen()
-        listener.settimeout(20)
+        listener.settimeout(60)
         self.began = time.perf_counter()
         self.process = subprocess.Popen(
             [python, *flags, str(SDK / "gx" / "_runner" / "main.py")],
@@ -162,7 +162,7 @@ class Host:
         self.frames.append(frame)
         self.on_frame(frame)
 
-    def expect(self, *types: int, timeout: float = 20) -> tuple:
+    def expect(self, *types: int, timeout: float = 60) -> tuple:
         """Waits for a frame of one of these types."""
         found: list = []
         try:
@@ -171,7 +171,7 @@ class Host:
             )
         except _wire.Closed:
             came = False
-            self.process.wait(5), self.stderr.end()
+            self.process.wait(60), self.stderr.end()
         if not came:
             raise AssertionError(
                 f"no frame of type {types} came, but {self.frames}; stderr {bytes(self.stderr.raw)!r}"
@@ -185,11 +185,15 @@ class Host:
             raise AssertionError(_wire.read_error_body(frame[3])[0]["traceback"])
         return self
 
+    def go(self, name: str = "go") -> None:
+        """Makes a file where the code runs, which it may wait for."""
+        Path(self.dir.name, "root", name).touch()
+
     def input(self, *args: Any, call: int = 7, index: int = 0, attempt: int = 1, **kwargs: Any) -> None:
         """Sends one input."""
         self.connection.send_payload(_wire.INPUT, call, index, _wire.dumps((args, kwargs)), attempt)
 
-    def answer(self, index: int = 0, call: int = 7, timeout: float = 20) -> tuple:
+    def answer(self, index: int = 0, call: int = 7, timeout: float = 60) -> tuple:
         """Waits for the last answer of an input."""
         found: list = []
 
@@ -205,14 +209,14 @@ class Host:
             )
         return found[0]
 
-    def value(self, index: int = 0, call: int = 7, timeout: float = 20) -> Any:
+    def value(self, index: int = 0, call: int = 7, timeout: float = 60) -> Any:
         """An input's value; an error raises AssertionError with its traceback."""
         frame = self.answer(index, call, timeout)
         if frame[0] == _wire.ERROR:
             raise AssertionError(_wire.read_error_body(frame[3])[0]["traceback"])
         return _wire.loads(frame[3])
 
-    def error(self, index: int = 0, call: int = 7, timeout: float = 20) -> Tuple[dict, Any]:
+    def error(self, index: int = 0, call: int = 7, timeout: float = 60) -> Tuple[dict, Any]:
         """An input's error: (head, the exception or None)."""
         frame = self.answer(index, call, timeout)
         assert frame[0] == _wire.ERROR, _wire.loads(frame[3])
@@ -228,13 +232,13 @@ class Host:
         self.input(*args, **kwargs)
         return self.value()
 
-    def stop(self, timeout: float = 20) -> int:
+    def stop(self, timeout: float = 60) -> int:
         """Stop, Bye, exit code."""
         self.connection.send(_wire.encode(_wire.STOP, body=b'{"grace":10}'))
         self.expect(_wire.BYE, timeout=timeout)
         return self.ended(timeout)
 
-    def ended(self, timeout: float = 20) -> int:
+    def ended(self, timeout: float = 60) -> int:
         """Waits for the process to end; its exit code."""
         code = self.process.wait(timeout)
         self.stdout.end()

@@ -159,7 +159,7 @@ def start(folder: Path, source: str, *, args: tuple = (), **request: Any) -> sub
 def build(folder: Path, source: str, **more: Any) -> subprocess.CompletedProcess:
     """Runs f of a module app to its end."""
     process = start(folder, source, **more)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=120)
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
@@ -191,9 +191,9 @@ def test_an_exception_shows_the_users_frames_alone(tmp_path: Path) -> None:
 
 
 def test_timeout(tmp_path: Path) -> None:
-    done = build(tmp_path, "import time\ndef f(): time.sleep(60)\n", timeout=0.2)
+    done = build(tmp_path, "import time\ndef f(): time.sleep(60)\n", timeout=1)
     assert done.returncode == 1
-    assert "in f" in done.stderr and "TimeoutError: f ran for longer than its timeout of 0.2 s" in done.stderr
+    assert "in f" in done.stderr and "TimeoutError: f ran for longer than its timeout of 1 s" in done.stderr
 
 
 def test_what_does_not_end_is_ended(tmp_path: Path) -> None:
@@ -205,11 +205,11 @@ def test_what_does_not_end_is_ended(tmp_path: Path) -> None:
     started = []
     for name, source in sources.items():
         (tmp_path / name).mkdir()
-        started.append(start(tmp_path / name, source, timeout=0.2))
+        started.append(start(tmp_path / name, source, timeout=1))
     for process in started:
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=120)
         assert process.returncode == 1
-        assert "Timeout (0:00:05.2" in stderr and 'File "' in stderr, stderr
+        assert "Timeout (0:00:06" in stderr and 'File "' in stderr, stderr
 
 
 def test_imports_that_are_postponed_do_not_matter_yet(tmp_path: Path) -> None:

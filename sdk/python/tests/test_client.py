@@ -277,7 +277,7 @@ def test_threads_share_the_connection(running: Any) -> None:
         thread.start()
     assert list(f.map(range(1000))) == list(range(0, 2000, 2))
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert len(got) == 400 and all(got)
 
 
@@ -401,7 +401,7 @@ def test_map_of_large_inputs_is_bounded(running: Any, monkeypatch: Any) -> None:
     time.sleep(0.3)
     assert app.host.outstanding * 10_000 < (1 << 20) + _map.CHUNK * 10_100
     app.host.hold.set()
-    thread.join(30)
+    thread.join(60)
     assert results == [10_000] * 3000
 
 
@@ -449,7 +449,7 @@ def test_map_left_early(running: Any) -> None:
     results = f.map(iter(range(100_000)))
     next(results)
     results.close()
-    for _ in range(100):
+    for _ in range(3000):
         if threading.active_count() <= before:
             return
         time.sleep(0.02)
@@ -477,7 +477,7 @@ def test_spawn(running: Any) -> None:
     _host.sessions.append(session)
     try:
         same = gx.FunctionCall.from_id(call.object_id)
-        for _ in range(200):
+        for _ in range(6000):
             try:
                 assert same.get(timeout=0) == 3
                 break
@@ -563,8 +563,11 @@ def test_aio_cancelled(running: Any) -> None:
     app.host.hold.clear()
 
     async def main() -> None:
+        call = asyncio.ensure_future(f.remote.aio(1))
+        while not app.host.count(INPUT):
+            await asyncio.sleep(0.005)
         with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(f.remote.aio(1), 0.05)
+            await asyncio.wait_for(call, 0.05)
         app.host.hold.set()
         assert await f.remote.aio(2) == 4
 
@@ -601,7 +604,7 @@ def test_aio_host_ends(running: Any) -> None:
         await asyncio.sleep(0.05)
         app.host.connection.sock.shutdown(2)
         with pytest.raises(exception.ConnectionError):
-            await asyncio.wait_for(call, 10)
+            await asyncio.wait_for(call, 60)
         with pytest.raises(exception.ConnectionError):
             await f.remote.aio(1)
 

@@ -167,7 +167,7 @@ class Batches(Case):
     def test_batches_at_the_same_time(self) -> None:
         app = (
             "import threading\nboth = threading.Barrier(2)\n"
-            "def f(xs):\n    both.wait(10)\n    return [threading.get_ident()] * len(xs)"
+            "def f(xs):\n    both.wait(60)\n    return [threading.get_ident()] * len(xs)"
         )
         host = self.host(app, concurrency=2)
         self.batch(host, ((1,), {}), ((2,), {}), call=1)
@@ -188,7 +188,7 @@ class Batches(Case):
         host = self.host("def f(xs): return xs", batch=64)
         for batch in range(100):
             self.batch(host, *[((i,), {}) for i in range(64)], first=64 * batch)
-        self.assertTrue(host.connection.wait(lambda: len(host.frames) >= 6401, 20))
+        self.assertTrue(host.connection.wait(lambda: len(host.frames) >= 6401, 60))
         self.assertEqual([_wire.loads(f[3]) for f in host.frames[1:]], [i % 64 for i in range(6400)])
 
 

@@ -53,9 +53,9 @@ class Output(unittest.TestCase):
         for size in (1, 100, 10_000, 60_000):
             before = host.stdout.size
             host.input(size)
-            host.connection.wait(lambda: host.frames and host.frames[-1][0] == _wire.RESULT, 10)
+            host.connection.wait(lambda: host.frames and host.frames[-1][0] == _wire.RESULT, 60)
             host.frames.clear()
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + 60
             while host.stdout.size - before < size + 38 and time.monotonic() < deadline:
                 time.sleep(0.001)
             self.assertEqual(host.stdout.size - before, size + 38)
@@ -187,9 +187,10 @@ def f(x):
 
     def test_output_after_the_input_belongs_to_none(self) -> None:
         host = self.host(
-            "import threading, time\ndef f():\n    def later():\n        time.sleep(0.2)\n        print('later')\n    threading.Thread(target=later).start()\n    print('now')"
+            "import os, threading, time\ndef f():\n    def later():\n        while not os.path.exists('go'): time.sleep(0.01)\n        print('later')\n    threading.Thread(target=later).start()\n    print('now')"
         ).ready()
         host.call()
+        host.go()
         host.stdout.wait(b"later")
         host.stop()
         self.assertEqual(host.stdout.parts(), [((7, 0), b"now\n"), (None, b"later\n")])
@@ -225,14 +226,14 @@ def f(how):
             grown = host.value(timeout=120)
             host.frames.clear()
             self.assertLess(grown, 20 << 10)  # KiB
-            self.assertGreaterEqual(host.stdout.size - before, (1 << 30) - (1 << 20))
+            self.assertGreaterEqual(host.stdout.size - before, (1 << 30) - (2 << 20))
 
     def test_many_small_prints_are_quick(self) -> None:
         host = self.host("def f():\n    for i in range(200_000): print('line', i)").ready()
         host.stdout.keep = False
         began = time.monotonic()
         host.call()
-        self.assertLess(time.monotonic() - began, 20)
+        self.assertLess(time.monotonic() - began, 40)
 
     def test_no_marker_is_split_by_others(self) -> None:
         """A child that writes to the same pipe as fast as it can never breaks a marker."""

@@ -180,7 +180,7 @@ class Case(unittest.TestCase):
         """The frames of a request, once one of these types has come."""
         call = call or self.calls
         own = lambda: [f for f in host.frames if f[1] == call and f[0] >= _wire.RESULT]  # noqa: E731
-        if not host.connection.wait(lambda: any(f[0] in until for f in own()), 20):
+        if not host.connection.wait(lambda: any(f[0] in until for f in own()), 60):
             raise AssertionError(f"only {own()} came; stderr {bytes(host.stderr.raw)!r}")
         return own()
 

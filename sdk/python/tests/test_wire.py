@@ -372,7 +372,7 @@ class Connections(unittest.TestCase):
         a, _, b, _ = pair()
         start = time.monotonic()
         self.assertFalse(b.wait(lambda: False, 0.05))
-        self.assertLess(time.monotonic() - start, 2)
+        self.assertLess(time.monotonic() - start, 20)
         a.close(), b.close()
 
     def test_exception_of_a_signal_handler_tears_no_frame(self) -> None:

@@ -20,7 +20,9 @@ def start() -> int:
     sys.path.insert(0, sdk)
     import json
 
-    from gx._runner import errors, state
+    # These take a moment, which is not the function's.
+    from gx import _members, _wire  # noqa: F401
+    from gx._runner import errors, service, state  # noqa: F401
 
     with open(sys.argv[2] + "/request.json", encoding="utf-8") as file:
         request = json.load(file)

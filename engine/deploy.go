@@ -128,7 +128,10 @@ func (e *Engine) repeat(ctx context.Context, ref string, which func(context.Cont
 		return api.Deployed{}, fmt.Errorf("app %s: %w", d.state().Name, err)
 	}
 	images, err := e.open(ctx, contents.Images)
-	if err != nil {
+	switch {
+	case errors.Is(err, build.ErrGone):
+		return api.Deployed{}, invalid("version %d of app %s cannot run again, as an image of it was removed; `gx deploy` builds it anew", v.Of, d.state().Name)
+	case err != nil:
 		return api.Deployed{}, fmt.Errorf("version %d of app %s: %w", v.Of, d.state().Name, err)
 	}
 	contents.Manifest.Environment = d.state().Environment
@@ -301,6 +304,7 @@ func (d *deployed) start(ctx context.Context, p proposal) (unproven map[string]e
 	}
 	a.found()
 	e.resumeSpawned(a)
+	d.pinAgain(context.WithoutCancel(ctx))
 	return unproven, nil
 }
 

@@ -280,6 +280,43 @@ func TestDeployFailsToRestore(t *testing.T) {
 	require.Equal(t, "deployed", h.Apps()[0].State)
 }
 
+// TestStoppedAppPinsNoImages has the images of a stopped app be there to be
+// removed, and those of its versions be kept again once it runs.
+func TestStoppedAppPinsNoImages(t *testing.T) {
+	h := newHost(t, "process")
+	for _, v := range []string{"one", "two"} {
+		_, err := h.deploy(tell(v), api.DeployRequest{})
+		require.NoError(t, err)
+	}
+	pins := func() int {
+		h.Engine.images.release(0) // what was built lately
+		h.images.mu.Lock()
+		defer h.images.mu.Unlock()
+		return h.images.pins
+	}
+	for range 2 {
+		require.NoError(t, h.StopApp(t.Context(), "test", true))
+		require.Eventually(t, func() bool { return pins() == 0 }, 20*time.Second, time.Millisecond, "its containers are ending")
+		h.restart()
+		require.Zero(t, pins())
+		_, err := h.Rollback(t.Context(), "test", api.RollbackRequest{Version: 1})
+		require.NoError(t, err)
+		h.tells("one")
+		require.GreaterOrEqual(t, pins(), 3, "of each version, and of what runs")
+	}
+	require.NoError(t, h.StopApp(t.Context(), "test", true))
+	h.images.gone.Store(true)
+	_, err := h.Rollback(t.Context(), "test", api.RollbackRequest{Version: 2})
+	require.ErrorIs(t, err, ErrInvalid)
+	require.ErrorContains(t, err, "version 2 of app test cannot run again")
+	require.ErrorContains(t, err, "gx deploy")
+	h.restart()
+	require.Equal(t, "stopped", h.Apps()[0].State)
+	_, err = h.deploy(tell("three"), api.DeployRequest{}) // although no earlier version can be gone back to
+	require.NoError(t, err)
+	h.tells("three")
+}
+
 func TestDeployIsRefused(t *testing.T) {
 	h := newHost(t, "process")
 	_, err := h.deploy(tell("one"), api.DeployRequest{Strategy: "blue"})

@@ -17,7 +17,8 @@ import (
 )
 
 // deployed is an app that no session owns. What it is made of is pinned for as
-// long as a version is kept, whether it runs or not.
+// long as a version is kept; while the app is stopped, its images are not: they
+// are the large part, and may be collected like any that nothing uses.
 type deployed struct {
 	engine      *Engine
 	environment int64      // its id
@@ -50,10 +51,15 @@ type pinned struct {
 }
 
 func (p *pinned) release() {
-	release(p.images)
+	p.releaseImages()
 	for _, t := range p.trees {
 		t.Release()
 	}
+}
+
+func (p *pinned) releaseImages() {
+	release(p.images)
+	p.images = nil
 }
 
 // gone reports whether the app was deleted, or its first deployment failed,
@@ -248,6 +254,9 @@ func (d *deployed) stop(ctx context.Context, who string, now bool) error {
 	d.mu.Lock()
 	a := d.app
 	d.app, d.ending, d.failed, d.record.Stopped = nil, a, nil, true
+	for _, p := range d.pins {
+		p.releaseImages()
+	}
 	d.mu.Unlock()
 	e.cfg.Log.Info("a deployed app was stopped", "app", record.ID, "name", record.Name, "who", who)
 	if a == nil {

@@ -60,6 +60,7 @@ type machineImages struct {
 
 	mu   sync.Mutex
 	pins int
+	gone atomic.Bool // what was made earlier is not there any more
 }
 
 func (e *machineImages) Name() string { return "machine" }
@@ -83,7 +84,7 @@ func (e *machineImages) Build(_ context.Context, req build.Request, events func(
 	return machineImage{e}.Retain(), nil
 }
 func (e *machineImages) Open(_ context.Context, kept build.Kept) (build.Image, error) {
-	if kept.Ref != "machine" {
+	if kept.Ref != "machine" || e.gone.Load() {
 		return nil, build.ErrGone
 	}
 	return machineImage{e}.Retain(), nil

@@ -76,7 +76,10 @@ func (d *deployed) restore(ctx context.Context) error {
 		}
 		contents, err := e.deployments.Contents(ctx, d.record.Key, v.Number)
 		if err == nil {
-			err = d.pin(ctx, v.Number, contents)
+			d.pins[v.Number] = &pinned{trees: []source.Tree{e.sources.Pin(contents.Trees)}}
+			if !d.record.Stopped {
+				err = d.pinImages(ctx, v.Number, contents.Images)
+			}
 		}
 		if v.Number == d.record.Current && !d.record.Stopped {
 			if err == nil {
@@ -90,14 +93,38 @@ func (d *deployed) restore(ctx context.Context) error {
 	return failed
 }
 
-// pin keeps what a version is made of.
-func (d *deployed) pin(ctx context.Context, number int, c deployment.Contents) error {
-	images, err := d.engine.open(ctx, c.Images)
+// pinImages keeps a version's images.
+func (d *deployed) pinImages(ctx context.Context, number int, kept []build.Kept) error {
+	images, err := d.engine.open(ctx, kept)
 	if err != nil {
 		return fmt.Errorf("%w; deploy the app again", err)
 	}
-	d.pins[number] = &pinned{images: images, trees: []source.Tree{d.engine.sources.Pin(c.Trees)}}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.pins[number].releaseImages() // those of an app that could not be started were kept
+	d.pins[number].images = images
 	return nil
+}
+
+// pinAgain keeps the images of an app's versions, of those that are still there:
+// it was stopped, and runs again.
+func (d *deployed) pinAgain(ctx context.Context) {
+	e := d.engine
+	d.mu.Lock()
+	key, current, numbers := d.record.Key, d.record.Current, slices.Sorted(maps.Keys(d.pins))
+	d.mu.Unlock()
+	for _, number := range numbers {
+		if number == current {
+			continue
+		}
+		contents, err := e.deployments.Contents(ctx, key, number)
+		if err == nil {
+			err = d.pinImages(ctx, number, contents.Images)
+		}
+		if err != nil {
+			e.cfg.Log.Warn("a version cannot be gone back to", "app", d.state().Name, "version", number, "error", err)
+		}
+	}
 }
 
 // resume starts the current version. It was proven when it was deployed.

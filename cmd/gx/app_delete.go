@@ -11,9 +11,8 @@ func newAppDeleteCmd(d deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete APP",
 		Short: "Forget a deployed app that was stopped",
-		Long: `Forget a deployed app that was stopped, with its versions and its history. Its
-images are then pruned like any that nothing uses.`,
-		Args: cobra.ExactArgs(1),
+		Long:  `Forget a deployed app that was stopped, with its versions and its history.`,
+		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := d.confirm(yes, "Delete app "+args[0]+" with its versions?"); err != nil {
 				return err

@@ -13,7 +13,8 @@ func newAppStopCmd(d deps) *cobra.Command {
 		Short: "End an app, by id or name",
 		Long: `End an app, by id or name: its exit hooks run within their grace period. A
 deployed app stays ended; its versions are kept, and gx deploy or
-` + "`gx app rollback`" + ` has it run again.`,
+` + "`gx app rollback`" + ` has it run again. Its images are then kept like any that nothing uses:
+once they were pruned, gx deploy builds them anew.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runAppStop(cmd.Context(), d, args[0], now)

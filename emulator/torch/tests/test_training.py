@@ -123,6 +123,23 @@ def test_modules(name, training):
     assert y.grad.is_cuda and all(p.grad.is_cuda for p in other.parameters() if p.grad is not None)
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("grad", [True, False])
+def test_padded_sequences(grad, dtype):
+    """In inference the result has zeros where the input is padded, and ends with the longest sequence."""
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    model = nn.TransformerEncoder(layer, 2).eval()
+    x, padding = torch.randn(2, 5, 8), torch.tensor([[False] * 2 + [True] * 3, [False] * 4 + [True]])
+    other = copy.deepcopy(model).cuda().to(dtype)
+    with torch.set_grad_enabled(grad):
+        expected = model(x, src_key_padding_mask=padding)
+        result = other(x.cuda().to(dtype), src_key_padding_mask=padding.cuda())
+    assert result.is_cuda and result.dtype is dtype and result.shape == expected.shape
+    tolerance = {} if dtype is torch.float32 else {"rtol": 0.1, "atol": 0.1}
+    torch.testing.assert_close(result.detach().cpu().float(), expected.detach(), **tolerance)
+
+
 def test_packed_sequences():
     lstm = nn.LSTM(3, 4, batch_first=True)
     x, lengths = torch.randn(2, 5, 3), torch.tensor([5, 3])

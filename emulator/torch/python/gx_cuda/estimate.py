@@ -127,7 +127,9 @@ class Counter(TorchDispatchMode):
         outputs = [x for x in tensors._all([result]) if isinstance(x, torch.Tensor)]
         read = [] if name in _SPARSE else inputs
         for x in [*read, *outputs, *(outputs if name in _SPARSE else ())]:
-            if x.layout is torch.strided:
+            if x.is_nested:
+                size += x.element_size() * x.numel()
+            elif x.layout is torch.strided:
                 # Expanded dimensions are read once.
                 size += x.element_size() * _product(n for n, step in zip(x.shape, x.stride()) if step or n == 1)
                 if dtype is None and x.is_floating_point():

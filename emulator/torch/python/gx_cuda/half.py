@@ -6,6 +6,13 @@ from gx_cuda.tensors import Disabled, Tensor, restore
 _HALF = (torch.float16, torch.bfloat16)
 
 
+def _to(x, dtype):
+    """x.to(dtype), which torch 1.13 lacks for nested tensors."""
+    if x.is_nested and x.layout is torch.strided:
+        return torch.nested.nested_tensor([part.to(dtype) for part in x.unbind()])
+    return x.to(dtype)
+
+
 def in_float(cls, func, args, kwargs, error, narrow=True):
     """The call with its half precision tensors in float32, its result in their precision. ``error`` is raised if there are none;
     without ``narrow`` the result stays in float32."""
@@ -17,7 +24,7 @@ def in_float(cls, func, args, kwargs, error, narrow=True):
             with Disabled():
                 if x.dtype in _HALF:
                     found.append(x.dtype)
-                    return x.float()
+                    return _to(x, torch.float32)
             return x
         if type(x) in (list, tuple):
             return type(x)(widen(item) for item in x)
@@ -25,7 +32,7 @@ def in_float(cls, func, args, kwargs, error, narrow=True):
 
     def rounded(x):
         if isinstance(x, Tensor):
-            return x.to(found[0]) if x.dtype is torch.float32 else x
+            return _to(x, found[0]) if x.dtype is torch.float32 else x
         if type(x) in (list, tuple):
             return type(x)(rounded(item) for item in x)
         return x

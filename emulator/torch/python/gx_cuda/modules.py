@@ -1,6 +1,7 @@
 """Parameters, optimisers, autocast and gradient scaling on emulated cards."""
 
 import functools
+import os
 
 import torch
 from gx_cuda import cards, memory, tensors
@@ -139,6 +140,25 @@ def _set_gpu(enabled, dtype):
         torch.set_autocast_gpu_dtype(dtype)
 
 
+def _patch_fast_paths():
+    """Lets transformer layers take their fast path in inference, as on a card.
+
+    Its result is another one where the input is padded: zeros, and no longer
+    than the longest sequence. The layers ask, by this function's whole name,
+    for a class with a hook of its own, which no tensor on a card has. For an
+    estimate they go on step by step, as the card's kernels do: on the CPU the
+    fast path is a single operation, that says nothing of what is in it.
+    """
+    if os.environ.get("GX_GPU_ESTIMATE"):
+        return
+    asked = torch.overrides.has_torch_function
+
+    def has_torch_function(relevant_args):
+        return asked([x for x in relevant_args if getattr(type(x), "_gx_plain", None) not in tensors.PLAIN])
+
+    torch.overrides.has_torch_function = has_torch_function
+
+
 def _patch_compile():
     if not hasattr(torch, "compile"):
         return
@@ -163,4 +183,5 @@ def patch():
     _patch_parameter()
     _patch_optimisers()
     _patch_autocast()
+    _patch_fast_paths()
     _patch_compile()

@@ -337,3 +337,20 @@ def test_facts():
         assert getattr(x, name)() == getattr(y, name)(), name
     assert y.size(dim=1) == 3 and y.stride(0) == 3 and y.T.is_contiguous(memory_format=torch.contiguous_format) is False
     assert isinstance(y.shape, torch.Size)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_nested_tensors():
+    parts = [torch.ones(2, 3), torch.ones(4, 3)]
+    for x in (
+        torch.nested.nested_tensor([part.cuda() for part in parts]),
+        torch.nested.nested_tensor(parts, device="cuda"),
+    ):
+        assert x.is_cuda and x.is_nested and x.device == torch.device("cuda", 0)
+        relu = torch.nn.functional.relu(x)
+        assert relu.is_cuda and all(part.is_cuda for part in relu.unbind())
+        padded = torch.nested.to_padded_tensor(x, 0.0)
+        assert padded.is_cuda and padded.shape == (2, 4, 3) and padded.sum().item() == 18
+    with_grad = torch.nested.nested_tensor([part.cuda() for part in parts], requires_grad=True)
+    assert with_grad.requires_grad and with_grad.is_leaf
+    assert not torch.nested.nested_tensor(parts).is_cuda

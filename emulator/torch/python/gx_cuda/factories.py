@@ -64,6 +64,24 @@ def _wrapped(name, function):
     return make
 
 
+def _wrapped_nested(function):
+    """torch.nested.nested_tensor, whose result is a plain tensor; in the jagged layout it is a class of its own around one."""
+
+    @functools.wraps(function)
+    def nested_tensor(tensor_list, *, dtype=None, layout=None, device=None, **options):
+        here = card_of(tensor_list[0]) if tensor_list else moves.CPU
+        target = here if device is None else moves.target_of(device)
+        if layout is not None:
+            options["layout"] = layout
+        if target < 0:
+            return function(tensor_list, dtype=dtype, device=device, **options)
+        parts = [moves.move(x.detach(), moves.CPU) if isinstance(x, Tensor) else x for x in tensor_list]
+        made = function(parts, dtype=dtype, **options)
+        return adopt(made, target) if type(made) is Tensor else made.to(torch.device("cuda", target))
+
+    return nested_tensor
+
+
 def _of_tensor(name, data, target, kwargs):
     """torch.tensor, as_tensor and asarray of a tensor."""
     dtype = kwargs.get("dtype") or data.dtype
@@ -146,6 +164,8 @@ def patch():
     for name in _METHODS:
         original = getattr(Tensor, name)
         setattr(Tensor, name, _wrapped(name, original))
+    if hasattr(torch, "nested"):
+        torch.nested.nested_tensor = _wrapped_nested(torch.nested.nested_tensor)
     _teach_default_device()
     _teach_scripts()
 

@@ -79,29 +79,17 @@ func TestPoison(t *testing.T) {
 	})
 }
 
-// TestKills kills containers at random while a map runs.
+// TestKills kills containers at random while a map runs: two for each lot of its
+// inputs, so that none of them is what three containers died of.
 func TestKills(t *testing.T) {
 	onRuntimes(t, func(t *testing.T, h *host) {
 		a := h.start("functions", app.Function{Name: "pause", Scaling: app.Scaling{Max: 4}})
 		c := a.dial()
 		defer c.close()
-		const count = 5000
-		var inputs [][]byte
-		for i := range count {
-			inputs = append(inputs, args(i))
-		}
-		number := c.open("map", "pause", "", inputs...)
-		stop := make(chan struct{})
-		var killer sync.WaitGroup
-		kills := 0
+		const lots, lot = 10, 500
 		random := rand.New(rand.NewPCG(1, 2))
-		killer.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				case <-time.After(time.Duration(100+random.IntN(200)) * time.Millisecond):
-				}
+		kill := func() {
+			waitFor(t, "a container that is ready", func() bool {
 				var ready []string
 				for _, k := range h.Containers() {
 					if k.State == "ready" {
@@ -110,20 +98,48 @@ func TestKills(t *testing.T) {
 				}
 				if len(ready) > 0 {
 					h.runtime.kill(t, ready[random.IntN(len(ready))])
-					kills++
+				}
+				return len(ready) > 0
+			})
+		}
+		const number = 77
+		open, err := wire.JSON(wire.Open, number, 0, wire.OpenBody{Function: a.Started().Functions["pause"], Kind: "map"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.write(open)
+		got := map[uint32]bool{}
+		for i := range lots {
+			var inputs []wire.Frame
+			for k := i * lot; k < (i+1)*lot; k++ {
+				inputs = append(inputs, wire.Frame{Header: wire.Header{Type: wire.Input, Call: number, Index: uint32(k)}, Body: args(k)})
+			}
+			c.write(inputs...)
+			first, second := i*lot+1+random.IntN(lot/2), i*lot+1+random.IntN(lot/2)
+			for len(got) < (i+1)*lot {
+				f := c.read()
+				if f.Call != number {
+					t.Fatalf("a %v frame of call %d came", f.Type, f.Call)
+				}
+				if f.Type == wire.Opened {
+					continue
+				}
+				c.expect(f, int(f.Index))
+				if got[f.Index] {
+					t.Fatalf("input %d was answered twice", f.Index)
+				}
+				got[f.Index] = true
+				for _, at := range []int{first, second} {
+					if len(got) == at {
+						kill()
+					}
 				}
 			}
-		})
-		got := c.collect(number) // finds answers that come twice
-		close(stop)
-		killer.Wait()
-		if len(got) != count || kills < 3 {
-			t.Fatalf("%d answers after %d kills", len(got), kills)
 		}
-		for i := range uint32(count) {
-			c.expect(got[i], int(i))
+		c.write(wire.Frame{Header: wire.Header{Type: wire.End, Call: number, Index: lots * lot}})
+		if f := c.read(); f.Type != wire.End {
+			t.Errorf("%v of input %d came after all answers", f.Type, f.Index)
 		}
-		t.Logf("%d kills", kills)
 	})
 }
 
@@ -162,7 +178,7 @@ func TestStartFailures(t *testing.T) {
 					}
 				}
 			}
-			if took := time.Since(begun); took > 15*time.Second {
+			if took := time.Since(begun); took > time.Minute {
 				t.Errorf("%s: it took %v", f.module, took)
 			}
 			c.close()
@@ -185,27 +201,24 @@ func TestOutOfMemory(t *testing.T) {
 
 func TestTimeout(t *testing.T) {
 	onRuntimes(t, func(t *testing.T, h *host) {
-		a := h.start("functions", app.Function{Name: "slow", Timeout: 0.3}, app.Function{Name: "stubborn", Timeout: 0.3, Scaling: app.Scaling{Max: 1}},
+		a := h.start("functions", app.Function{Name: "slow", Timeout: 3}, app.Function{Name: "stubborn", Timeout: 3, Scaling: app.Scaling{Max: 1}},
 			app.Function{Name: "flaky", Retries: app.Retries{Max: 3, Initial: 0.05, Factor: 2, Longest: 1}})
 		c := a.dial()
 		defer c.close()
 		begun := time.Now()
-		kind, message := c.callFails("slow", args(30.0))
-		if kind != wire.FailTimeout || !strings.Contains(message, "300ms") {
+		kind, message := c.callFails("slow", args(600.0))
+		if kind != wire.FailTimeout || !strings.Contains(message, "3s") {
 			t.Errorf("%s: %s", kind, message)
 		}
 		c.expect(c.call("slow", args(0.0)), 0.0)
-		if took := time.Since(begun); took > 10*time.Second {
-			t.Errorf("it took %v", took)
-		}
 		// One that swallows the cancellation has its container killed; the next
 		// input does not suffer.
-		got := c.collect(c.open("map", "stubborn", "", args(60.0), args(0.0)))
+		got := c.collect(c.open("map", "stubborn", "", args(600.0), args(0.0)))
 		if kind, message = c.failure(got[0]); kind != wire.FailTimeout {
 			t.Errorf("%s: %s", kind, message)
 		}
 		c.expect(got[1], 0.0)
-		if took := time.Since(begun); took > 20*time.Second {
+		if took := time.Since(begun); took > 2*time.Minute {
 			t.Errorf("it took %v", took)
 		}
 	})

@@ -63,16 +63,9 @@ func TestPreemption(t *testing.T) {
 	h := newHost(t, "process")
 	a := h.startFaulty([]string{"preempt@call=1"}, app.Function{Name: "who"}, app.Function{Name: "lasts"})
 	c := a.dial()
-	number := c.open("map", "lasts", "", args(1.0))
-	var first string
-	waitFor(t, "the first container", func() bool {
-		list := h.Containers()
-		if len(list) == 1 {
-			first = list[0].ID
-		}
-		return len(list) == 1
-	})
-	for _, f := range c.collect(number) {
+	answers := c.collect(c.open("map", "lasts", "", args(1.0)))
+	first := h.runtime.started()[0]
+	for _, f := range answers {
 		data, err := f.ReadPayload(wire.MaxPayload)
 		if err != nil {
 			t.Fatal(err)

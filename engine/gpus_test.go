@@ -42,7 +42,7 @@ func TestCardsOfForks(t *testing.T) {
 	h := newHost(t, "runc")
 	a := h.start("cards", app.Function{Name: "hold", GPU: []string{"T4"}, Scaling: app.Scaling{Min: 3}})
 	c := a.dial()
-	n := c.open("map", "hold", "", args(1.5), args(1.5), args(1.5))
+	n := c.open("map", "hold", "", args(0), args(0), args(0))
 	waitFor(t, "memory in use", func() bool {
 		used := 0
 		for _, ct := range h.Containers() {
@@ -66,6 +66,7 @@ func TestCardsOfForks(t *testing.T) {
 	if len(seen) != 3 {
 		t.Errorf("%v", seen)
 	}
+	h.release()
 	for _, f := range c.collect(n) {
 		c.expect(f, "1 x Tesla T4 0")
 	}
@@ -78,7 +79,7 @@ func TestCardsAreWaitedFor(t *testing.T) {
 	a := h.start("cards", app.Function{Name: "hold", GPU: []string{"A100-80GB"}}, app.Function{Name: "card", GPU: []string{"A100"}},
 		app.Function{Name: "who", GPU: []string{"H100", "A100-80GB", "T4"}})
 	c := a.dial()
-	first := c.open("map", "hold", "", args(1.5))
+	first := c.open("map", "hold", "", args(0))
 	waitFor(t, "the first", func() bool {
 		list := h.Containers()
 		return len(list) == 1 && list[0].Running == 1
@@ -102,6 +103,7 @@ func TestCardsAreWaitedFor(t *testing.T) {
 	}
 	w := h.why("card", func(w api.Why) bool { return len(w.Functions) == 1 && w.Functions[0].Waits != nil })
 	says(t, w.Answer, "an A100-80GB: 1 of 1 in use by test/hold (1 container, 1 × A100-80GB)")
+	h.release()
 	for _, f := range c.collect(first) {
 		c.expect(f, "1 x NVIDIA A100-SXM4-80GB 0")
 	}

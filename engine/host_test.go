@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -111,17 +112,21 @@ func (e *machineImages) count(n int) {
 	e.pins += n
 }
 
+// sharedDir is a folder that all containers of a host and its test have.
+const sharedDir = "/shared"
+
 type mounts []container.Mount
 
-func (m mounts) Env() []string             { return []string{"FROM_NETWORK=1"} }
+func (m mounts) Env() []string             { return []string{"FROM_NETWORK=1", "SHARED=" + sharedDir} }
 func (m mounts) Mounts() []container.Mount { return m }
 
 // watched is a runtime whose containers a test can kill.
 type watched struct {
 	container.Runtime
 
-	mu   sync.Mutex
-	byID map[string]container.Container
+	mu    sync.Mutex
+	byID  map[string]container.Container
+	order []string // their ids, as they were started
 }
 
 func (w *watched) Start(ctx context.Context, spec container.Spec) (container.Container, error) {
@@ -129,6 +134,7 @@ func (w *watched) Start(ctx context.Context, spec container.Spec) (container.Con
 	if err == nil {
 		w.mu.Lock()
 		w.byID[c.ID()] = c
+		w.order = append(w.order, c.ID())
 		w.mu.Unlock()
 	}
 	return c, err
@@ -143,6 +149,13 @@ func (w *watched) runtime() container.Runtime {
 		}{w, o}
 	}
 	return w
+}
+
+// started are the containers, in the order of their starts.
+func (w *watched) started() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.order)
 }
 
 // kill kills a container as somebody else on the machine would.
@@ -256,6 +269,10 @@ func newHostWith(t testing.TB, runtimeName string, stock map[string]int) *host {
 			t.Error(err)
 		}
 	})
+	if err := os.Mkdir(filepath.Join(dir, "shared"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	network = append(network, container.Mount{Source: filepath.Join(dir, "shared"), Target: sharedDir})
 	h.cfg = Config{
 		GPUs: gpus,
 		Dir:  filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"), Runtime: h.runtime.runtime(), Images: h.images, Network: network,
@@ -270,10 +287,18 @@ func newHostWith(t testing.TB, runtimeName string, stock map[string]int) *host {
 	return h
 }
 
+// release lets functions that are held go on.
+func (h *host) release() {
+	h.t.Helper()
+	if err := os.WriteFile(filepath.Join(h.dir, "shared", "released"), nil, 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
 // restart ends the engine and starts another one on what it has left.
 func (h *host) restart() {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	err := h.Close(ctx)
 	if err == nil {
@@ -288,7 +313,7 @@ func (h *host) restart() {
 // last answer was written.
 func (h *host) allEnded() {
 	h.t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); h.registry.Open() != 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); h.registry.Open() != 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			h.t.Errorf("%d calls are open", h.registry.Open())
 			return
@@ -298,7 +323,7 @@ func (h *host) allEnded() {
 
 // close ends the host and finds what it has left.
 func (h *host) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := h.Close(ctx); err != nil {
 		h.t.Error(err)
@@ -328,7 +353,7 @@ func noGoroutines(t testing.TB) {
 	if hosts.Add(-1) > 0 {
 		return
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		buf := make([]byte, 4<<20)
 		buf = buf[:runtime.Stack(buf, true)]
@@ -353,7 +378,7 @@ func noGoroutines(t testing.TB) {
 func machineRoot(t testing.TB, dir string) (build.Root, mounts) {
 	t.Helper()
 	lower := filepath.Join(dir, "lower")
-	for _, d := range []string{"usr", "etc", "tmp", "root", "mnt"} {
+	for _, d := range []string{"usr", "etc", "tmp", "root", "mnt", "shared"} {
 		if err := os.MkdirAll(filepath.Join(lower, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -558,7 +583,7 @@ func (c *client) close() {
 		if err != nil {
 			c.t.Error(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		c.t.Error("the host does not let go of a closed connection")
 	}
 }

@@ -107,7 +107,7 @@ func TestSpawnedOutliveTheHost(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, strings.Join(w.Answer, "\n"), "ValueError: no 5")
 
-		functions[1].Timeout = 0.5 // of the input that never ends
+		functions[1].Timeout = 3 // of the input that never ends
 		r = h.lasting("functions", functions...)
 		c = r.dial()
 		for id, want := range map[string]wire.Type{done: wire.Result, failed: wire.Error, big: wire.Result, huge: wire.Result} {

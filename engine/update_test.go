@@ -107,7 +107,7 @@ func (h *host) signal(container string) {
 // awaitText waits until the app has printed something.
 func (r *running) awaitText(text string) {
 	r.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(r.text(), text); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(r.text(), text); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("%q was not printed:\n%s", text, r.text())
 		}
@@ -125,7 +125,7 @@ func TestUpdateReplacesContainers(t *testing.T) {
 			t.Errorf("%+v", u)
 		}
 		c.expect(c.call("f", args(1)), "two")
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 			list := h.Containers()
 			if len(list) == 1 && list[0].ID != old[0].ID {
 				break

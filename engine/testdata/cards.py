@@ -18,13 +18,15 @@ def card(_):
     return f"{len(names)} x {names[0]} {os.environ['CUDA_VISIBLE_DEVICES']}"
 
 
-def hold(seconds):
-    """Takes memory of the card, as a program on it does."""
+def hold(_):
+    """Takes memory of the card, as a program on it does, until the test releases it."""
     with open(os.environ["GX_GPU_PAGE"], "r+b") as file:
         file.seek(128 + 224)
         file.write(struct.pack("<IIQ", os.getpid(), 0, 3 << 30))
         file.flush()
-        time.sleep(seconds)
+        end = time.monotonic() + 60
+        while not os.path.exists(os.path.join(os.environ["SHARED"], "released")) and time.monotonic() < end:
+            time.sleep(0.005)
     return card(None)
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 
@@ -15,6 +16,32 @@ def square(x):
 def slow(seconds):
     time.sleep(seconds)
     return seconds
+
+
+def _until(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError("what is waited for does not come")
+        time.sleep(0.005)
+
+
+def meet(n):
+    """Lasts until n of it run at the same time; half a second for 0."""
+    if n == 0:
+        time.sleep(0.5)
+        return n
+    folder = os.environ["SHARED"]
+    os.close(tempfile.mkstemp(dir=folder)[0])
+    _until(lambda: len(os.listdir(folder)) >= n)
+    return n
+
+
+def held(x):
+    """Lasts, except for 0, until the test releases it."""
+    if x:
+        _until(lambda: os.path.exists(os.path.join(os.environ["SHARED"], "released")))
+    return x
 
 
 def shout(n):
@@ -113,6 +140,14 @@ def whoami(x):
 
 def pid(x):
     return os.getpid()
+
+
+class Stubborn:
+    def stay(self, seconds):
+        return stubborn(seconds)
+
+
+Stubborn.stay._gx_roles = ("method",)
 
 
 class Model:

@@ -315,7 +315,7 @@ type App struct {
 type Container struct {
 	ID       string    `json:"id"`
 	App      string    `json:"app"`
-	AppName  string    `json:"app_name"`
+	AppName  string    `json:"app_name"` // "app@2" if it runs a version that is not the current one
 	Function string    `json:"function"`
 	State    string    `json:"state"`
 	Started  time.Time `json:"started"`

@@ -71,7 +71,7 @@ func (d *definition) start(v *function.Version, params []byte, options json.RawM
 	d.made++
 	a := d.app
 	f := function.New(a.engine.host, function.Config{
-		ID: d.id, Pool: d.id + "." + strconv.Itoa(d.made), App: function.App{ID: a.id, Name: a.name, Environment: a.environment, Log: a.log, Event: a.events.add, Faults: a.faults},
+		ID: d.id, Pool: d.id + "." + strconv.Itoa(d.made), App: function.App{ID: a.id, Name: a.name, Title: a.title(), Environment: a.environment, Log: a.log, Event: a.events.add, Faults: a.faults},
 		Version: v, Params: params, Options: options,
 	})
 	d.meters[f] = v.NewMeters(nil)

@@ -544,6 +544,16 @@ func TestPastVersions(t *testing.T) {
 	past, err := h.App("test@1")
 	require.NoError(t, err)
 	require.Equal(t, 1, past.describe().Version)
+	shown := map[string]bool{}
+	for _, c := range h.Top().Containers {
+		shown[c.AppName] = true
+	}
+	require.Equal(t, map[string]bool{"test": true, "test@1": true, "test@2": true}, shown)
+	for name, app := range map[string]*App{"test": a, "test@1": past} {
+		w, err := h.Why(name + "/tell")
+		require.NoError(t, err)
+		require.Equal(t, []string{app.id, name}, []string{w.Functions[0].App, w.Functions[0].AppName})
+	}
 	h.restart()
 	says(second, "two")
 	_, fail := directory{h.Engine}.find("", "test", "tell", 9)

@@ -99,7 +99,7 @@ func (e *Engine) whyFunction(w *api.Why, s subject) bool {
 	e.mu.Unlock()
 	for _, a := range slices.Backward(apps) {
 		for _, d := range a.definitions() {
-			if !s.names(d.id, a.id, a.name, d.name) {
+			if !s.names(d.id, a.id, a.title(), d.name) {
 				continue
 			}
 			pools := d.list()

@@ -72,6 +72,7 @@ type Host struct {
 // App is the app that a function is part of.
 type App struct {
 	ID, Name    string
+	Title       string // the name as people see it: that of a past version has its number
 	Environment string // its name
 	Log         *logs.Log
 	Event       func(api.SessionMessage) // told of containers and waiting; never blocks
@@ -148,7 +149,7 @@ func New(host *Host, cfg Config) *Function {
 		host: host, cfg: cfg, kicks: make(chan struct{}, 1), delayed: map[*call.Input]clock.Timer{},
 		log:    host.Log.With("app", cfg.App.ID, "function", v.Spec.Name),
 		window: v.Spec.Concurrency, scaling: v.Spec.Scaling, used: host.Clock.Now(),
-		trace: trace.NewFunction(cfg.App.ID, cfg.App.Name, cfg.ID, cfg.Pool, v.Spec.Name),
+		trace: trace.NewFunction(cfg.App.ID, cfg.App.Title, cfg.ID, cfg.Pool, v.Spec.Name),
 	}
 	f.current.Store(v)
 	f.ctx, f.cancel = context.WithCancel(context.Background())
@@ -402,7 +403,7 @@ func (f *Function) Containers() []api.Container {
 	list := make([]api.Container, len(members))
 	for i, m := range members {
 		list[i] = api.Container{
-			ID: m.id, App: f.cfg.App.ID, AppName: f.cfg.App.Name, Function: f.Name(), State: m.state.String(), Started: m.began, Running: m.running.Len(),
+			ID: m.id, App: f.cfg.App.ID, AppName: f.cfg.App.Title, Function: f.Name(), State: m.state.String(), Started: m.began, Running: m.running.Len(),
 		}
 		if i >= len(f.members) {
 			list[i].State = "shell"

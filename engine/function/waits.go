@@ -178,7 +178,7 @@ func (f *Function) holders(w *api.Waits) {
 	for _, h := range holdings {
 		name := [2]string{h.Who.App, h.Who.Pool}
 		if other := functions[h.Who]; other != nil {
-			name = [2]string{other.cfg.App.Name, other.Name()}
+			name = [2]string{other.cfg.App.Title, other.Name()}
 		}
 		if byName[name] == nil {
 			byName[name] = &api.Holder{App: name[0], Function: name[1]}

@@ -228,7 +228,7 @@ func (f *Function) addLive(t *api.CallTrace, c *trace.Call, now time.Time) []cal
 func awaited(o call.Origin) (list []api.Awaited) {
 	for _, c := range o.AwaitedBy() {
 		if f, ok := c.Target.(*Function); ok && !c.Idle() {
-			list = append(list, api.Awaited{Call: f.name(c), AppName: f.cfg.App.Name, Function: f.Name()})
+			list = append(list, api.Awaited{Call: f.name(c), AppName: f.cfg.App.Title, Function: f.Name()})
 		}
 	}
 	slices.SortFunc(list, func(a, b api.Awaited) int { return strings.Compare(a.Call, b.Call) })

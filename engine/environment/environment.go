@@ -29,6 +29,9 @@ const mainID = 1
 // maxEnvironments is how many a host has at most.
 const maxEnvironments = 1000
 
+// maxNamed is how many an error names.
+const maxNamed = 10
+
 const schema = `
 CREATE TABLE environments (
 	id      INTEGER PRIMARY KEY AUTOINCREMENT, -- never given twice
@@ -105,12 +108,28 @@ func (s *Store) ID(ctx context.Context, name string) (int64, error) {
 	var id int64
 	err := s.db.Read().QueryRowContext(ctx, `SELECT id FROM environments WHERE name = ?`, name).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, ask.NotFound("there is no environment %.80q on this host; `gx environment create %.80s` makes it", name, name)
+		return 0, s.unknown(ctx, name)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("looking up environment %q: %w", name, err)
 	}
 	return id, nil
+}
+
+// unknown says that there is no such environment, and which there are.
+func (s *Store) unknown(ctx context.Context, name string) error {
+	list, err := s.List(ctx)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, e := range list[:min(len(list), maxNamed)] {
+		names = append(names, e.Name)
+	}
+	if more := len(list) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return ask.NotFound("there is no environment %.80q on this host, which has %s; `gx environment create %.80s` makes it", name, strings.Join(names, ", "), name)
 }
 
 // List lists the environments by name, Main first.

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -33,6 +34,20 @@ func names(t *testing.T, s *environment.Store) (list []string) {
 		list = append(list, e.Name)
 	}
 	return list
+}
+
+// TestUnknown has somebody name an environment that is not there: the error names
+// those that are.
+func TestUnknown(t *testing.T) {
+	s, _ := open(t)
+	_, err := s.ID(t.Context(), "nowhere")
+	require.Equal(t, ask.KindNotFound, ask.Kind(err))
+	require.ErrorContains(t, err, "which has main; `gx environment create nowhere` makes it")
+	for i := range 12 {
+		require.NoError(t, s.Create(t.Context(), "e"+strconv.Itoa(10+i)))
+	}
+	_, err = s.ID(t.Context(), "nowhere")
+	require.ErrorContains(t, err, "which has main, e10, e11, e12, e13, e14, e15, e16, e17, e18, 3 more;")
 }
 
 func TestLife(t *testing.T) {

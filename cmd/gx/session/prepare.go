@@ -180,12 +180,18 @@ func (s *session) startApp(ctx context.Context, st sdk.Start) (started, error) {
 	return started{name: m.Name, app: running, frames: frames, output: st.Output, detach: st.Detach}, nil
 }
 
-// Refusal is a host's no to a manifest: the user's mistake, not the host's.
+// Refusal is a host's no to a manifest, or to something that it names: the
+// user's mistake, not the host's.
 func Refusal(err error) error {
-	if e, ok := errors.AsType[*api.Error](err); ok && e.Code == "invalid" {
-		return &Trouble{Kind: "InvalidError", Code: exit.Usage, Problem: ui.Problem{What: e.Message}}
+	e, ok := errors.AsType[*api.Error](err)
+	if !ok {
+		return err
 	}
-	return err
+	kind := map[string]string{"invalid": "InvalidError", "not_found": "NotFoundError"}[e.Code]
+	if kind == "" {
+		return err
+	}
+	return &Trouble{Kind: kind, Code: exit.Usage, Problem: ui.Problem{What: e.Message}}
 }
 
 // build uploads what the host lacks and has every image built, several at once.

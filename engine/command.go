@@ -13,6 +13,8 @@ import (
 
 	"github.com/gx-dev/gx/api"
 	"github.com/gx-dev/gx/engine/container"
+	"github.com/gx-dev/gx/engine/function"
+	"github.com/gx-dev/gx/redact"
 )
 
 // Command is a command that runs in a container, with both ends of what it
@@ -21,28 +23,37 @@ type Command struct {
 	process container.Process
 	started api.ExecStarted
 	input   *os.File
-	outputs []*os.File // stdout and stderr, or the terminal
+	outputs []*os.File   // stdout and stderr, or the terminal
+	mask    *redact.Mask // of what it writes
+	hold    time.Duration
 	close   sync.Once
 	left    func()
+
+	mu    sync.Mutex // of the deadlines for reading the outputs
+	ended bool       // they were woken
 }
 
 // Once a command has ended, what it has written is still read; but what other
 // processes go on to write, that hold its descriptors, only until they pause.
+// What may be the beginning of a secret's value waits for the rest at most holdFor:
+// somebody may be typing it.
 const (
+	holdFor  = 20 * time.Millisecond
 	afterEnd = 200 * time.Millisecond
 	mostLeft = 4 << 20 // bytes
 )
 
 // newCommand starts a command. ended is called when it is closed.
-func newCommand(spec container.ExecSpec, start func(container.ExecSpec) (container.Process, func(), error), ended func()) (*Command, error) {
-	c := &Command{}
+func newCommand(spec container.ExecSpec, start func(container.ExecSpec) (*function.Visit, error), ended func()) (*Command, error) {
+	c := &Command{hold: holdFor}
 	if spec.Terminal != nil {
-		p, done, err := start(spec)
+		v, err := start(spec)
 		if err != nil {
 			return nil, err
 		}
-		c.process, c.input, c.outputs = p, p.Terminal(), []*os.File{p.Terminal()}
-		c.left = func() { done(); ended() }
+		terminal := v.Process.Terminal()
+		c.process, c.mask, c.input, c.outputs = v.Process, v.Mask.InPlace(), terminal, []*os.File{terminal}
+		c.left = func() { v.Leave(); ended() }
 		go c.hurry()
 		return c, nil
 	}
@@ -65,14 +76,14 @@ func newCommand(spec container.ExecSpec, start func(container.ExecSpec) (contain
 		}
 	}
 	spec.Stdin, spec.Stdout, spec.Stderr = given[0], given[1], given[2]
-	p, done, err := start(spec)
+	v, err := start(spec)
 	shut(given)
 	if err != nil {
 		shut(own)
 		return nil, err
 	}
-	c.process, c.input, c.outputs = p, own[0], own[1:]
-	c.left = func() { done(); ended() }
+	c.process, c.mask, c.input, c.outputs = v.Process, v.Mask, own[0], own[1:]
+	c.left = func() { v.Leave(); ended() }
 	go c.hurry()
 	return c, nil
 }
@@ -80,9 +91,28 @@ func newCommand(spec container.ExecSpec, start func(container.ExecSpec) (contain
 // hurry wakes who reads the outputs when the command has ended.
 func (c *Command) hurry() {
 	<-c.process.Done()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = true
 	for _, f := range c.outputs {
 		_ = f.SetReadDeadline(time.Now())
 	}
+}
+
+// patience sets how long the next reading of an output may take: holds says that
+// something waits for its rest. It reports whether the command has ended.
+func (c *Command) patience(f *os.File, holds bool) (ended bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	deadline := time.Time{}
+	switch {
+	case c.ended:
+		deadline = time.Now().Add(afterEnd)
+	case holds:
+		deadline = time.Now().Add(c.hold)
+	}
+	_ = f.SetReadDeadline(deadline)
+	return c.ended
 }
 
 // Started tells where it runs.
@@ -92,31 +122,44 @@ func (c *Command) Started() api.ExecStarted { return c.started }
 func (c *Command) Outputs() int { return len(c.outputs) }
 
 // Copy gives what the command writes to a stream, 0 or 1, to write until it
-// ends.
+// ends, without the values of the container's secrets. A value that is written in
+// pieces, with pauses longer than holdFor, is not recognised.
 func (c *Command) Copy(stream int, write func([]byte) error) error {
 	f, buf, left, ended := c.outputs[stream], make([]byte, api.ExecChunk), mostLeft, false
+	var held []byte // may be the beginning of a value
 	for {
 		n, err := f.Read(buf)
-		if n > 0 {
-			if err := write(buf[:n]); err != nil {
+		text, cut := buf[:n], n
+		if len(held) > 0 {
+			text = append(held, text...)
+			cut = len(text)
+		}
+		if err == nil {
+			cut = c.mask.Cut(text)
+		}
+		if cut > 0 {
+			if err := write(c.mask.Bytes(text[:cut])); err != nil {
 				return err
 			}
 		}
+		waits := len(held) > 0
+		held = append([]byte(nil), text[cut:]...)
 		switch {
 		case err == nil && !ended:
-			continue
+			if !waits && len(held) == 0 {
+				continue
+			}
 		case err == nil:
 			if left -= n; left <= 0 {
 				return nil
 			}
-		case errors.Is(err, os.ErrDeadlineExceeded) && !ended:
-			ended = true // hurry says so
+		case errors.Is(err, os.ErrDeadlineExceeded) && !ended: // hurry says so, or nothing has come for what was held
 		case errors.Is(err, io.EOF), errors.Is(err, syscall.EIO), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, os.ErrClosed):
 			return nil
 		default:
 			return fmt.Errorf("reading what the command writes: %w", err)
 		}
-		_ = f.SetReadDeadline(time.Now().Add(afterEnd))
+		ended = c.patience(f, len(held) > 0)
 	}
 }
 

@@ -32,7 +32,7 @@ func (e *Engine) Exec(ctx context.Context, id string, req api.ExecRequest) (*Com
 		end()
 		return nil, fmt.Errorf("no container %q is running: %w", id, ErrNotFound)
 	}
-	c, err := newCommand(spec, func(spec container.ExecSpec) (container.Process, func(), error) { return f.Exec(ctx, id, spec) }, end)
+	c, err := newCommand(spec, func(spec container.ExecSpec) (*function.Visit, error) { return f.Exec(ctx, id, spec) }, end)
 	if err != nil {
 		end()
 		return nil, execError(err)
@@ -80,7 +80,7 @@ func (e *Engine) Shell(ctx context.Context, appRef, name string, req api.ExecReq
 		shell.Close()
 		release()
 	}
-	c, err := newCommand(spec, func(spec container.ExecSpec) (container.Process, func(), error) { return shell.Exec(ctx, spec) }, close)
+	c, err := newCommand(spec, func(spec container.ExecSpec) (*function.Visit, error) { return shell.Exec(ctx, spec) }, close)
 	if err != nil {
 		close()
 		return nil, execError(err)

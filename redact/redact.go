@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 const (
@@ -71,6 +72,25 @@ func New(values map[string]string) *Mask {
 		})
 	}
 	return m
+}
+
+// InPlace is the mask for a terminal: what it shows takes the room of what it
+// hides, because what is behind that on the screen would move otherwise, and
+// programs count on where it is.
+func (m *Mask) InPlace() *Mask {
+	if m == nil {
+		return nil
+	}
+	fitted := *m
+	fitted.byHead = make(map[[head]byte][]pattern, len(m.byHead))
+	for key, list := range m.byHead {
+		for _, p := range list {
+			room := utf8.RuneCount(p.text)
+			shown := p.shown + strings.Repeat("*", max(0, room-len(p.shown)))
+			fitted.byHead[key] = append(fitted.byHead[key], pattern{p.text, shown[:room]})
+		}
+	}
+	return &fitted
 }
 
 // pieces are the parts of a form that are looked for: those of its lines that

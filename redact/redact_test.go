@@ -8,11 +8,28 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/gx-dev/gx/redact"
 )
+
+func TestInPlace(t *testing.T) {
+	m := redact.New(map[string]string{"KEY": "abcdef", "LONG_NAME": "geheim", "UMLAUTS": "pässwörterbücher"}).InPlace()
+	for in, want := range map[string]string{
+		"nothing":                 "nothing",
+		"x=abcdef;":               "x=[KEY]*;",
+		"x=geheim;":               "x=[LONG_;",
+		"pässwörterbücher":        "[UMLAUTS]*******",
+		"\x1b[31mabcdef\x1b[0m\r": "\x1b[31m[KEY]*\x1b[0m\r",
+	} {
+		require.Equal(t, want, m.Text(in))
+		require.Equal(t, utf8.RuneCountInString(in), utf8.RuneCountInString(m.Text(in)))
+	}
+	var none *redact.Mask
+	require.Nil(t, none.InPlace())
+}
 
 func TestText(t *testing.T) {
 	key := "-----BEGIN-----\nMIIEowIB\n}\n-----END-----\n"

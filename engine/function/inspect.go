@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gx-dev/gx/engine/container"
+	"github.com/gx-dev/gx/redact"
 )
 
 // memberOf is the function's container of an id, or nil.
@@ -48,22 +49,28 @@ func (f *Function) End(id, reason string, now bool) <-chan struct{} {
 // ErrNoExec means that the runtime can't run commands in its containers.
 var ErrNoExec = errors.New("this host's containers can't run further commands")
 
+// Visit is a command in a container.
+type Visit struct {
+	Process container.Process
+	Mask    *redact.Mask // hides the values of the secrets that the container has
+	Leave   func()       // to be called when it is over: the container does not count as idle until then
+}
+
 // Exec runs a command in one of the function's containers, with the
 // environment of its code and what spec.Env adds to it, and where nothing else
-// is said in its working directory. The container does not count as idle until
-// done is called.
-func (f *Function) Exec(ctx context.Context, id string, spec container.ExecSpec) (p container.Process, done func(), err error) {
+// is said in its working directory.
+func (f *Function) Exec(ctx context.Context, id string, spec container.ExecSpec) (*Visit, error) {
 	m := f.memberOf(id)
 	if m == nil {
-		return nil, nil, container.ErrEnded
+		return nil, container.ErrEnded
 	}
 	made, running := m.made.Load(), m.container.Load()
 	if made == nil || running == nil {
-		return nil, nil, fmt.Errorf("the container %s is being started", id)
+		return nil, fmt.Errorf("the container %s is being started", id)
 	}
 	execer, ok := (*running).(container.Execer)
 	if !ok {
-		return nil, nil, ErrNoExec
+		return nil, ErrNoExec
 	}
 	spec.Env = slices.Concat(made.Environ(), spec.Env)
 	if made.ExtraEnv != nil {
@@ -77,16 +84,17 @@ func (f *Function) Exec(ctx context.Context, id string, spec container.ExecSpec)
 	f.mu.Lock()
 	m.visitors++
 	f.mu.Unlock()
-	done = func() {
+	v := &Visit{Mask: m.secrets.mask, Leave: func() {
 		f.mu.Lock()
 		m.visitors--
 		m.idle = f.host.Clock.Now()
 		f.mu.Unlock()
 		f.kick()
+	}}
+	var err error
+	if v.Process, err = execer.Exec(ctx, spec); err != nil {
+		v.Leave()
+		return nil, err
 	}
-	if p, err = execer.Exec(ctx, spec); err != nil {
-		done()
-		return nil, nil, err
-	}
-	return p, done, nil
+	return v, nil
 }

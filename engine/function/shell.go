@@ -181,6 +181,6 @@ func (s *Shell) kill() {
 }
 
 // Exec is Function.Exec in the shell's container.
-func (s *Shell) Exec(ctx context.Context, spec container.ExecSpec) (container.Process, func(), error) {
+func (s *Shell) Exec(ctx context.Context, spec container.ExecSpec) (*Visit, error) {
 	return s.f.Exec(ctx, s.m.id, spec)
 }

@@ -90,6 +90,12 @@ func (c *Capture) follow(s *stream) {
 			c.deliver()
 			return !errors.Is(err, unix.EAGAIN)
 		})
+		if werr != nil { // its time is over, of which the runtime tells before it looks: what is there was printed in time
+			c.mu.Lock()
+			c.drain(s)
+			c.deliver()
+			c.mu.Unlock()
+		}
 		if err != nil || werr != nil {
 			return
 		}
@@ -147,20 +153,24 @@ func (c *Capture) Drain(whole bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range c.streams {
-		s := &c.streams[i]
-		// Control, and not Read: that waits for the goroutine in follow.
-		_ = s.raw.Control(func(fd uintptr) {
-			for range drainMax {
-				if n, err := c.take(s, fd); err != nil || n < chunk {
-					return
-				}
-			}
-		})
+		c.drain(&c.streams[i])
 		if whole {
-			s.parser.end(false, c.add)
+			c.streams[i].parser.end(false, c.add)
 		}
 	}
 	c.deliver()
+}
+
+// drain takes what is in a pipe now. mu is held.
+func (c *Capture) drain(s *stream) {
+	// Control, and not Read: that waits for the goroutine in follow.
+	_ = s.raw.Control(func(fd uintptr) {
+		for range drainMax {
+			if n, err := c.take(s, fd); err != nil || n < chunk {
+				return
+			}
+		}
+	})
 }
 
 // Close waits for the end of both pipes, but not beyond limit: a process that

@@ -2,6 +2,7 @@ package cgroup
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -105,10 +106,10 @@ func TestCreate(t *testing.T) {
 	}
 	s, err := Open()
 	require.NoError(t, err)
-	g := s.Group("gx-cgroup-test-" + filepath.Base(t.TempDir()))
+	g := s.Group(fmt.Sprintf("gx-cgroup-test-%d-%s", os.Getpid(), t.Name()))
 	require.NoError(t, g.Create(Limits{CPU: 1, Memory: 64 << 20, Pids: 7}))
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		require.NoError(t, g.Remove(ctx))
 		assert.False(t, g.Exists())
@@ -124,7 +125,7 @@ func TestCreate(t *testing.T) {
 	for _, f := range entrances {
 		f.Close()
 	}
-	require.Eventually(t, func() bool { return g.Usage().Pids == 3 }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return g.Usage().Pids == 3 }, time.Minute, 5*time.Millisecond)
 	assert.Contains(t, g.Pids(), cmd.Process.Pid)
 	for _, dir := range g.Views() {
 		assert.DirExists(t, dir)
@@ -147,7 +148,7 @@ func TestRemove(t *testing.T) {
 	s, err := Open()
 	require.NoError(t, err)
 	s.Warm()
-	g := s.Group("gx-cgroup-test-" + filepath.Base(t.TempDir()))
+	g := s.Group(fmt.Sprintf("gx-cgroup-test-%d-%s", os.Getpid(), t.Name()))
 	for _, point := range s.Mounts() {
 		if strings.Contains(point, "cpuset") {
 			continue // takes no process before its sets are filled in
@@ -164,7 +165,7 @@ func TestRemove(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, g.Pids())
 	assert.Positive(t, g.Child("inner").Usage().Pids)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	reaped := make(chan error)
 	go func() { reaped <- cmd.Wait() }()

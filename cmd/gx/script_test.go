@@ -243,9 +243,9 @@ func gone(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// remains gives what is ending ten seconds, and returns what is still there.
+// remains gives what is ending a minute, and returns what is still there.
 func remains(text string) (left []string) {
-	for range 200 {
+	for range 1200 {
 		if left = leftovers(text); len(left) == 0 {
 			return nil
 		}

@@ -139,9 +139,17 @@ func (term *terminal) press(t *testing.T, keys string) {
 	require.NoError(t, err)
 }
 
+// wait returns the command's exit code, when all that it has printed is here.
 func (term *terminal) wait(t *testing.T) int {
 	t.Helper()
 	_ = term.cmd.Wait()
+	copied := make(chan struct{})
+	go func() { defer close(copied); term.copied.Wait() }()
+	select {
+	case <-copied: // nobody has the terminal any more
+	case <-time.After(time.Minute):
+		t.Error("the terminal is still somebody's")
+	}
 	if t.Failed() {
 		t.Log(term.text())
 	}

@@ -1,4 +1,4 @@
-# limit: 120
+# limit: 240
 """FunctionCall.cancel reaches the code as InputCancellation, and frees the container."""
 
 import os
@@ -74,18 +74,21 @@ def deaf(x):
     return x
 
 
-def cancelled(call, **how):
+def cancelled(function, seconds, **how):
     """Cancels a call that has begun, and sees that its caller is told."""
-    time.sleep(0.5)
+    call = function.spawn(seconds)
+    while function.get_current_stats().num_running_inputs == 0:
+        time.sleep(0.02)
+    time.sleep(0.5)  # it is with its container, which has begun it soon
     call.cancel(**how)
     try:
-        call.get(timeout=10)
+        call.get(timeout=30)
     except gx.exception.InputCancellation:
         return
     raise AssertionError("a cancelled call has a result")
 
 
-def seen_by(function, want, same=None, patience=10.0):
+def seen_by(function, want, same=None, patience=30.0):
     end = time.monotonic() + patience
     while True:
         got, container = function.remote(0.0)
@@ -99,10 +102,10 @@ def seen_by(function, want, same=None, patience=10.0):
 def main():
     for function in (waits, waits_async, waits_in_threads):
         container = seen_by(function, [])
-        cancelled(function.spawn(50.0))
+        cancelled(function, 50.0)
         seen_by(function, [50.0], container)
         # With terminate_containers the container goes too: the next sees nothing.
-        cancelled(function.spawn(60.0), terminate_containers=True)
+        cancelled(function, 60.0, terminate_containers=True)
         other = seen_by(function, [])
         assert other != container
 
@@ -111,12 +114,12 @@ def main():
     queued = waits.spawn(70.0)
     queued.cancel()
     try:
-        queued.get(timeout=5)
+        queued.get(timeout=30)
     except gx.exception.InputCancellation:
         pass
     else:
         raise AssertionError("a cancelled call has a result")
-    assert first.get(timeout=10)[0] == []
+    assert first.get(timeout=30)[0] == []
 
     # A call that has ended stays as it is.
     call = quick.spawn(5)
@@ -126,9 +129,8 @@ def main():
 
     # Code that does not end when it is cancelled is ended with its container,
     # after 30 seconds; until then it is not known what it is doing.
-    asleep = deaf.spawn(500.0)
     deaf_began = time.monotonic()
-    cancelled(asleep)
+    cancelled(deaf, 500.0)
     after = deaf.spawn(0.0)
 
     # Leaving a generator's loop cancels it.

@@ -1,4 +1,4 @@
-# limit: 120
+# limit: 240
 """A function whose containers do not come up: tried more and more slowly, then given up with an error."""
 
 import os

@@ -1,5 +1,5 @@
 # both
-# limit: 120
+# limit: 240
 """Exceptions arrive as what they were raised as, with the traceback of where that was."""
 
 import gx

@@ -1,4 +1,4 @@
-# limit: 120
+# limit: 240
 """Passages of a guide to Modal about volumes, mounts and dicts, as they are written there.
 
 A script of the image stands for the hub's command line, and a small file for the model.

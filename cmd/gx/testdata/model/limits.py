@@ -1,4 +1,4 @@
-# limit: 180
+# limit: 300
 """What one container may not do to the machine: too many processes, a full disk."""
 
 import gx

@@ -1,5 +1,5 @@
 # both
-# limit: 120
+# limit: 240
 """Local files: what comes along, where it appears, and that nobody spoils it for others."""
 
 import os

@@ -1,5 +1,5 @@
 # both
-# limit: 120
+# limit: 240
 """Mounts, as older programs declare them, and where they are used: functions, Dockerfiles, copies."""
 
 import pathlib

@@ -1,5 +1,5 @@
 # both
-# limit: 120
+# limit: 240
 """Out of memory is told as that, with the limit and what was used."""
 
 import subprocess

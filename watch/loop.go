@@ -247,14 +247,15 @@ func (l *loop) look(what look) {
 		gone := maps.Clone(l.files)
 		for _, path := range paths {
 			delete(gone, path)
-			// Only those that were told of may have changed without its being seen.
-			if f, ok := l.files[path]; !ok || f.stamp != stampOf(path) {
-				l.check(path)
+			if _, ok := l.files[path]; !ok {
+				l.files[path] = file{} // it was not there
 			}
+			l.compare(path)
 		}
 		for path := range gone { // of a tree
-			l.check(path)
-			delete(l.files, path)
+			if !l.compare(path) {
+				delete(l.files, path)
+			}
 		}
 	}
 	for _, path := range what.files {
@@ -262,6 +263,27 @@ func (l *loop) look(what look) {
 			l.check(path)
 		}
 	}
+}
+
+// compare tells whether a file differs from what it was, and sees to it. Only a
+// file that was told of may have changed without its being seen; one that has
+// gone, or is empty, may be about to be written.
+func (l *loop) compare(path string) bool {
+	now := stampOf(path)
+	switch {
+	case now == l.files[path].stamp:
+		return false
+	case now.size == 0:
+		size := int64(0)
+		if !now.there {
+			size = -1
+		}
+		l.burst.differs(path, size, time.Now())
+		l.wake(l.Quiet)
+	default:
+		l.check(path)
+	}
+	return true
 }
 
 // check compares a file with what it was.

@@ -21,9 +21,14 @@ type recorder struct {
 	mu     sync.Mutex
 	frames []wire.Frame
 	files  bool
+
+	replied func() // nil = nothing is done at a Reply
 }
 
 func (r *recorder) Write(frames ...wire.Frame) error {
+	if r.replied != nil && slices.ContainsFunc(frames, func(f wire.Frame) bool { return f.Type == wire.Reply }) {
+		r.replied()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.frames = append(r.frames, frames...)
@@ -300,6 +305,28 @@ func TestKeptAnswers(t *testing.T) {
 	b.give(ask(15, nil))
 	if fail := b.lastFail(); fail.Kind != wire.FailExpired {
 		t.Errorf("%+v", fail)
+	}
+	b.Close()
+}
+
+// TestInfoKnowsWhatWasTold asks how far a call is as soon as somebody who waited
+// has its answer.
+func TestInfoKnowsWhatWasTold(t *testing.T) {
+	b := newBench(t)
+	b.give(open(1, KindSpawn), frame(wire.Input, 1, 0), frame(wire.End, 1, 1))
+	in := b.target.inputs[0]
+	b.give(get(2, in.Call.ID, 0))
+	asked := false
+	b.out.replied = func() {
+		asked = true
+		if info := in.Call.info(); !info.Done || info.Answered != 1 {
+			t.Errorf("%+v", info)
+		}
+	}
+	Deliver([]Answer{result(in)})
+	b.out.replied = nil
+	if !asked {
+		t.Error("the answer was not given")
 	}
 	b.Close()
 }

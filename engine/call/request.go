@@ -246,8 +246,10 @@ func (r *Registry) hungUp(c *Caller) {
 func (c *Call) info() CallInfo {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// What is kept can be had already, and is counted in a moment.
+	answered := max(c.answered, int64(len(c.kept)))
 	return CallInfo{
-		CallID: c.ID, Function: c.Target.Name(), Method: c.Method, Inputs: c.received, Answered: c.answered, Failed: c.failed,
-		Created: float64(c.Created.UnixMicro()) / 1e6, Done: !c.finished.IsZero(),
+		CallID: c.ID, Function: c.Target.Name(), Method: c.Method, Inputs: c.received, Answered: answered, Failed: c.failed,
+		Created: float64(c.Created.UnixMicro()) / 1e6, Done: !c.finished.IsZero() || c.total >= 0 && answered == c.total,
 	}
 }

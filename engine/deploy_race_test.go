@@ -34,7 +34,7 @@ func TestDeployAllAtOnce(t *testing.T) {
 		manifests = append(manifests, m)
 	}
 	end := time.Now().Add(6 * time.Second)
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	var all sync.WaitGroup
 	for worker := range 6 {

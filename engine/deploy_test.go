@@ -195,7 +195,7 @@ func TestDeployLetsInputsFinish(t *testing.T) {
 					}
 				}
 				return false
-			}, 20*time.Second, 5*time.Millisecond)
+			}, time.Minute, 5*time.Millisecond)
 			var calling sync.WaitGroup
 			calling.Go(func() {
 				if _, err := h.deploy(tell("two"), api.DeployRequest{Strategy: strategy}); err != nil {
@@ -254,7 +254,7 @@ func TestDeployKeeps(t *testing.T) {
 			}
 			trees, err := filepath.Glob(filepath.Join(h.dir, "state", "trees", "*"))
 			return err == nil && len(trees) == 2
-		}, 20*time.Second, 20*time.Millisecond, "the files of two versions")
+		}, time.Minute, 20*time.Millisecond, "the files of two versions")
 		h.restart()
 	}
 	_, err := h.Rollback(t.Context(), "test", api.RollbackRequest{Version: 1})
@@ -296,7 +296,7 @@ func TestStoppedAppPinsNoImages(t *testing.T) {
 	}
 	for range 2 {
 		require.NoError(t, h.StopApp(t.Context(), "test", true))
-		require.Eventually(t, func() bool { return pins() == 0 }, 20*time.Second, time.Millisecond, "its containers are ending")
+		require.Eventually(t, func() bool { return pins() == 0 }, time.Minute, time.Millisecond, "its containers are ending")
 		h.restart()
 		require.Zero(t, pins())
 		_, err := h.Rollback(t.Context(), "test", api.RollbackRequest{Version: 1})
@@ -343,26 +343,40 @@ def tell(x=None):
 
 def stay(x):
     print("staying", flush=True)
-    end = time.monotonic() + 3
+    end = time.monotonic() + x
     while time.monotonic() < end:
         try:
             time.sleep(0.01)
         except BaseException:
             pass
 `}
-	for _, kill := range []bool{true, false} {
+	stays := func() (n int) {
+		require.NoError(t, h.Logs(t.Context(), "test", api.LogQuery{}, func(m api.LogMessage) error {
+			for _, l := range m.Lines {
+				if l.Text == "staying" {
+					n++
+				}
+			}
+			return nil
+		}))
+		return n
+	}
+	for i, kill := range []bool{true, false} {
 		_, err := h.deploy(stubborn, api.DeployRequest{}, app.Function{Name: "tell"}, app.Function{Name: "stay"})
 		require.NoError(t, err)
 		a, err := h.App("test")
 		require.NoError(t, err)
-		before := a.log.Last()
 		c := h.alone()
-		c.openID(h.found("stay").Function, "call", "", args(0))
-		require.Eventually(t, func() bool { return a.log.Last() > before }, 20*time.Second, 5*time.Millisecond, "it prints")
+		seconds := 5 // which are waited for
+		if kill {
+			seconds = 600
+		}
+		c.openID(h.found("stay").Function, "call", "", args(seconds))
+		waitFor(t, "its word", func() bool { return stays() == i+1 })
 		tired, tire := context.WithCancel(t.Context())
 		stopped := make(chan error, 1)
 		go func() { stopped <- h.StopApp(tired, "test", false) }()
-		require.Eventually(t, func() bool { return a.deployed.state().Stopped }, 20*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return a.deployed.state().Stopped }, time.Minute, time.Millisecond)
 		tire()
 		require.ErrorIs(t, <-stopped, context.Canceled)
 		if kill {
@@ -430,7 +444,7 @@ func TestStopAtOnce(t *testing.T) {
 				}
 			}
 			return false
-		}, 20*time.Second, time.Millisecond, "the new version is coming up")
+		}, time.Minute, time.Millisecond, "the new version is coming up")
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		require.NoError(t, h.StopApp(ctx, "test", true))
 		cancel()

@@ -22,7 +22,7 @@ func (h *host) onSmallDisk(size string) {
 	if os.Geteuid() != 0 {
 		h.t.Skip("mounting a small file system needs root")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	require.NoError(h.t, h.Close(ctx))
 	h.cfg.Dir = filepath.Join(h.dir, "small")
@@ -31,7 +31,7 @@ func (h *host) onSmallDisk(size string) {
 		h.t.Skip("a small file system cannot be mounted here: ", err)
 	}
 	h.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		_ = h.Close(ctx)
 		if err := unix.Unmount(h.cfg.Dir, 0); err != nil {
@@ -76,7 +76,7 @@ func TestFullDisk(t *testing.T) {
 	_, err = h.secrets.Set(t.Context(), "", "kept", map[string]string{"TOKEN": "before"}, false)
 	require.NoError(t, err)
 	ran := func() int { return h.outcomes("job")["ok"] }
-	require.Eventually(t, func() bool { return ran() >= 1 }, 30*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return ran() >= 1 }, time.Minute, 20*time.Millisecond)
 
 	never := api.DeployRequest{Manifest: h.manifest(tell("never"), app.Function{Name: "tell"}, app.Function{Name: "wait"}), Images: []string{h.image()}}
 	for range 3 {
@@ -104,7 +104,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	free := h.fill()
 	time.Sleep(1500 * time.Millisecond)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	require.NoError(t, h.Close(ctx), "a host can end on a full disk")
 	cancel()
 	free()

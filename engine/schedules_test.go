@@ -102,7 +102,7 @@ func TestSchedules(t *testing.T) {
 			}
 		}
 		require.NoError(t, h.StopApp(t.Context(), "jobs", true))
-		require.Eventually(t, func() bool { return h.outcomes("longjob")["running"] == 0 }, 20*time.Second, 20*time.Millisecond)
+		require.Eventually(t, func() bool { return h.outcomes("longjob")["running"] == 0 }, time.Minute, 20*time.Millisecond)
 		list, err = h.Schedules(t.Context(), "main", "jobs")
 		require.NoError(t, err)
 		require.Equal(t, "stopped", list[0].State)

@@ -173,7 +173,7 @@ func TestSpawnedAndStopped(t *testing.T) {
 	id := c.spawn("slow", args(300.0))
 	r.stop(true)
 	c.close()
-	require.Eventually(t, func() bool { return h.spawnedWaiting() == 0 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return h.spawnedWaiting() == 0 }, time.Minute, 10*time.Millisecond)
 	h.restart()
 	r = h.start("functions", app.Function{Name: "slow"})
 	c = r.dial()

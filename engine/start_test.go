@@ -164,16 +164,15 @@ func TestCloseEndsEverything(t *testing.T) {
 	h := newHost(t, "process")
 	a := h.start("functions", app.Function{Name: "slow", Scaling: app.Scaling{Min: 2}})
 	c := a.dial()
-	c.open("map", "slow", "", args(60.0), args(60.0), args(60.0))
+	c.open("map", "slow", "", args(600.0), args(600.0), args(600.0))
 	waitFor(t, "work", func() bool { return len(h.Containers()) >= 2 })
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	begun := time.Now()
 	if err := h.Close(ctx); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(begun); took > 9*time.Second {
-		t.Errorf("closing took %v", took)
+	if ctx.Err() != nil {
+		t.Error("closing took a minute")
 	}
 	<-a.over
 	if _, _, err := h.Build(t.Context(), api.BuildRequest{}, func(build.Event) {}); !errors.Is(err, ErrClosed) {

@@ -36,15 +36,8 @@ func forward(on netip.AddrPort, servers []netip.AddrPort) (*forwarder, error) {
 	if len(servers) == 0 {
 		return nil, errors.New("no name server to forward to")
 	}
-	udp, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(on))
+	udp, tcp, err := listenBoth(on)
 	if err != nil {
-		return nil, fmt.Errorf("listen for containers' name lookups: %w", err)
-	}
-	// With port 0 (in tests) both must have the same.
-	bound := udp.LocalAddr().(*net.UDPAddr).AddrPort()
-	tcp, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(bound))
-	if err != nil {
-		udp.Close()
 		return nil, fmt.Errorf("listen for containers' name lookups: %w", err)
 	}
 	f := &forwarder{udp: udp, tcp: tcp, servers: servers, slots: make(chan struct{}, maxQuestions)}
@@ -52,6 +45,25 @@ func forward(on netip.AddrPort, servers []netip.AddrPort) (*forwarder, error) {
 	f.work.Go(f.serveUDP)
 	f.work.Go(f.serveTCP)
 	return f, nil
+}
+
+// listenBoth listens on the same port of UDP and TCP; 0 (in tests) is one that is
+// free in both.
+func listenBoth(on netip.AddrPort) (*net.UDPConn, *net.TCPListener, error) {
+	for tries := 0; ; tries++ {
+		udp, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(on))
+		if err != nil {
+			return nil, nil, err
+		}
+		tcp, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(udp.LocalAddr().(*net.UDPAddr).AddrPort()))
+		if err == nil {
+			return udp, tcp, nil
+		}
+		udp.Close()
+		if on.Port() != 0 || tries == 100 {
+			return nil, nil, err
+		}
+	}
 }
 
 func (f *forwarder) addr() netip.AddrPort { return f.udp.LocalAddr().(*net.UDPAddr).AddrPort() }

@@ -34,11 +34,9 @@ func FuzzParseResolvConf(f *testing.F) {
 // echoServer answers UDP and TCP questions with themselves in capitals.
 func echoServer(t *testing.T, addr string) netip.AddrPort {
 	t.Helper()
-	udp, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp4", addr)
+	udp, tcp, err := listenBoth(netip.MustParseAddrPort(addr))
 	require.NoError(t, err)
 	t.Cleanup(func() { udp.Close() })
-	tcp, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", udp.LocalAddr().String())
-	require.NoError(t, err)
 	t.Cleanup(func() { tcp.Close() })
 	go func() {
 		buf := make([]byte, 512)
@@ -106,7 +104,7 @@ func TestForwarder(t *testing.T) {
 	go func() { f.close(); close(closed) }()
 	select {
 	case <-closed:
-	case <-time.After(10 * time.Second):
+	case <-time.After(25 * time.Second): // a stream may last for 30 s
 		t.Fatal("the forwarder does not close")
 	}
 	_, err = forward(netip.MustParseAddrPort("127.0.0.1:0"), nil)

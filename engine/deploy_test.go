@@ -26,7 +26,7 @@ func tell(version string) files {
 // deploy deploys functions of a module.
 func (h *host) deploy(texts files, req api.DeployRequest, functions ...app.Function) (api.Deployed, error) {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	if len(functions) == 0 {
 		functions = []app.Function{{Name: "tell"}, {Name: "wait"}}

@@ -86,7 +86,7 @@ func TestKills(t *testing.T) {
 		a := h.start("functions", app.Function{Name: "pause", Scaling: app.Scaling{Max: 4}})
 		c := a.dial()
 		defer c.close()
-		const lots, lot = 10, 500
+		const lots, lot = 5, 500
 		random := rand.New(rand.NewPCG(1, 2))
 		kill := func() {
 			waitFor(t, "a container that is ready", func() bool {

@@ -488,7 +488,7 @@ func (h *host) startManifest(m app.Manifest) *running {
 
 func (r *running) stop(now bool) api.Stopped {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	if err := r.Stop(ctx, now); err != nil {
 		r.t.Fatal(err)
@@ -565,7 +565,7 @@ func (c *client) write(frames ...wire.Frame) {
 
 func (c *client) read() wire.Frame {
 	c.t.Helper()
-	if err := c.conn.SetReadDeadline(time.Now().Add(60 * time.Second)); err != nil {
+	if err := c.conn.SetReadDeadline(time.Now().Add(3 * time.Minute)); err != nil {
 		c.t.Fatal(err)
 	}
 	f, err := c.r.Read()

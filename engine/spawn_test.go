@@ -95,7 +95,9 @@ func TestSpawnedOutliveTheHost(t *testing.T) {
 		require.Equal(t, wire.Error, c.get(failed, 0).Type)
 		require.Equal(t, wire.Result, c.get(big, 0).Type)
 		huge := c.spawn("big", args(5<<20))
-		require.Greater(t, c.get(huge, 0).FileSize, int64(5<<20))
+		f := c.get(huge, 0)
+		require.Greater(t, f.FileSize, int64(5<<20))
+		require.NoError(t, f.File.Close())
 		h.restart()
 
 		// Without the app: what is done is there, the rest is waited for.
@@ -111,7 +113,11 @@ func TestSpawnedOutliveTheHost(t *testing.T) {
 		r = h.lasting("functions", functions...)
 		c = r.dial()
 		for id, want := range map[string]wire.Type{done: wire.Result, failed: wire.Error, big: wire.Result, huge: wire.Result} {
-			require.Equal(t, want, c.get(id, 0).Type)
+			f := c.get(id, 0)
+			require.Equal(t, want, f.Type)
+			if f.File != nil {
+				require.NoError(t, f.File.Close())
+			}
 		}
 		c.expect(c.get(done, 0), 49)
 		c.expect(c.get(big, 0), 3<<20)

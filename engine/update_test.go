@@ -49,7 +49,7 @@ func (h *host) startFiles(texts files, functions ...app.Function) *running {
 // change updates the app to such a manifest.
 func (r *running) change(texts files, functions ...app.Function) (api.Updated, error) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	m := r.h.manifest(texts, functions...)
 	return r.Update(ctx, api.UpdateRequest{Manifest: m, Images: []string{r.h.image()}})

@@ -171,7 +171,7 @@ func TestTemplateClosed(t *testing.T) {
 		default:
 			return false
 		}
-	}, 10*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 	assert.Equal(t, 3, one.Exit().Code)
 	assert.Empty(t, one.Exit().Reason)
 	<-base.Done()

@@ -38,7 +38,9 @@ type Function struct {
 	// Parametrized says that a class can't be made without parameters: it has
 	// containers for each set of them, and none without.
 	Parametrized bool `json:"parametrized,omitempty"`
-	Generator    bool `json:"generator,omitempty"` // of a plain function
+	// Parameters are those of a class with web endpoints that a request's query gives it.
+	Parameters []Parameter `json:"parameters,omitempty"`
+	Generator  bool        `json:"generator,omitempty"` // of a plain function
 	// Shape is a digest of all of the user's modules that the function can see
 	// but the bodies of plain functions and methods. As long as it stays, code can
 	// be exchanged in containers that run; "" = not known.
@@ -85,6 +87,13 @@ type Period struct {
 	Hours   int     `json:"hours,omitempty"`
 	Minutes int     `json:"minutes,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"`
+}
+
+// Parameter is one parameter of a class. A query gives it as text.
+type Parameter struct {
+	Name    string  `json:"name"`
+	Type    string  `json:"type"`              // of Python's: "str", "int", "float", "bool"
+	Default *string `json:"default,omitempty"` // as a query would give it; nil = it must be given
 }
 
 // Method is one method of a class.

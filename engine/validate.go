@@ -9,6 +9,7 @@ import (
 
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/engine/blob"
+	"github.com/gx-dev/gx/engine/parameter"
 	"github.com/gx-dev/gx/engine/schedule"
 	"github.com/gx-dev/gx/engine/source"
 	"github.com/gx-dev/gx/gpu"
@@ -130,6 +131,9 @@ func checkFunction(f *app.Function, images, mounts int) error {
 		if f.Class || f.Web != nil || f.Generator || f.Batch != nil {
 			return at(f, "only a plain function can have a schedule: no class, web endpoint, generator or batched function")
 		}
+	}
+	if err := parameter.Check(f.Parameters); err != nil {
+		return at(f, "%v", err)
 	}
 	if err := checkWeb(f, f.Web); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/gateway"
+	"github.com/gx-dev/gx/engine/parameter"
 	"github.com/gx-dev/gx/wire"
 )
 
@@ -26,7 +27,7 @@ func (a *App) endpoints(m *app.Manifest) (endpoints []gateway.Endpoint) {
 		}
 		e := gateway.Endpoint{
 			Label: web.Label, App: a.id, AppName: a.name, Function: f.Name, Method: method, Web: *web,
-			Target: func() (call.Streams, error) { return a.webTarget(f.Name) },
+			Target: func(query string) (call.Streams, error) { return a.webTarget(f.Name, query) },
 			Log:    func(lines []api.LogLine) { a.logLines(a.masked(f.Name, lines)) },
 		}
 		if method != "" {
@@ -66,8 +67,9 @@ func (a *App) expose(ctx context.Context, m *app.Manifest) error {
 	return nil
 }
 
-// webTarget finds the containers of a function, and holds them for a request.
-func (a *App) webTarget(function string) (call.Streams, error) {
+// webTarget finds the containers of a function, or of a class with the
+// parameters that a query gives it, and holds them for a request.
+func (a *App) webTarget(function, query string) (call.Streams, error) {
 	a.mu.Lock()
 	var found *definition
 	for _, d := range a.functions {
@@ -83,7 +85,14 @@ func (a *App) webTarget(function string) (call.Streams, error) {
 	case found == nil: // it is being started
 		return nil, fmt.Errorf("%s has no containers yet", function)
 	}
-	return found.pool(nil, nil)
+	var params []byte
+	if declared := found.declared().spec.Parameters; len(declared) > 0 {
+		var err error
+		if params, err = parameter.Read(declared, query); err != nil {
+			return nil, gateway.BadRequest{Err: fmt.Errorf("%s: %w", function, err)}
+		}
+	}
+	return found.pool(params, nil)
 }
 
 // logLines takes lines about web requests.
@@ -120,8 +129,8 @@ func checkWeb(f *app.Function, web *app.Web) error {
 	if f.Batch != nil {
 		return at(f, "a web endpoint cannot be batched")
 	}
-	if f.Parametrized {
-		return at(f, "a class that needs parameters cannot have web endpoints: give them defaults")
+	if f.Parametrized && len(f.Parameters) == 0 {
+		return at(f, "a class that needs parameters which no query can give cannot have web endpoints: give them defaults")
 	}
 	if web.Label != "" {
 		if err := gateway.CheckLabel(web.Label); err != nil {
@@ -136,6 +145,8 @@ func checkWeb(f *app.Function, web *app.Web) error {
 type webURLs struct {
 	URL     string `json:"url"`
 	PathURL string `json:"path_url"`
+	// Parameters are the names of the class's parameters that a query gives.
+	Parameters []string `json:"parameters,omitempty"`
 }
 
 func (d *definition) webURLs(method string) (urls webURLs, _ *wire.FailBody) {
@@ -153,5 +164,9 @@ func (d *definition) webURLs(method string) (urls webURLs, _ *wire.FailBody) {
 		return urls, refused("%s is not a web endpoint", name)
 	}
 	g := d.app.engine.gateway
-	return webURLs{URL: g.URL(label), PathURL: g.PathURL(label)}, nil
+	urls = webURLs{URL: g.URL(label), PathURL: g.PathURL(label)}
+	for _, p := range d.declared().spec.Parameters {
+		urls.Parameters = append(urls.Parameters, p.Name)
+	}
+	return urls, nil
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -46,7 +47,7 @@ func (g *Gateway) newExchange(to *route, p place, method string) *exchange {
 
 // submit gives the request to the function. An error says that it takes none.
 func (x *exchange) submit(h *wire.WebHead, body []byte, more bool) error {
-	target, err := x.route.Target()
+	target, err := x.route.Target(h.Query)
 	if err != nil {
 		return err
 	}
@@ -66,6 +67,9 @@ func (x *exchange) begin(w http.ResponseWriter, r *http.Request, scheme string, 
 	}, body, more)
 	if err != nil {
 		x.status = http.StatusServiceUnavailable
+		if bad := (BadRequest{}); errors.As(err, &bad) {
+			x.status = http.StatusBadRequest
+		}
 		refuse(w, x.status, "%v", err)
 	}
 	return err == nil

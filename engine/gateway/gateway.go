@@ -66,11 +66,20 @@ type Endpoint struct {
 	Function string // name, of a method with its class: "Model.ask"
 	Method   string // of a class; "" = a function
 	Web      app.Web
-	// Target finds the function's containers, and holds them for one request.
-	Target func() (call.Streams, error)
+	// Target finds the containers that a request with this query is for, and
+	// holds them for it. Its error may be a BadRequest.
+	Target func(query string) (call.Streams, error)
 	// Log takes lines for the app's log.
 	Log func([]api.LogLine)
 }
+
+// BadRequest is an error that the client has made, which it is told.
+type BadRequest struct{ Err error }
+
+func (e BadRequest) Error() string { return e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e BadRequest) Unwrap() error { return e.Err }
 
 // Gateway serves the web endpoints of a host. It listens once there is one.
 type Gateway struct {

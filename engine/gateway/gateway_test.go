@@ -120,7 +120,7 @@ func serving(t *testing.T, answer func(*target, *call.Input, chan wire.Frame)) (
 func endpoint(f *target, id, name, function, label string) Endpoint {
 	return Endpoint{
 		Label: label, App: id, AppName: name, Function: function, Web: app.Web{Kind: app.WebASGI},
-		Target: func() (call.Streams, error) {
+		Target: func(string) (call.Streams, error) {
 			if f == nil {
 				return nil, errors.New("there is none")
 			}
@@ -299,6 +299,35 @@ func TestDisconnect(t *testing.T) {
 	case <-f.gone:
 	case <-time.After(time.Minute):
 		t.Fatal("the container was not told")
+	}
+}
+
+// What Target finds wrong with a query is the client's to mend, also of small
+// requests that the gateway reads itself.
+func TestBadRequest(t *testing.T) {
+	g, f := serving(t, func(_ *target, in *call.Input, _ chan wire.Frame) {
+		reply(in, wire.WebResponse, response(200, "answered", false))
+		reply(in, wire.Result, nil)
+	})
+	e := endpoint(f, "ap-1", "shop", "f", "shop")
+	e.Target = func(query string) (call.Streams, error) {
+		if query != "x=1" {
+			return nil, BadRequest{fmt.Errorf("the query is %q", query)}
+		}
+		return f, nil
+	}
+	require.NoError(t, g.Register(t.Context(), "ap-1", []Endpoint{e}))
+	for _, host := range []string{"shop.localhost", "shop.localhost\r\nTransfer-Encoding: chunked"} {
+		end := "\r\nConnection: close\r\n\r\n"
+		if strings.Contains(host, "chunked") {
+			end += "0\r\n\r\n"
+		}
+		status, body := g.ask(t, "POST /?x=2 HTTP/1.1\r\nHost: "+host+end)
+		require.Contains(t, status, "400")
+		require.Contains(t, body, `gx: the query is "x=2"`)
+		status, body = g.ask(t, "POST /?x=1 HTTP/1.1\r\nHost: "+host+end)
+		require.Contains(t, status, "200")
+		require.Contains(t, body, "answered")
 	}
 }
 

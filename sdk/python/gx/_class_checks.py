@@ -74,8 +74,20 @@ def _check_hooks(found: Dict[str, Any]) -> None:
 def _check_web(kind: type, endpoints: Any) -> None:
     from gx._parameters import Constructor
 
-    if endpoints and Constructor(kind).needed():
-        raise TypeError(f"its method {endpoints[0]} is a web endpoint, and nobody could give the class its parameters then: give all of them defaults")
+    if not endpoints:
+        return
+    constructor = Constructor(kind)
+    if not constructor.needed():
+        return
+    web = f"its method {endpoints[0]} is a web endpoint"
+    if not constructor.parameters:
+        raise TypeError(
+            f"{web}, and nobody could give its __init__ what it needs then: declare that by gx.parameter(), which a request's query gives, or give it defaults"
+        )
+    queried = [parameter["name"] for parameter in constructor.queried()]
+    for name, parameter in constructor.parameters.items():
+        if parameter.default is ... and name not in queried:
+            raise TypeError(f"{web}, and its parameter {name!r} is {parameter.kind.__name__}, which no query can give: give it a default")
 
 
 def _check_batched(found: Dict[str, Any], methods: Any, settings: Settings) -> None:

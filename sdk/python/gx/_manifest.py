@@ -151,7 +151,11 @@ def _kind(function: Union[Function, Cls]) -> Dict[str, Any]:
 
     if isinstance(function, Function):
         return {"generator": function.is_generator}
-    return {"class": True, "methods": function._methods(), "parametrized": function._constructor.needed()}
+    methods = function._methods()
+    kind = {"class": True, "methods": methods, "parametrized": function._constructor.needed()}
+    if any("web" in method for method in methods):
+        kind["parameters"] = function._constructor.queried()
+    return kind
 
 
 def _near(file: str) -> str:

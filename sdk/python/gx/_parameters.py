@@ -10,7 +10,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Tuple
+    from typing import Any, Dict, List, Sequence, Tuple
 
     from gx._signature import Signature
 
@@ -140,6 +140,16 @@ class Constructor:
         given = {name: self.parameters[name].checked(value) for name, value in kwargs.items()}
         return _sorted(_without_defaults(given, {name: parameter.default for name, parameter in self.parameters.items()}))
 
+    def queried(self) -> List[Dict[str, Any]]:
+        """The parameters that the query of a web request gives, as the manifest has them."""
+        found: List[Dict[str, Any]] = []
+        for name, parameter in self.parameters.items():
+            if parameter.kind is not bytes:
+                found.append({"name": name, "type": parameter.kind.__name__})
+                if parameter.default is not ...:
+                    found[-1]["default"] = _text(parameter.default)
+        return found
+
     def needed(self) -> bool:
         """Whether there is no instance without parameters."""
         try:
@@ -173,6 +183,23 @@ def pickled(args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> bytes:
         buffer = BytesIO()
         Pickler(buffer, 4).dump((args, kwargs))
     return buffer.getvalue()
+
+
+def query(params: bytes, names: Sequence[str]) -> str:
+    """The query of a URL, with its ``?``, by which a web request gives a class these pickled arguments; only those of ``names``."""
+    if not params:
+        return ""
+    from _pickle import loads
+    from urllib.parse import urlencode
+
+    given = loads(params)[1]  # they were pickled here
+    text = urlencode([(name, _text(given[name])) for name in names if name in given])
+    return text and "?" + text
+
+
+def _text(value: Any) -> str:
+    """A value as a query gives it."""
+    return str(value).lower() if type(value) is bool else str(value)
 
 
 def _without_defaults(given: Dict[str, Any], defaults: Dict[str, Any]) -> Dict[str, Any]:

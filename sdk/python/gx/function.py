@@ -412,14 +412,16 @@ class Function:
         """The address of a web endpoint, while its app runs. Raises InvalidError if it is none.
 
         It is http://LABEL.localhost:PORT, or http://localhost:PORT/LABEL where
-        this machine does not resolve names below localhost.
+        this machine does not resolve names below localhost; of an instance with
+        parameters its query has them.
         """
         self._connect()
         assert self._callee is not None
         urls = self._ask("function.web", method=self._callee.method)
+        from gx._parameters import query
         from gx._place import resolves
 
-        return str(urls["url"] if resolves(urls["url"]) else urls["path_url"])
+        return str(urls["url"] if resolves(urls["url"]) else urls["path_url"]) + query(self._callee.params, urls.get("parameters") or ())
 
     get_web_url = Dual(_get_web_url)
 

@@ -145,6 +145,57 @@ def test_manifest() -> None:
     assert app.registered_classes["Model"] is Model and "Model" not in app.registered_functions
 
 
+def test_parameters_that_a_query_gives() -> None:
+    own = gx.App("queried")
+
+    @own.cls(serialized=True)
+    class Queried:
+        name: str = gx.parameter()
+        times: int = gx.parameter(default=3)
+        rate: float = gx.parameter(default=1)
+        fast: bool = gx.parameter(default=True)
+        key: bytes = gx.parameter(default=b"")
+
+        @gx.asgi_app()
+        def web(self) -> Any: ...
+
+    kind = {function["name"]: function for function in manifest(own)["functions"]}["Queried"]
+    assert kind["parametrized"] is True and kind["parameters"] == [
+        {"name": "name", "type": "str"},
+        {"name": "times", "type": "int", "default": "3"},
+        {"name": "rate", "type": "float", "default": "1.0"},
+        {"name": "fast", "type": "bool", "default": "true"},
+    ]
+    assert "parameters" not in {function["name"]: function for function in manifest(app)["functions"]}["Model"]
+
+    from gx._parameters import pickled, query
+
+    given = pickled((), {"name": "a&b é", "fast": False, "key": b"x"})
+    assert query(given, ["name", "times", "fast"]) == "?name=a%26b+%C3%A9&fast=false"
+    assert query(b"", ["name"]) == "" == query(pickled((), {"key": b"x"}), ["name"])
+
+
+def test_parameters_that_no_query_gives() -> None:
+    own = gx.App("refused")
+    with pytest.raises(gx.exception.InvalidError, match="'key' is bytes, which no query can give: give it a default"):
+
+        @own.cls(serialized=True)
+        class Sealed:
+            key: bytes = gx.parameter()
+
+            @gx.asgi_app()
+            def web(self) -> Any: ...
+
+    with pytest.raises(gx.exception.InvalidError, match="nobody could give its __init__ what it needs"):
+
+        @own.cls(serialized=True)
+        class Older:
+            def __init__(self, x: int) -> None: ...
+
+            @gx.asgi_app()
+            def web(self) -> Any: ...
+
+
 def test_batched_in_the_manifest() -> None:
     own = gx.App("batched")
 

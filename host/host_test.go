@@ -71,7 +71,7 @@ func (u *user) run() string    { return filepath.Join(u.dir, "r") }
 func (u *user) socket() string { return filepath.Join(u.run(), "host.sock") }
 
 func (u *user) gx(binary string, args ...string) (stdout, stderr string, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Env = u.env
@@ -119,7 +119,7 @@ def main():
 // gone waits until a path is not there any more.
 func gone(t *testing.T, path string) {
 	t.Helper()
-	require.Eventually(t, func() bool { _, err := os.Stat(path); return os.IsNotExist(err) }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { _, err := os.Stat(path); return os.IsNotExist(err) }, time.Minute, 10*time.Millisecond)
 }
 
 func TestManyFirstCommandsStartOneHost(t *testing.T) {
@@ -212,7 +212,7 @@ func TestABusyHostIsNotReplaced(t *testing.T) {
 
 func TestAnIdleHostEndsItself(t *testing.T) {
 	u := newUser(t)
-	_, errs, err := u.gx(binaries.one, "host", "start", "--idle-timeout", "300ms")
+	_, errs, err := u.gx(binaries.one, "host", "start", "--idle-timeout", "2s") // long enough for this command to say so
 	require.NoError(t, err, errs)
 	gone(t, u.socket())
 	_, errs, err = u.gx(binaries.one, "host", "status")

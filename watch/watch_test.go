@@ -84,7 +84,7 @@ func (p *project) next() string {
 			words = append(words, string(c.Kind)+" "+strings.TrimPrefix(c.Path, p.dir+"/"))
 		}
 		return strings.Join(words, ", ")
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		p.t.Fatal("no change was told")
 		return ""
 	}

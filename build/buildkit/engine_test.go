@@ -362,7 +362,7 @@ func TestCancelStopsAStep(t *testing.T) {
 		}
 	})
 	require.ErrorIs(t, err, context.Canceled)
-	require.Less(t, time.Since(begin), 20*time.Second)
+	require.Less(t, time.Since(begin), 2*time.Minute, "the step takes five")
 }
 
 func TestTheSameRecipeAtOnceIsMadeOnce(t *testing.T) {

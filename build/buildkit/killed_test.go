@@ -76,7 +76,7 @@ func TestAKilledEnginesLeftoversAreCleared(t *testing.T) {
 	require.NoError(t, err)
 	defer e.Close()
 	require.True(t, asleep)
-	require.Eventually(t, func() bool { return sleeping(t) == 0 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return sleeping(t) == 0 }, time.Minute, 10*time.Millisecond)
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	require.NoError(t, err)
 	require.NotContains(t, string(mounts), dir+"/store/runc-overlayfs/executor")

@@ -78,7 +78,7 @@ func (s *stage) reply() sdk.ToPython {
 	select {
 	case m := <-s.toPython:
 		return m
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		s.t.Fatal("gx did not answer Python")
 		return sdk.ToPython{}
 	}
@@ -89,7 +89,7 @@ func (s *stage) end() Outcome {
 	select {
 	case o := <-s.done:
 		return o
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		s.t.Fatal("the session did not end")
 		return Outcome{}
 	}

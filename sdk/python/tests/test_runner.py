@@ -489,7 +489,7 @@ class Processes(Case):
             b"".join(_wire.encode(_wire.INPUT, 7, i, _wire.dumps(((i,), {}))) for i in range(40))
         )
         with self.assertRaises(_wire.Closed):
-            host.connection.wait(lambda: False, 10)
+            host.connection.wait(lambda: False, 60)
         self.assertEqual(host.ended(), 3)
         # What was done before is not lost, and nothing else was answered.
         self.assertEqual([f[2] for f in host.frames if f[0] == _wire.RESULT], list(range(20)))
@@ -498,14 +498,14 @@ class Processes(Case):
         host = self.host("import os, signal\ndef f(): os.kill(os.getpid(), signal.SIGKILL)").ready()
         host.input()
         with self.assertRaises(_wire.Closed):
-            host.connection.wait(lambda: False, 10)
+            host.connection.wait(lambda: False, 60)
         self.assertEqual(host.ended(), -signal.SIGKILL)
 
     def test_segmentation_fault(self) -> None:
         host = self.host("import ctypes\ndef f():\n    print('there')\n    ctypes.string_at(0)").ready()
         host.input()
         with self.assertRaises(_wire.Closed):
-            host.connection.wait(lambda: False, 10)
+            host.connection.wait(lambda: False, 60)
         self.assertEqual(host.ended(), -signal.SIGSEGV)
         self.assertEqual(host.stdout.of(7, 0), b"there\n")
 

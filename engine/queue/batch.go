@@ -53,6 +53,8 @@ type batch struct {
 	added  bool // items that watchers can see
 }
 
+func (b *batch) empty() bool { return len(b.puts)+len(b.gets)+len(b.clears) == 0 }
+
 func (b *batch) all() iter.Seq[*request] {
 	return func(yield func(*request) bool) {
 		for _, line := range [][]*request{b.puts, b.gets, b.clears} {

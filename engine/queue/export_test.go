@@ -5,8 +5,29 @@ func (s *Service) Waiting() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.partitions {
-		if !p.working {
+		if !p.led {
 			n += len(p.puts) + len(p.gets) + len(p.clears)
+		}
+	}
+	return n
+}
+
+// Busy is how many requests are being done.
+func (s *Service) Busy() int { return s.count(func(r *request) bool { return r.busy }) }
+
+// Late is how many requests are being done whose time is over.
+func (s *Service) Late() int { return s.count(func(r *request) bool { return r.late }) }
+
+func (s *Service) count(is func(*request) bool) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.partitions {
+		for _, line := range [][]*request{p.puts, p.gets, p.clears} {
+			for _, r := range line {
+				if is(r) {
+					n++
+				}
+			}
 		}
 	}
 	return n

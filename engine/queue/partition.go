@@ -23,7 +23,7 @@ type request struct {
 	kind    kind
 	ctx     context.Context // the asker's
 	timeout *time.Duration  // nil = it waits; 0 = it does not
-	done    chan error      // one value
+	told    chan word       // has room for all that it is told
 
 	items   [][]byte      // to put, or that were got
 	ttl     time.Duration // of a put
@@ -31,6 +31,14 @@ type request struct {
 	expired bool          // of a clear: only if the partition has expired
 
 	busy bool // it is being done, and cannot leave
+	late bool // it would have left meanwhile
+}
+
+// word is what somebody in a line is told: what came of the request, or that it
+// is to do what is wanted there.
+type word struct {
+	err  error
+	lead bool
 }
 
 // failed is the error of who has waited for too long.
@@ -42,8 +50,10 @@ func (r *request) failed() error {
 }
 
 // partition is a partition in use: who waits there, and what is known of what
-// it holds. At most one goroutine (work) does what is wanted: all that has come
-// at one moment, in one update.
+// it holds. One of those in the line at a time does what is wanted (lead): all
+// that has come at one moment, in one update. There is no goroutine for it that
+// would have to be woken, and to wake the askers: who finds nobody at it does
+// it, and appoints the next.
 type partition struct {
 	service *Service
 	at      place
@@ -52,19 +62,26 @@ type partition struct {
 	puts, gets, clears []*request // those who wait, in the order in which they came
 	watchers           int
 	changed            chan struct{} // closed at the next put
-	working            bool
-	news               bool        // something has come since the last update was begun
-	stale              bool        // its queue was deleted: nobody new comes here
-	alarm              clock.Timer // set while somebody waits for room that its expiry will make
+	led                bool          // somebody does what is wanted, or was told to
+	news               bool          // something has come since the last update was begun
+	stale              bool          // its queue was deleted: nobody new comes here
+	alarm              clock.Timer   // set while somebody waits for room that its expiry will make
 
-	held state // work's alone
+	held state // the leader's alone
 }
 
-// add puts a request into the line. mu is held.
-func (p *partition) add(r *request) {
+// add puts a request into the line. If nobody does what is wanted there, the
+// caller is to lead. mu is held.
+func (p *partition) add(r *request) (lead bool) {
 	line := p.line(r.kind)
 	*line = append(*line, r)
-	p.call()
+	p.news = true
+	if p.led {
+		return false
+	}
+	p.led = true
+	p.service.tending.Add(1)
+	return true
 }
 
 func (p *partition) line(k kind) *[]*request {
@@ -77,27 +94,52 @@ func (p *partition) line(k kind) *[]*request {
 	return &p.clears
 }
 
-// call has somebody look at the line. mu is held.
+// call has somebody of the line do what is wanted. mu is held.
 func (p *partition) call() {
 	p.news = true
-	if !p.working && !p.service.closed {
-		p.working = true
-		p.service.tending.Go(p.work)
+	if !p.led {
+		p.appoint()
 	}
 }
 
-// leave takes a request out of the line, unless it is being done. mu is held.
+// appoint makes one of the line the leader if there is news, and otherwise
+// leaves those who wait to themselves. mu is held.
+func (p *partition) appoint() {
+	p.led = false
+	if p.news && !p.service.closed {
+		for _, line := range [][]*request{p.puts, p.gets, p.clears} {
+			if len(line) > 0 {
+				p.led = true
+				p.service.tending.Add(1)
+				line[0].told <- word{lead: true}
+				return
+			}
+		}
+	}
+	p.setAlarm()
+	p.release()
+}
+
+// leave takes a request out of the line, unless it is being done: then it does
+// not stay there. mu is held.
 func (p *partition) leave(r *request) bool {
 	line := p.line(r.kind)
 	i := slices.Index(*line, r)
 	if r.busy || i < 0 {
+		r.late = true
 		return false
 	}
 	*line = slices.Delete(*line, i, i+1)
-	if r.kind == putting {
-		p.call() // there may be room for who is behind it
+	select {
+	case <-r.told: // to lead
+		p.service.tending.Done()
+		p.appoint()
+	default:
+		if r.kind == putting {
+			p.call() // there may be room for who is behind it
+		}
+		p.release()
 	}
-	p.release()
 	return true
 }
 
@@ -107,7 +149,7 @@ func (p *partition) fail(err error) {
 		line := p.line(k)
 		*line = slices.DeleteFunc(*line, func(r *request) bool {
 			if !r.busy {
-				r.done <- err
+				r.told <- word{err: err}
 			}
 			return !r.busy
 		})
@@ -119,7 +161,7 @@ func (p *partition) fail(err error) {
 // release forgets the partition if nobody needs it. What it holds stays known
 // only while somebody is there: reading it again costs one query. mu is held.
 func (p *partition) release() {
-	if p.working || p.watchers > 0 || len(p.puts)+len(p.gets)+len(p.clears) > 0 || p.held.items() > 0 && !p.stale {
+	if p.led || p.watchers > 0 || len(p.puts)+len(p.gets)+len(p.clears) > 0 || p.held.items() > 0 && !p.stale {
 		return
 	}
 	if p.service.partitions[p.at] == p {
@@ -127,31 +169,30 @@ func (p *partition) release() {
 	}
 }
 
-// work does what is wanted until there is nothing more that can be done.
-func (p *partition) work() {
+// lead does what is wanted now, and leaves what comes meanwhile to another of
+// the line.
+func (p *partition) lead() {
 	s := p.service
-	for {
-		s.mu.Lock()
-		if !p.news || s.closed {
-			p.working = false
-			p.setAlarm()
-			p.release()
-			s.mu.Unlock()
-			return
-		}
-		p.news = false
-		b := &batch{puts: slices.Clone(p.puts), gets: slices.Clone(p.gets), clears: slices.Clone(p.clears), now: s.clock.Now()}
-		for r := range b.all() {
-			r.busy = true
-		}
+	defer s.tending.Done()
+	s.mu.Lock()
+	p.news = false
+	b := &batch{puts: slices.Clone(p.puts), gets: slices.Clone(p.gets), clears: slices.Clone(p.clears), now: s.clock.Now()}
+	if b.empty() { // all have left, or were told that it is over
+		p.appoint()
 		s.mu.Unlock()
-
-		err := b.apply(s, p)
-
-		s.mu.Lock()
-		p.settle(b, err)
-		s.mu.Unlock()
+		return
 	}
+	for r := range b.all() {
+		r.busy = true
+	}
+	s.mu.Unlock()
+
+	err := b.apply(s, p)
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.settle(b, err)
+	p.appoint()
 }
 
 // settle answers those whose request was done, and those who do not wait. mu is held.
@@ -160,15 +201,17 @@ func (p *partition) settle(b *batch, err error) {
 		r.busy = false
 		switch {
 		case err != nil:
-			r.done <- err
+			r.told <- word{err: err}
 		case b.served[r]:
-			r.done <- nil
+			r.told <- word{}
 		case p.stale:
-			r.done <- errGone
+			r.told <- word{err: errGone}
 		case r.ctx.Err() != nil:
-			r.done <- r.ctx.Err()
-		case r.timeout != nil && *r.timeout <= 0:
-			r.done <- r.failed()
+			r.told <- word{err: r.ctx.Err()}
+		case p.service.closed:
+			r.told <- word{err: errClosed}
+		case r.late || r.timeout != nil && *r.timeout <= 0:
+			r.told <- word{err: r.failed()}
 		default:
 			return true
 		}

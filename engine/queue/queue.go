@@ -78,7 +78,7 @@ type Service struct {
 	// What is done most, prepared: parsing costs as much as the doing.
 	insert, prolong, oldest, delete *sql.Stmt
 
-	tending sync.WaitGroup // lines at work, sweeps
+	tending sync.WaitGroup // those who lead a line, sweeps
 	life    context.Context
 	end     context.CancelFunc
 	timer   clock.Timer
@@ -412,7 +412,7 @@ func (s *Service) read(ctx context.Context, at place, after int64, n int) (Items
 // do has a request done by its partition's line. ctx is the asker's: if it ends
 // before the request is done, the request is not done.
 func (s *Service) do(ctx context.Context, at place, r *request) error {
-	r.ctx, r.done = ctx, make(chan error, 1)
+	r.ctx, r.told = ctx, make(chan word, 2)
 	// Its time begins before anybody can see it wait.
 	var over chan struct{}
 	if r.timeout != nil && *r.timeout > 0 {
@@ -426,25 +426,35 @@ func (s *Service) do(ctx context.Context, at place, r *request) error {
 		return errClosed
 	}
 	p := s.partition(at)
-	p.add(r)
+	lead := p.add(r)
 	s.mu.Unlock()
 
-	var why error
-	select {
-	case err := <-r.done:
-		return err
-	case <-over:
-		why = r.failed()
-	case <-ctx.Done():
-		why = ctx.Err()
+	gone := ctx.Done()
+	for {
+		if lead {
+			p.lead()
+		}
+		var why error
+		select {
+		case told := <-r.told:
+			if !told.lead {
+				return told.err
+			}
+			lead = true
+			continue
+		case <-over:
+			why = r.failed()
+		case <-gone:
+			why = ctx.Err()
+		}
+		s.mu.Lock()
+		left := p.leave(r)
+		s.mu.Unlock()
+		if left {
+			return why
+		}
+		lead, over, gone = false, nil, nil // it is being done, which takes no longer than a commit
 	}
-	s.mu.Lock()
-	left := p.leave(r)
-	s.mu.Unlock()
-	if left {
-		return why
-	}
-	return <-r.done // it is being done, which takes no longer than a commit
 }
 
 // partition is the line at a place. mu is held.

@@ -202,6 +202,24 @@ func (l *lab) await(t testing.TB, n int) {
 	require.Eventually(t, func() bool { return l.Waiting() == n }, time.Minute, time.Millisecond)
 }
 
+// block has all updates of the database wait until the returned function is called.
+func (l *lab) block(t testing.TB) (release func()) {
+	t.Helper()
+	begun, end, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- l.db.Update(t.Context(), func(*sql.Tx) error {
+			close(begun)
+			<-end
+			return nil
+		})
+	}()
+	<-begun
+	return func() {
+		close(end)
+		require.NoError(t, <-done)
+	}
+}
+
 // waiting starts something that waits, does what ends the waiting, and returns its result.
 func (l *lab) waiting(t testing.TB, wait func() error, end func()) error {
 	t.Helper()
@@ -256,6 +274,47 @@ func TestWaiting(t *testing.T) {
 	require.Equal(t, ask.KindNotFound, ask.Kind(err))
 	err = l.Put(t.Context(), l.partition("p"), encode([]string{"x"}), time.Hour, nil)
 	require.Equal(t, ask.KindNotFound, ask.Kind(err))
+}
+
+// TestLate has the time of one who waits be over while another's request is done
+// together with its own: it is told then, and not when somebody puts an item.
+func TestLate(t *testing.T) {
+	l := start(t)
+	cleared := make(chan error, 1)
+	err := l.waiting(t, func() error {
+		_, err := l.Get(t.Context(), l.partition(""), 1, in(time.Minute))
+		return err
+	}, func() {
+		release := l.block(t)
+		go func() { cleared <- l.Clear(t.Context(), l.partition(""), false) }()
+		require.Eventually(t, func() bool { return l.Busy() == 2 }, time.Minute, time.Millisecond)
+		l.clock.Advance(time.Minute)
+		require.Eventually(t, func() bool { return l.Late() == 1 }, time.Minute, time.Millisecond)
+		release()
+	})
+	require.Equal(t, ask.KindEmpty, ask.Kind(err))
+	require.NoError(t, <-cleared)
+}
+
+// TestLeads has the one who is to do what is wanted be gone before it does.
+func TestLeads(t *testing.T) {
+	l := start(t)
+	for range 200 {
+		var all sync.WaitGroup
+		for range 3 {
+			ctx, cancel := context.WithCancel(t.Context())
+			all.Go(func() {
+				if items, err := l.Get(ctx, l.partition(""), 1, nil); err == nil {
+					t.Errorf("it has got %q", items)
+				}
+			})
+			all.Go(cancel)
+		}
+		all.Wait()
+		l.put(t, "", "a", "b")
+		require.Equal(t, []string{"a", "b"}, l.get(t, "", 2))
+	}
+	require.Zero(t, l.Waiting())
 }
 
 // TestFair has getters wait, who are served in the order in which they came.

@@ -7,6 +7,7 @@ and bytes; so has its answer.
 from __future__ import annotations
 
 from gx import _wire
+from gx._host import any_client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ def ask(op: str, data: _wire.Buffer = b"", **params: Any) -> Tuple[Any, memoryvi
     most 64 MiB. Raises what the host answered as an exception of
     gx.exception (queue.Full and queue.Empty for those two kinds).
     """
-    from gx._host import any_client
-
     return ask_on(any_client(), op, data, **params)
 
 
@@ -46,7 +45,6 @@ def ask_on(client: Client, op: str, data: _wire.Buffer = b"", **params: Any) -> 
 async def ask_aio(op: str, data: _wire.Buffer = b"", **params: Any) -> Tuple[Any, memoryview]:
     """As ask, for coroutines: others of the loop go on meanwhile."""
     from gx._aio import Inbox
-    from gx._host import any_client
 
     client = any_client()
     number = client.number()
@@ -66,8 +64,6 @@ async def ask_aio(op: str, data: _wire.Buffer = b"", **params: Any) -> Tuple[Any
 
 def hold(op: str, **params: Any) -> Callable[[], None]:
     """Asks what has no answer: what is asked for lasts until the connection ends, or the returned function is called."""
-    from gx._host import any_client
-
     client = any_client()
     number = client.number()
     _send(client, number, op, b"", params)
@@ -75,14 +71,16 @@ def hold(op: str, **params: Any) -> Callable[[], None]:
 
 
 def _send(client: Client, number: int, op: str, data: _wire.Buffer, params: dict) -> None:
-    from gx._client import gone, too_large
-
     body = _wire.encode_message({"op": op, "params": params}, data)
     try:
         client.connection.send_payload(_wire.ASK, number, 0, body)
     except _wire.Closed as error:
+        from gx._client import gone
+
         raise gone(error) from None
     except _wire.TooLarge as error:
+        from gx._client import too_large
+
         raise too_large(error) from None
 
 

@@ -166,13 +166,7 @@ def from_json(body: Buffer) -> Any:
         return {}
     try:
         text = str(body, "utf-8").strip()
-        try:
-            from _json import make_scanner
-        except ImportError:
-            import json
-
-            return json.loads(text)
-        value, end = make_scanner(_Context)(text, 0)  # type: ignore[arg-type]
+        value, end = _scan(text, 0)
     except (ValueError, StopIteration, RecursionError) as error:
         raise ProtocolError(f"a JSON body is not JSON: {error!r}") from None
     if end != len(text):
@@ -200,10 +194,14 @@ def _base64(value: Any) -> str:
 try:
     from _json import encode_basestring_ascii as _quoted
     from _json import make_encoder as _make_encoder
+    from _json import make_scanner as _make_scanner
 
+    _scan: Any = _make_scanner(_Context)  # type: ignore[arg-type]
     _pieces: Any = _make_encoder(None, _base64, _quoted, None, ":", ",", False, False, False)
 except (ImportError, TypeError):  # a Python with another json module
     import json as _json_module
+
+    _scan = _json_module.JSONDecoder().raw_decode
 
     def _pieces(value: Any, _: int) -> Any:
         return _json_module.JSONEncoder(default=_base64, separators=(",", ":"), allow_nan=False).iterencode(value)

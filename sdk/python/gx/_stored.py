@@ -187,11 +187,12 @@ def _seconds(when: Any) -> float:
 
 def pickled(value: Any, what: str) -> Any:
     """The bytes of a value. Raises SerializationError."""
-    from gx import _wire
+    from gx._frames import TooLarge
+    from gx._payload import dumps, whole
 
     try:
-        return _wire.whole(_wire.dumps(value))
-    except _wire.TooLarge as error:
+        return whole(dumps(value))
+    except TooLarge as error:
         from gx.exception import RequestSizeError
 
         raise RequestSizeError(f"{what}: {error}") from None
@@ -203,10 +204,10 @@ def pickled(value: Any, what: str) -> Any:
 
 def unpickled(data: Any, what: str) -> Any:
     """The value of bytes. Raises DeserializationError."""
-    from gx import _wire
+    from gx._payload import loads
 
     try:
-        return _wire.loads(data)
+        return loads(data)
     except Exception as error:
         from gx.exception import DeserializationError
 

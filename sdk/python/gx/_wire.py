@@ -335,7 +335,8 @@ class Connection:
                     self._lead(done, end)
                 finally:
                     self._reading.release()
-                    self._wake(True)
+                    if self._waiters:
+                        self._wake(True)
             else:
                 self._follow(done, left)
         return True

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gx._questions import Steps
 
 _PAGE = 100  # items that are read at once, without taking them
+_TTL = 24 * 3600  # seconds for which a partition is kept after its last put, where none are given
 
 
 class Queue(Stored):
@@ -88,7 +89,7 @@ class Queue(Stored):
         timeout: Optional[float] = None,
         *,
         partition: Optional[str] = None,
-        partition_ttl: int = 24 * 3600,
+        partition_ttl: int = _TTL,
     ) -> Steps:
         """Adds an item to the end.
 
@@ -105,7 +106,7 @@ class Queue(Stored):
         timeout: Optional[float] = None,
         *,
         partition: Optional[str] = None,
-        partition_ttl: int = 24 * 3600,
+        partition_ttl: int = _TTL,
     ) -> Steps:
         """Adds several items to the end, all or none, one behind the other; otherwise as put. At most 5,000 and 60 MiB."""
         yield from _add(self, list(vs), block, timeout, partition, partition_ttl)
@@ -114,14 +115,14 @@ class Queue(Stored):
         """How many items a partition has, or with ``total`` all partitions."""
         if partition is not None and total:
             raise _invalid("len: either partition= or total=True")
-        result, _ = yield question("queue.len", id=(yield from self._id()), partition=_partition(partition), total=bool(total))
+        result, _ = yield question("queue.len", total=bool(total), **(yield from _place(self, partition)))
         return int(result["len"])
 
     def _clear(self, *, partition: Optional[str] = None, all: bool = False) -> Steps:
         """Deletes the items of a partition, or with ``all`` of all partitions."""
         if partition is not None and all:
             raise _invalid("clear: either partition= or all=True")
-        yield question("queue.clear", id=(yield from self._id()), partition=_partition(partition), all=bool(all))
+        yield question("queue.clear", all=bool(all), **(yield from _place(self, partition)))
 
     get = asking(_get)
     get_many = asking(_get_many)
@@ -154,24 +155,28 @@ class Queue(Stored):
 Queue.objects = Manager(Queue)
 
 
-def _partition(name: Optional[str]) -> str:
-    """A partition's name as the host has it. Raises InvalidError."""
-    if name is None:
-        return ""
-    if not isinstance(name, str) or not 1 <= len(name.encode("utf-8", "surrogatepass")) <= 64:
-        raise _invalid(f"partition={name!r:.200}: the name of a partition has 1 to 64 bytes")
-    return name
+# The host takes what it is not told for the default: an item on its way to
+# another function costs both sides less.
 
 
-def _timeout(block: bool, timeout: Optional[float]) -> Optional[float]:
-    """How long the host may wait: None = without end."""
+def _place(self: Queue, partition: Optional[str]) -> Steps:
+    """A partition, as the host is told of it. Raises InvalidError."""
+    if partition is None:
+        return {"id": self._found or (yield from self._id())}
+    if not isinstance(partition, str) or not 1 <= len(partition.encode("utf-8", "surrogatepass")) <= 64:
+        raise _invalid(f"partition={partition!r:.200}: the name of a partition has 1 to 64 bytes")
+    return {"id": (yield from self._id()), "partition": partition}
+
+
+def _patience(block: bool, timeout: Optional[float]) -> Dict[str, Any]:
+    """How long the host may wait, as it is told of it; without end if it is not."""
     if not block:
         if timeout is not None:
             from gx._notices import notice
 
             notice("timeout= has no effect on a queue's method with block=False")
-        return 0
-    return None if timeout is None else max(0.0, float(timeout))
+        return {"timeout": 0}
+    return {} if timeout is None else {"timeout": max(0.0, float(timeout))}
 
 
 def _take(self: Queue, n: int, block: bool, timeout: Optional[float], partition: Optional[str]) -> Steps:
@@ -179,9 +184,9 @@ def _take(self: Queue, n: int, block: bool, timeout: Optional[float], partition:
 
     if not isinstance(n, int) or n < 1:
         raise _invalid(f"{n!r} items: ask for one at least")
-    where: Dict[str, Any] = {"id": (yield from self._id()), "partition": _partition(partition)}
+    place = yield from _place(self, partition)
     try:
-        result, data = yield question("queue.get", n=n, timeout=_timeout(block, timeout), **where)
+        result, data = yield question("queue.get", n=n, **place, **_patience(block, timeout))
     except queue.Empty:
         if block:
             raise
@@ -192,27 +197,21 @@ def _take(self: Queue, n: int, block: bool, timeout: Optional[float], partition:
 def _add(
     self: Queue, values: List[Any], block: bool, timeout: Optional[float], partition: Optional[str], partition_ttl: float
 ) -> Steps:
-    name = _partition(partition)
     items = [pickled(value, "the item" if len(values) == 1 else f"item {i}") for i, value in enumerate(values)]
     if sum(map(len, items)) > MAX_DATA:
         from gx.exception import RequestSizeError
 
         raise RequestSizeError(f"{len(items)} items of {sum(map(len, items))} bytes when pickled; at most {MAX_DATA} are put at once")
-    yield question(
-        "queue.put",
-        b"".join(items),
-        id=(yield from self._id()),
-        partition=name,
-        lengths=[*map(len, items)],
-        timeout=_timeout(block, timeout),
-        partition_ttl=float(partition_ttl),
-    )
+    params = yield from _place(self, partition)
+    if partition_ttl != _TTL:
+        params["partition_ttl"] = float(partition_ttl)
+    yield question("queue.put", b"".join(items), lengths=[*map(len, items)], **params, **_patience(block, timeout))
 
 
 def _peek(self: Queue, after: int, timeout: float, partition: Optional[str]) -> Steps:
     """Some items behind the number ``after``, and the last one's number."""
     result, data = yield question(
-        "queue.peek", id=(yield from self._id()), partition=_partition(partition), n=_PAGE, after=after, timeout=max(0.0, float(timeout))
+        "queue.peek", n=_PAGE, after=after, timeout=max(0.0, float(timeout)), **(yield from _place(self, partition))
     )
     return [unpickled(item, "an item") for item in parts(data, result["lengths"])], int(result["last"])
 

@@ -28,7 +28,7 @@ class Card:
         self.peak = self.peak_reserved = 0
         self.fraction = 1.0
         self.told = 0  # what the page was told
-        self.frees = self.freed = self.noted = 0  # storages and bytes that were freed; storages that were counted
+        self.frees = self.freed = self.sweeps = 0  # storages and bytes that were freed; see memory
         self.ooms = 0
         self.operations = 0
         self.broken = 0  # the fault that has ended this process's context

@@ -30,7 +30,10 @@ class Entry(weakref.ref):
     __slots__ = ("key", "size", "card")
 
 
+_YOUNG = 64  # so many storages are counted before it is looked at which of them are gone, before 2.1
+
 live = {}  # Entry by id(storage); before 2.1 (weak handle, size, card) by address
+_young = []  # before 2.1: keys of those that were counted last, of which most are gone soon
 
 
 def freed(entry):
@@ -83,27 +86,29 @@ def _note_polled(tensor, index):
     key = storage._cdata
     if key in live:
         return
-    card = cards.use(index)
-    size = _round(storage.nbytes())
+    card = _state.cards[index] if _state.initialized else cards.use(index)
+    if not card.begun:
+        cards.use(index)
+    size = (storage.nbytes() + 511) & -512
     live[key] = (storage._weak_ref(), size, card)
+    _young.append(key)
     card.used += size
-    card.noted += 1
-    if card.used > card.alert or not card.noted & 4095:
-        collect()
-        if card.used > card.alert:
-            try:
-                _look(card, size)
-            except OutOfMemoryError:
-                _forget(key)
-                raise
+    if len(_young) >= _YOUNG or card.used > card.alert:
+        keys = _young[:]
+        del _young[: len(keys)]
+        _sweep(keys)
+        card.sweeps += 1
+        if card.used > card.alert or not card.sweeps & 63:
+            collect()
+            if card.used > card.alert:
+                try:
+                    _look(card, size)
+                except OutOfMemoryError:
+                    _forget(key)
+                    raise
 
 
 note = _note_tracked if TRACKED else _note_polled
-
-
-def no_storage(tensor):
-    """In the place of Tensor.untyped_storage, before 2.1."""
-    raise NotImplementedError
 
 
 def _note_parts(tensor, index):
@@ -169,11 +174,27 @@ def _storage_class():
 
 def collect():
     """Notices which storages are gone; from 2.1 on that is known already."""
-    if TRACKED:
-        return
-    expired = _storage_class()._expired
-    for key in [key for key, entry in list(live.items()) if expired(entry[0])]:
-        _forget(key)
+    if not TRACKED:
+        _young.clear()
+        _sweep(list(live))
+
+
+def _sweep(keys):
+    """Forgets those of these storages that are gone. Each is taken out of ``live`` meanwhile: another thread may be at it, too."""
+    kind = _storage_class()
+    expired, let_go = kind._expired, kind._free_weak_ref
+    for key in keys:
+        entry = live.pop(key, None)
+        if entry is None:
+            continue
+        handle, size, card = entry
+        if expired(handle):
+            let_go(handle)
+            card.used -= size
+            card.freed += size
+            card.frees += 1
+        else:
+            live[key] = entry
 
 
 def _look(card, size):

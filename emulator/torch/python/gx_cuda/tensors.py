@@ -15,7 +15,8 @@ Disabled = getattr(torch._C, "DisableTorchFunctionSubclass", None) or torch._C.D
 _run = torch._C._disabled_torch_function_impl
 _note = memory.note
 _live, _Entry, _freed = memory.live, memory.Entry, memory.freed
-_storage = Tensor.untyped_storage if memory.TRACKED else memory.no_storage
+_TRACKED = memory.TRACKED
+_storage = Tensor.untyped_storage if _TRACKED else None
 _NO_STORAGE = RuntimeError, NotImplementedError
 _state = cards.state
 
@@ -284,20 +285,23 @@ class Emulated:
         if kind is Tensor:
             if args and result is args[0]:
                 return result  # a CPU tensor that was written to
-            try:
-                storage = _storage(result)
-            except _NO_STORAGE:
-                _note(result, index)
-            else:
+            if _TRACKED:
                 # memory.note, in place: each small operation pays for it.
-                key = id(storage)
-                if key not in _live:
-                    _live[key] = entry = _Entry(storage, _freed)
-                    entry.key, entry.card = key, card
-                    entry.size = size = storage.nbytes() + 511 & -512
-                    card.used += size
-                    if card.used > card.alert:
-                        memory.look(entry)
+                try:
+                    storage = _storage(result)
+                except _NO_STORAGE:
+                    _note(result, index)
+                else:
+                    key = id(storage)
+                    if key not in _live:
+                        _live[key] = entry = _Entry(storage, _freed)
+                        entry.key, entry.card = key, card
+                        entry.size = size = storage.nbytes() + 511 & -512
+                        card.used += size
+                        if card.used > card.alert:
+                            memory.look(entry)
+            else:
+                _note(result, index)
             result.__class__ = TENSOR[index]
             return result
         if kind is cls or kind in _NO_TENSORS:

@@ -68,6 +68,7 @@ type VolumeMount struct {
 	ReadOnly    bool
 	Lower       []string // topmost first
 	Upper, Work string   // "" = ReadOnly
+	SubPath     string   // the directory of it that is mounted, made if missing; "" = its root
 }
 
 // Image is a finished image, pinned until Release.

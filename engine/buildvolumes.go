@@ -26,11 +26,6 @@ func (e *Engine) stepVolumes(ctx context.Context, in string, steps []app.Step) e
 		if why := e.unable(step.Volumes); why != "" {
 			return invalid("%s: %s", where, why)
 		}
-		for _, m := range step.Volumes {
-			if m.SubPath != "" {
-				return invalid("%s: of a volume a part alone (sub_path) cannot be had while an image is built", where)
-			}
-		}
 		found, err := e.volumes.Resolve(ctx, in, step.Volumes)
 		if err != nil {
 			return secretError(err, "%s", where)
@@ -60,7 +55,7 @@ type attached struct{ set *volume.Set }
 func (a *attached) Mounts() []build.VolumeMount {
 	var list []build.VolumeMount
 	for _, m := range a.set.Mounts() {
-		list = append(list, build.VolumeMount{Target: m.Target, ReadOnly: m.ReadOnly, Lower: m.Overlay.Lower, Upper: m.Overlay.Upper, Work: m.Overlay.Work})
+		list = append(list, build.VolumeMount{Target: m.Target, ReadOnly: m.ReadOnly, Lower: m.Overlay.Lower, Upper: m.Overlay.Upper, Work: m.Overlay.Work, SubPath: m.Overlay.SubPath})
 	}
 	return list
 }

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +15,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/executor"
+	"github.com/moby/buildkit/snapshot"
 	"github.com/moby/sys/user"
 
 	"github.com/gx-dev/gx/app"
@@ -136,5 +139,46 @@ func (p volumeOverlay) Mount() ([]mount.Mount, func() error, error) {
 	} else {
 		options = append(options, "upperdir="+p.Upper, "workdir="+p.Work)
 	}
-	return []mount.Mount{{Type: "overlay", Source: "overlay", Options: options}}, func() error { return nil }, nil
+	overlay := mount.Mount{Type: "overlay", Source: "overlay", Options: options}
+	if p.SubPath != "" {
+		return p.part(overlay)
+	}
+	return []mount.Mount{overlay}, func() error { return nil }, nil
+}
+
+// part is a folder of the overlay. Nobody else has that yet.
+func (p volumeOverlay) part(overlay mount.Mount) ([]mount.Mount, func() error, error) {
+	whole := snapshot.LocalMounterWithMounts([]mount.Mount{overlay})
+	dir, err := whole.Mount()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := p.makePart(dir); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("the folder %q of the volume at %s: %w", p.SubPath, p.Target, err), whole.Unmount())
+	}
+	options := []string{"rbind", "nosuid", "nodev"}
+	if p.ReadOnly {
+		options = append(options, "ro")
+	}
+	return []mount.Mount{{Type: "bind", Source: filepath.Join(dir, p.SubPath), Options: options}}, whole.Unmount, nil
+}
+
+// makePart makes the folder if it is missing, and sees to it that it is one of
+// the volume: links must not lead out of it.
+func (p volumeOverlay) makePart(dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if !p.ReadOnly {
+		if err := root.MkdirAll(p.SubPath, 0o755); err != nil {
+			return err
+		}
+	}
+	folder, err := root.OpenRoot(p.SubPath)
+	if err != nil {
+		return err
+	}
+	return folder.Close()
 }

@@ -23,10 +23,11 @@ type exchange struct {
 	began   time.Time
 	target  call.Streams
 	in      *call.Input
-	status  int    // of the response, once there is one
-	token   string // by which the client asks for the response; "" = it waits for it
-	broke   bool   // the response was cut off
-	parks   bool   // it waits to be asked for, once this request is over
+	status  int      // of the response, once there is one
+	token   string   // by which the client asks for the response; "" = it waits for it
+	broke   bool     // the response was cut off
+	parks   bool     // it waits to be asked for, once this request is over
+	passage *passage // of the request to a user's own server; nil = it has not begun
 
 	mu     sync.Mutex
 	frames []wire.Frame  // came, and were not looked at
@@ -35,7 +36,7 @@ type exchange struct {
 	left   bool          // nobody looks at frames any more
 	credit int           // bytes that may be sent
 	room   chan struct{} // room for one: credit, or over
-	hangup func()        // ends what else waits, when the last frame comes; may be nil
+	hangup func()        // ends the passage: with the last frame, or when nobody waits; may be nil
 }
 
 func (g *Gateway) newExchange(to *route, p place, method string) *exchange {
@@ -205,11 +206,14 @@ func (x *exchange) next(ctx context.Context, late <-chan struct{}) (f wire.Frame
 func (x *exchange) leave() {
 	x.mu.Lock()
 	x.left = true
-	frames, over := x.frames, x.over
+	frames, over, hangup := x.frames, x.over, x.hangup
 	x.frames = nil
 	x.mu.Unlock()
 	for _, f := range frames {
 		closeFile(f)
+	}
+	if hangup != nil {
+		hangup()
 	}
 	if !over {
 		x.target.HangUp(x.in)

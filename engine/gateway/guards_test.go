@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -231,6 +232,8 @@ func TestLimitsOfUsersServers(t *testing.T) {
 	status, rest := g.ask(t, "POST /shop/takes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n")
 	require.Contains(t, status, " 413", rest)
 	status, rest = g.ask(t, "POST /shop/takes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf")
+	require.Contains(t, status, " 408", rest)
+	status, rest = g.ask(t, "POST /shop/takes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\nhalf")
 	require.Empty(t, status, rest) // it was cut
 	status, rest = g.ask(t, "POST /shop/takes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
 	require.Contains(t, status, " 400", rest)
@@ -257,6 +260,78 @@ func TestLimitsOfUsersServers(t *testing.T) {
 	require.Equal(t, "hello", string(text))
 	require.NoError(t, c.Close())
 	require.Eventually(t, func() bool { return g.find("shop").held.Load() == 0 }, time.Minute, 5*time.Millisecond)
+}
+
+// Who asks a user's own server for what takes long is sent to ask again, and gets
+// the response to the one request that was made.
+func TestUsersServersTakeLong(t *testing.T) {
+	asked, bodies := make(chan struct{}), make(chan string, 10)
+	answer := sync.OnceFunc(func() { close(asked) })
+	defer answer()
+	g := userServer(t, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		bodies <- string(body)
+		switch r.URL.Path {
+		case "/upgrades":
+			time.Sleep(5 * time.Millisecond)
+			w.WriteHeader(http.StatusUpgradeRequired)
+		case "/forgotten":
+			<-r.Context().Done()
+			bodies <- "forgotten"
+		default:
+			<-asked
+			w.Header().Set("X-Method", r.Method)
+			w.WriteHeader(http.StatusCreated)
+			_, _ = io.WriteString(w, strings.Repeat("12345678", 100_000))
+		}
+	})
+	location := func(rest string) string {
+		_, location, _ := strings.Cut(rest, "Location: ")
+		location, _, _ = strings.Cut(location, "\r\n")
+		require.Regexp(t, `^\?__gx_result=[0-9a-f]{32}$`, location)
+		return location
+	}
+	const poll = "GET /shop/%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+	g.cfg.Redirect = time.Millisecond
+	status, rest := g.ask(t, "GET /shop/upgrades HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, close\r\nUpgrade: x\r\n\r\n")
+	require.Contains(t, status, " 426", rest)
+	require.Empty(t, <-bodies)
+	status, rest = g.ask(t, "POST /shop/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello")
+	require.Contains(t, status, " 303", rest)
+	status, rest = g.ask(t, fmt.Sprintf(poll, location(rest)))
+	require.Contains(t, status, " 303", rest)
+	g.cfg.Redirect = time.Hour
+	again := g.dial(t) // who leaves meanwhile may ask again
+	again.say(fmt.Sprintf(poll, location(rest)))
+	require.Eventually(t, func() bool { return g.parked.size() == 0 }, 10*time.Second, time.Millisecond)
+	require.NoError(t, again.Close())
+	require.Eventually(t, func() bool { return g.parked.size() == 1 }, 10*time.Second, time.Millisecond)
+	answer()
+	status, rest = g.ask(t, fmt.Sprintf(poll, location(rest)))
+	require.Contains(t, status, " 201", rest)
+	require.Contains(t, rest, "X-Method: POST\r\n")
+	require.Equal(t, 100_000, strings.Count(rest, "12345678"))
+	require.Equal(t, "hello", <-bodies)
+	require.Empty(t, bodies)
+
+	g.cfg.Redirect = time.Millisecond
+	status, rest = g.ask(t, fmt.Sprintf(poll, "forgotten"))
+	require.Contains(t, status, " 303", rest)
+	require.Empty(t, <-bodies)
+	token, _ := strings.CutPrefix(location(rest), "?__gx_result=")
+	g.parked.take(token).leave() // as when nobody has asked in time
+	require.Equal(t, "forgotten", <-bodies)
+	require.Eventually(t, func() bool { return g.find("shop").held.Load() == 0 }, 10*time.Second, time.Millisecond)
+}
+
+// size is how many wait.
+func (p *parked) size() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.all)
 }
 
 // What clients do that are old, odd or hostile.

@@ -96,5 +96,9 @@ func (g *Gateway) poll(w http.ResponseWriter, r *http.Request, to *route, token 
 		return
 	}
 	defer x.end()
+	if x.passage != nil {
+		x.pass(w, r, nil, true)
+		return
+	}
 	x.respond(w, r, true)
 }

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -17,80 +16,41 @@ import (
 	"github.com/gx-dev/gx/wire"
 )
 
-// proxy answers a request by the user's own server in the container. The runner
-// is asked for a connection to it, which it hands over as a descriptor: so the
-// server may listen on the container's loopback, of which the host knows nothing.
+// proxy answers a request by the user's own server in the container, see passage.
 func (x *exchange) proxy(w http.ResponseWriter, r *http.Request) {
-	if r.ContentLength > maxBody {
-		x.status = http.StatusRequestEntityTooLarge
-		refuse(w, x.status, "a body of %d bytes; at most %d are allowed", r.ContentLength, int64(maxBody))
+	// One that becomes another protocol cannot be asked for again, and one whose
+	// body is large has to go on as it comes.
+	whole := r.Header.Get("Upgrade") == ""
+	body, more, ok := x.smallBody(w, r)
+	if !ok || !x.begin(w, r, "http", nil, false) {
 		return
 	}
-	if !x.begin(w, r, "http", nil, false) {
-		return
-	}
-	defer x.leave()
-	var conn net.Conn
-	for conn == nil {
-		f, got := x.next(r.Context(), nil)
-		if !got {
-			x.lost()
-		}
-		switch f.Type {
-		case wire.WebConn:
-			var err error
-			conn, err = net.FileConn(f.File)
-			closeFile(f)
-			if err != nil {
-				x.status = http.StatusBadGateway
-				refuse(w, x.status, "the connection to the server in the container cannot be used: %v", err)
-				return
-			}
-		case wire.WebResponse:
-			x.answer(w, r, f)
-			return
-		case wire.Result:
-			x.status = http.StatusBadGateway
-			refuse(w, x.status, "%s gave no connection", x.route.Function)
-			return
-		case wire.Error, wire.Fail:
-			x.failed(w, f)
-			return
-		}
-	}
-	defer func() { _ = conn.Close() }()
-	// The container's end, or the timeout of its function, ends the response. The
-	// kernel does not remove the network of a container to which a socket belongs.
-	x.mu.Lock()
-	x.hangup = func() { _ = conn.Close() }
-	over := x.over
-	x.mu.Unlock()
-	if over {
-		_ = conn.Close()
-	}
-	x.pass(w, r, conn)
+	x.pass(w, r, body, whole && !more)
 }
 
-// pass lets a connection's other side answer.
-func (x *exchange) pass(w http.ResponseWriter, r *http.Request, conn net.Conn) {
-	once := make(chan net.Conn, 1)
-	once <- conn
-	transport := &http.Transport{
-		DialContext: func(context.Context, string, string) (net.Conn, error) {
-			select {
-			case c := <-once:
-				return c, nil
-			default:
-				return nil, errors.New("the server in the container closed its connection")
-			}
-		},
-		DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 1 << 20,
+// pass gives the client the server's response, or, if that takes long and whole,
+// the request's body, has come, sends the client to ask for it again.
+func (x *exchange) pass(w http.ResponseWriter, r *http.Request, body []byte, whole bool) {
+	defer func() {
+		if x.parks {
+			return
+		}
+		x.leave()
+		if x.passage != nil {
+			<-x.passage.done
+		}
+	}()
+	transport := &awaited{x: x, body: body}
+	if whole {
+		late := make(chan struct{})
+		timer := x.gateway.cfg.Clock.AfterFunc(x.gateway.cfg.Redirect, func() { close(late) })
+		defer timer.Stop()
+		transport.late = late
 	}
-	defer transport.CloseIdleConnections()
-	seen := &serverWriter{ResponseWriter: w, x: x}
-	if r.ContentLength != 0 {
+	if body == nil && r.ContentLength != 0 {
 		r.Body = &serverBody{ReadCloser: r.Body, x: x, control: http.NewResponseController(w)}
 	}
+	seen := &serverWriter{ResponseWriter: w, x: x}
 	proxy := httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(&url.URL{Scheme: "http", Host: "127.0.0.1"})
@@ -113,30 +73,49 @@ func (x *exchange) pass(w http.ResponseWriter, r *http.Request, conn net.Conn) {
 			}
 		},
 		Transport: transport, FlushInterval: -1, ErrorLog: slog.NewLogLogger(x.gateway.cfg.Log.Handler(), slog.LevelDebug),
-		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			if large, is := errors.AsType[*http.MaxBytesError](err); is {
-				x.status = http.StatusRequestEntityTooLarge
-				refuse(w, x.status, "a body of more than %d bytes", large.Limit)
-				return
-			}
-			if r.Context().Err() != nil {
-				x.lost()
-			}
-			if bad, is := errors.AsType[*bodyError](err); is {
-				x.status = http.StatusBadRequest
-				refuse(w, x.status, "%v", bad)
-				return
-			}
-			if f, got := x.take(); got && f.Type != wire.Result {
-				x.failed(w, f)
-				return
-			}
-			x.say("the server in the container did not answer: " + err.Error())
-			x.status = http.StatusBadGateway
-			refuse(w, x.status, "%s: the server in the container did not answer", x.route.Function)
-		},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) { x.noResponse(w, r, err) },
 	}
 	proxy.ServeHTTP(seen, r)
+}
+
+// noResponse answers a request to which the server has not.
+func (x *exchange) noResponse(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, errLate) {
+		x.redirect(w, r)
+		return
+	}
+	if large, is := errors.AsType[*http.MaxBytesError](err); is {
+		x.status = http.StatusRequestEntityTooLarge
+		refuse(w, x.status, "a body of more than %d bytes", large.Limit)
+		return
+	}
+	if r.Context().Err() != nil {
+		x.parks = x.token != "" // it may ask again
+		x.lost()
+	}
+	if bad, is := errors.AsType[*bodyError](err); is {
+		x.status = http.StatusBadRequest
+		refuse(w, x.status, "%v", bad)
+		return
+	}
+	if f, got := x.take(); got && f.Type != wire.Result {
+		err = &frameError{f}
+	}
+	if other, is := errors.AsType[*frameError](err); is {
+		switch f := other.frame; f.Type {
+		case wire.WebResponse:
+			x.answer(w, r, f)
+		case wire.Result:
+			x.status = http.StatusBadGateway
+			refuse(w, x.status, "%s gave no connection", x.route.Function)
+		default:
+			x.failed(w, f)
+		}
+		return
+	}
+	x.say("the server in the container did not answer: " + err.Error())
+	x.status = http.StatusBadGateway
+	refuse(w, x.status, "%s: the server in the container did not answer", x.route.Function)
 }
 
 func unescaped(path string) string {

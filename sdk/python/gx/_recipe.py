@@ -1,26 +1,20 @@
-"""What the methods of Image put into a recipe: steps as the manifest has them (app.Step)."""
+"""Recipes of images: the steps as the manifest has them (app.Step), and how one comes after the other."""
 
 from __future__ import annotations
 
 import os
-import sys
 
 from gx import _files
+from gx._place import at, caller
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Iterable, List, Mapping, NoReturn, Optional, Sequence, Tuple
+    from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple, Union
 
-# Options of pip whose value is the next word.
-_WITH_VALUE = {
-    "-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--trusted-host", "--platform",
-    "--python-version", "--implementation", "--abi", "--only-binary", "--no-binary", "--progress-bar",
-    "--global-option", "--config-settings", "-C", "-t", "--target", "--prefix", "--root", "--upgrade-strategy",
-    "--timeout", "--retries", "--cert", "--client-cert", "--proxy", "--cache-dir", "--src", "--report",
-    "--use-feature", "--use-deprecated", "--log", "--exists-action", "--python",
-}  # fmt: skip
-# Options of pip that name local files.
-_LOCAL = {"-r", "--requirement", "-c", "--constraint", "-e", "--editable"}
+    from gx.image import Image
+
+    Words = Union[str, Sequence[str]]
+    Env = Optional[Mapping[str, Optional[str]]]
 
 
 class Step:
@@ -44,7 +38,6 @@ class Step:
         """The step as the manifest has it. Raises InvalidError that names the user's line."""
         fields = dict(self.fields)
         if self.fill is not None:
-            from gx._place import at
             from gx.exception import Error
 
             try:
@@ -53,6 +46,94 @@ class Step:
                 raise type(error)(f"{error} {at(self.place)}") from None
         fields["file"], fields["line"] = self.place
         return {name: value for name, value in fields.items() if value or name == "op"}
+
+
+class Local:
+    """Local files that are added when a container starts."""
+
+    def __init__(self, method: str, place: Tuple[str, int], files: Callable[[], List[Dict[str, Any]]]) -> None:
+        self.method = method
+        self.place = place
+        self.files = files
+
+    def manifest(self) -> List[Dict[str, Any]]:
+        """The files, as the manifest has them."""
+        from gx.exception import Error
+
+        try:
+            return self.files()
+        except Error as error:
+            raise type(error)(f"{error} {at(self.place)}") from None
+
+
+class Recipe:
+    """Steps, one after the other, and local files on top of them. It never changes: what is added makes another."""
+
+    def __init__(self, _steps: Tuple[Step, ...] = (), _local: Tuple[Local, ...] = ()) -> None:
+        self._steps = _steps
+        self._local = _local
+
+    def _grown(self, steps: Tuple[Step, ...], local: Tuple[Local, ...]) -> Image:
+        """An image of these."""
+        raise NotImplementedError
+
+    def _unchanged(self) -> Image:
+        """This one, where a method has nothing to add."""
+        return self  # type: ignore[return-value]  # only Image is made of this
+
+    def _base(
+        self,
+        fields: Dict[str, Any],
+        force: bool,
+        fill: Optional[Callable[[Dict[str, Any]], None]] = None,
+        env: Env = None,
+        secrets: Any = None,
+    ) -> Image:
+        surrounded = with_environment(str(fields["op"]), fill, env, secrets)
+        return self._grown((Step(fields, caller(), surrounded, checked_force(force)),), ())
+
+    def _step(
+        self,
+        method: str,
+        fields: Dict[str, Any],
+        force: bool = False,
+        fill: Optional[Callable[[Dict[str, Any]], None]] = None,
+        env: Env = None,
+        secrets: Any = None,
+    ) -> Image:
+        if not self._steps:
+            raise invalid(f"Image.{method}: an image begins with a base: gx.Image.debian_slim().{method}(...)")
+        if self._local:
+            before = self._local[-1]
+            raise invalid(
+                f"Image.{method} comes after Image.{before.method} {at(before.place)}: files that are added when a container "
+                f"starts must be last; move {before.method} to the end, or make it a layer by copy=True"
+            )
+        return self._grown((*self._steps, Step(fields, caller(), with_environment(method, fill, env, secrets), checked_force(force))), ())
+
+    def _add(self, method: str, copy: bool, files: Callable[[], List[Dict[str, Any]]]) -> Image:
+        if copy:
+
+            def fill(fields: Dict[str, Any]) -> None:
+                fields["files"] = files()
+
+            return self._step(method, {"op": "copy"}, False, fill)
+        if not self._steps:
+            raise invalid(f"Image.{method}: an image begins with a base: gx.Image.debian_slim().{method}(...)")
+        return self._grown(self._steps, (*self._local, Local(method, caller(), files)))
+
+    def _manifest(self) -> Dict[str, Any]:
+        """The recipe, as the manifest has it (app.Image)."""
+        steps = [step.manifest() for step in self._steps]
+        forced = [i for i, step in enumerate(self._steps) if step.force]
+        if any([os.environ.get(name, "") not in ("", "0") for name in ("GX_FORCE_BUILD", "MODAL_FORCE_BUILD")]):
+            forced = [0]
+        return {"steps": steps, "force": forced[0] if forced else -1}
+
+    def _destination(self, path: Any, what: str) -> str:
+        """Where local files appear: relative to what ``workdir`` has set."""
+        folders = [str(step.fields["path"]) for step in self._steps if step.fields["op"] == "workdir"]
+        return _files.destination(path, what, base=folders[-1] if folders else "/root")
 
 
 def words(method: str, values: Sequence[Any], what: str = "packages") -> List[str]:
@@ -66,103 +147,6 @@ def words(method: str, values: Sequence[Any], what: str = "packages") -> List[st
         else:
             raise invalid(f"Image.{method}: {what} are strings or lists of strings, not {type(value).__name__}")
     return out
-
-
-def split_packages(method: str, values: Sequence[Any]) -> Tuple[List[str], List[str]]:
-    """Packages and the options of pip among them: (packages, options)."""
-    packages: List[str] = []
-    options: List[str] = []
-    todo = words(method, values)[::-1]
-    while todo:
-        word = todo.pop().strip()
-        if not word:
-            continue
-        if not word.startswith("-"):
-            packages.append(word)
-            continue
-        if " " in word:
-            import shlex
-
-            todo += shlex.split(word)[::-1]
-            continue
-        name, equals, _ = word.partition("=")
-        if name in _LOCAL:
-            raise invalid(
-                f"Image.{method}: {name} names a local file, which a build does not see; "
-                "use pip_install_from_requirements, or add_local_dir(..., copy=True) and run_commands"
-            )
-        options.append(word)
-        if name in _WITH_VALUE and not equals:
-            if not todo:
-                raise invalid(f"Image.{method}: the option {name} needs a value")
-            options.append(todo.pop().strip())
-    return packages, options
-
-
-def pip_options(
-    find_links: Optional[str], index_url: Optional[str], extra_index_url: Optional[str], pre: bool, extra_options: str
-) -> List[str]:
-    """The parameters that pip_install and its relatives share, as pip spells them."""
-    options: List[str] = []
-    for flag, value in (("--find-links", find_links), ("--index-url", index_url), ("--extra-index-url", extra_index_url)):
-        if value:
-            options += [flag, str(value)]
-    if pre:
-        options.append("--pre")
-    return options + split(extra_options)
-
-
-def uv_options(
-    find_links: Optional[str], index_url: Optional[str], extra_index_url: Optional[str], pre: bool, extra_options: str
-) -> List[str]:
-    """The same as uv spells them."""
-    options: List[str] = []
-    for flag, value in (("--find-links", find_links), ("--default-index", index_url), ("--index", extra_index_url)):
-        if value:
-            options += [flag, str(value)]
-    if pre:
-        options += ["--prerelease", "allow"]
-    return options + split(extra_options)
-
-
-def split(options: str) -> List[str]:
-    """Options that are written in one string."""
-    if not options:
-        return []
-    import shlex
-
-    return shlex.split(options)
-
-
-def repeated(flag: str, values: Optional[Sequence[str]]) -> List[str]:
-    """An option once for each of its values."""
-    values = [values] if isinstance(values, str) else values or ()
-    return [word for value in values for word in (flag, str(value))]
-
-
-def tool(method: str, name: str, version: Optional[str]) -> str:
-    """The version of a tool that installs packages; "" is the newest."""
-    if version is None:
-        return ""
-    if not isinstance(version, str) or not version or not all([c.isalnum() or c in "._-+!" for c in version]):
-        raise invalid(f'Image.{method}({name}={version!r}); it is a version such as "1.2.3"')
-    return version
-
-
-def project(folder: str, lock: str, needed: bool, what: str, why: str) -> List[Dict[str, Any]]:
-    """The files of a local project that say what it needs."""
-    files = _files.one(os.path.join(folder, "pyproject.toml"), "/pyproject.toml", what)
-    path = os.path.join(folder, lock)
-    if needed or os.path.exists(path):
-        files += lock_file(path, "/" + lock, what, why)
-    return files
-
-
-def lock_file(path: str, remote: str, what: str, why: str) -> List[Dict[str, Any]]:
-    """A lock file, which must be there; ``why`` says what to do if it is not."""
-    if not os.path.exists(path):
-        raise invalid(f"{what}: there is no {path}: {why}")
-    return _files.one(path, remote, what)
 
 
 def with_environment(
@@ -203,74 +187,6 @@ def command_list(method: str, value: Any) -> List[str]:
     if not isinstance(value, (list, tuple)) or not all([isinstance(word, str) for word in value]):
         raise invalid(f'Image.{method} takes a list of strings, such as ["/bin/sh", "-c"]')
     return list(value)
-
-
-def pyproject_packages(path: str, optional: Iterable[str], what: str) -> List[str]:
-    """The dependencies that a pyproject.toml names."""
-    text = _files.read_text(path, what)
-    try:
-        project = _toml()(text).get("project")
-    except ValueError as error:
-        raise invalid(f"{what}: {path} is not TOML: {error}") from None
-    if not isinstance(project, dict) or "dependencies" not in project:
-        raise invalid(f"{what}: {path} has no project.dependencies")
-    packages = list(project["dependencies"])
-    extras = project.get("optional-dependencies", {})
-    for name in optional:
-        if name not in extras:
-            raise invalid(f"{what}: {path} has no optional dependencies {name!r}; it has {', '.join(sorted(extras)) or 'none'}")
-        packages += extras[name]
-    return packages
-
-
-def _toml() -> Callable[[str], Dict[str, Any]]:
-    """A reader of TOML: Python's own from 3.11 on, else one that is installed, else pip's."""
-    for module in ("tomllib", "tomli", "pip._vendor.tomli"):
-        try:
-            loads = __import__(module, fromlist=["loads"]).loads
-        except ImportError:
-            continue
-        return loads  # type: ignore[no-any-return]
-    raise invalid("Image.pip_install_from_pyproject: this Python can't read TOML; use Python 3.11 or newer, or install tomli")
-
-
-def context_files(context_dir: Optional[str], mount: Any, ignore: Any, dockerfile: str, what: str) -> List[Dict[str, Any]]:
-    """The files of a build's context."""
-    if mount is not None:
-        from gx.mount import Mount
-
-        if not isinstance(mount, Mount):
-            raise invalid(f"{what}: context_mount= is a gx.Mount, not a {type(mount).__name__}")
-        return mount._list()
-    if context_dir is None:
-        return []
-    from gx._ignore import Ignoring
-    from gx._tree import tree
-    from gx.file_pattern_matcher import FilePatternMatcher, matcher
-
-    if ignore is AUTO_DOCKERIGNORE:
-        for file in (dockerfile + ".dockerignore" if dockerfile else "", os.path.join(context_dir, ".dockerignore")):
-            if file:
-                sys.audit("gx.input", file)
-            if file and os.path.isfile(file):
-                return tree(context_dir, "/", Ignoring(FilePatternMatcher.from_file(file)), what)
-        ignore = None
-    return tree(context_dir, "/", Ignoring(matcher(ignore)), what)
-
-
-def needs_context(dockerfile: str) -> bool:
-    """Whether a Dockerfile copies anything from its context."""
-    for line in dockerfile.splitlines():
-        parts = line.split()
-        if parts and parts[0].upper() in ("COPY", "ADD"):
-            sources = [part for part in parts[1:] if not part.startswith("--")]
-            if not any([part.startswith("--from=") for part in parts]) and not all(
-                [part.startswith(("http://", "https://", "git@", "<<")) for part in sources[:-1]]
-            ):
-                return True
-        if parts and parts[0].upper() == "RUN" and any([p.startswith("--mount=") and "bind" in p and "from=" not in p for p in parts]):
-            return True
-    return False
 
 
 class _Auto:

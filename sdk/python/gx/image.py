@@ -1,52 +1,38 @@
-"""Images: what the containers of a function have in them."""
+"""Images: what the containers of a function have in them.
+
+Here are bases, commands, settings and local files; packages are in
+gx._packages, and how steps become a recipe in gx._recipe.
+"""
 
 from __future__ import annotations
 
 import os
 
 from gx import _files, _recipe
-from gx._place import at, caller
+from gx._packages import Packages
 from gx._planned import PlannedName
-from gx._recipe import AUTO_DOCKERIGNORE, Step, invalid, planned
+from gx._recipe import AUTO_DOCKERIGNORE, invalid, planned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple, Union
+    from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple
 
     from gx._imports import Imports
-
-    Words = Union[str, Sequence[str]]
-    Env = Optional[Mapping[str, Optional[str]]]
+    from gx._recipe import Env, Local, Step, Words
 
 
-class _Local:
-    """Local files that are added when a container starts."""
-
-    def __init__(self, method: str, place: Tuple[str, int], files: Callable[[], List[Dict[str, Any]]]) -> None:
-        self.method = method
-        self.place = place
-        self.files = files
-
-    def manifest(self) -> List[Dict[str, Any]]:
-        """The files, as the manifest has them."""
-        from gx.exception import Error
-
-        try:
-            return self.files()
-        except Error as error:
-            raise type(error)(f"{error} {at(self.place)}") from None
-
-
-class Image:
+class Image(Packages):
     """A recipe for an image. Each method returns a new Image that has one step more."""
 
-    def __init__(self, _steps: Tuple[Step, ...] = (), _local: Tuple[_Local, ...] = ()) -> None:
-        self._steps = _steps
-        self._local = _local
+    def __init__(self, _steps: Tuple[Step, ...] = (), _local: Tuple[Local, ...] = ()) -> None:
+        super().__init__(_steps, _local)
         self._import_error: Optional[BaseException] = None  # the first in a block of imports()
 
     def __repr__(self) -> str:
         return f"gx.Image({' > '.join([str(step.fields['op']) for step in self._steps])})"
+
+    def _grown(self, steps: Tuple[Step, ...], local: Tuple[Local, ...]) -> Image:
+        return Image(steps, local)
 
     # -- bases --
 
@@ -118,11 +104,13 @@ class Image:
         _older_context(context_mount, "from_dockerfile")
 
         def fill(fields: Dict[str, Any]) -> None:
+            from gx import _dockerfile
+
             text = fields["dockerfile"] = _files.read_text(file, "Image.from_dockerfile")
             context = folder
-            if context is None and context_mount is None and _recipe.needs_context(text):
+            if context is None and context_mount is None and _dockerfile.needs_context(text):
                 context = os.path.dirname(file)
-            fields["files"] = _recipe.context_files(context, context_mount, ignore, file, "Image.from_dockerfile")
+            fields["files"] = _dockerfile.context_files(context, context_mount, ignore, file, "Image.from_dockerfile")
 
         fields = {
             "op": "dockerfile",
@@ -130,193 +118,6 @@ class Image:
             "build_args": _recipe.strings("from_dockerfile", "build_args", build_args),
         }
         return Image()._base(fields, force_build, fill, env, secrets)
-
-    # -- packages --
-
-    def pip_install(
-        self,
-        *packages: Words,
-        find_links: Optional[str] = None,
-        index_url: Optional[str] = None,
-        extra_index_url: Optional[str] = None,
-        pre: bool = False,
-        extra_options: str = "",
-        force_build: bool = False,
-        env: Env = None,
-        secrets: Any = None,
-        gpu: Any = None,
-    ) -> Image:
-        """Installs Python packages with pip, whose options may stand among them."""
-        _recipe.no_gpu("pip_install", gpu)
-        names, options = _recipe.split_packages("pip_install", packages)
-        options += _recipe.pip_options(find_links, index_url, extra_index_url, pre, extra_options)
-        if not names:
-            return self
-        return self._step("pip_install", {"op": "pip_install", "packages": names, "options": options}, force_build, env=env, secrets=secrets)
-
-    def uv_pip_install(
-        self,
-        *packages: Words,
-        requirements: Optional[Sequence[str]] = None,
-        find_links: Optional[str] = None,
-        index_url: Optional[str] = None,
-        extra_index_url: Optional[str] = None,
-        pre: bool = False,
-        extra_options: str = "",
-        force_build: bool = False,
-        uv_version: Optional[str] = None,
-        env: Env = None,
-        secrets: Any = None,
-        gpu: Any = None,
-    ) -> Image:
-        """Installs Python packages with uv, which is not in the image; ``requirements``: local requirements files."""
-        what = "Image.uv_pip_install"
-        _recipe.no_gpu("uv_pip_install", gpu)
-        names, options = _recipe.split_packages("uv_pip_install", packages)
-        options += _recipe.uv_options(find_links, index_url, extra_index_url, pre, extra_options)
-        paths = [_files.local_path(path, what) for path in ([requirements] if isinstance(requirements, str) else requirements or ())]
-        if not names and not paths:
-            return self
-
-        def fill(fields: Dict[str, Any]) -> None:
-            fields["requirements"] = "\n".join([_files.read_text(path, what) for path in paths])
-
-        fields = {"op": "uv_pip_install", "packages": names, "options": options, "tool": _recipe.tool("uv_pip_install", "uv_version", uv_version)}
-        return self._step("uv_pip_install", fields, force_build, fill, env, secrets)
-
-    def uv_sync(
-        self,
-        uv_project_dir: Any = "./",
-        *,
-        force_build: bool = False,
-        groups: Optional[Sequence[str]] = None,
-        extras: Optional[Sequence[str]] = None,
-        frozen: bool = True,
-        extra_options: str = "",
-        uv_version: Optional[str] = None,
-        env: Env = None,
-        secrets: Any = None,
-        gpu: Any = None,
-    ) -> Image:
-        """Installs what the uv.lock of a local project names, but not the project itself, into the image's Python.
-
-        With ``frozen=False`` the lock file may be missing or older than pyproject.toml. ``extra_options`` are of ``uv export``.
-        """
-        what = "Image.uv_sync"
-        _recipe.no_gpu("uv_sync", gpu)
-        folder = _files.local_path(uv_project_dir, what)
-
-        def fill(fields: Dict[str, Any]) -> None:
-            fields["files"] = _recipe.project(folder, "uv.lock", frozen, what, "`uv lock` makes it, frozen=False does without")
-
-        options = ["--frozen"] if frozen else []
-        options += _recipe.repeated("--group", groups) + _recipe.repeated("--extra", extras) + _recipe.split(extra_options)
-        fields = {"op": "uv_sync", "options": options, "tool": _recipe.tool("uv_sync", "uv_version", uv_version)}
-        return self._step("uv_sync", fields, force_build, fill, env, secrets)
-
-    def poetry_install_from_file(
-        self,
-        poetry_pyproject_toml: Any,
-        poetry_lockfile: Any = None,
-        *,
-        ignore_lockfile: bool = False,
-        force_build: bool = False,
-        with_: Sequence[str] = (),
-        without: Sequence[str] = (),
-        only: Sequence[str] = (),
-        poetry_version: Optional[str] = "latest",
-        old_installer: bool = False,
-        env: Env = None,
-        secrets: Any = None,
-        gpu: Any = None,
-    ) -> Image:
-        """Installs what the poetry.lock beside a local pyproject.toml names, but not the project itself, into the image's Python.
-
-        ``with_``, ``without``, ``only``: groups of dependencies. ``ignore_lockfile=True`` locks anew in the build.
-        """
-        what = "Image.poetry_install_from_file"
-        _recipe.no_gpu("poetry_install_from_file", gpu)
-        file = _files.local_path(poetry_pyproject_toml, what)
-        lock = None if poetry_lockfile is None else _files.local_path(poetry_lockfile, what)
-        if old_installer:
-            from gx._notices import notice
-
-            notice(f"{what}(old_installer=True) has no effect: pip installs what the lock file names")
-
-        def fill(fields: Dict[str, Any]) -> None:
-            fields["files"] = _files.one(file, "/pyproject.toml", what)
-            if not ignore_lockfile:
-                why = "`poetry lock` makes it, ignore_lockfile=True does without"
-                fields["files"] += _recipe.lock_file(lock or os.path.join(os.path.dirname(file), "poetry.lock"), "/poetry.lock", what, why)
-
-        options = [
-            word
-            for name, values in (("--with", with_), ("--without", without), ("--only", only))
-            for word in _recipe.repeated(name, values)
-        ]
-        version = _recipe.tool("poetry_install_from_file", "poetry_version", None if poetry_version == "latest" else poetry_version)
-        fields = {"op": "poetry_install_from_file", "options": options, "tool": version}
-        return self._step("poetry_install_from_file", fields, force_build, fill, env, secrets)
-
-    def pip_install_from_requirements(
-        self,
-        requirements_txt: Any,
-        find_links: Optional[str] = None,
-        *,
-        index_url: Optional[str] = None,
-        extra_index_url: Optional[str] = None,
-        pre: bool = False,
-        extra_options: str = "",
-        force_build: bool = False,
-        env: Env = None,
-        secrets: Any = None,
-        gpu: Any = None,
-    ) -> Image:
-        """Installs what a local requirements file names."""
-        _recipe.no_gpu("pip_install_from_requirements", gpu)
-        path = _files.local_path(requirements_txt, "Image.pip_install_from_requirements")
-
-        def fill(fields: Dict[str, Any]) -> None:
-            fields["requirements"] = _files.read_text(path, "Image.pip_install_from_requirements") or "\n"
-
-        options = _recipe.pip_options(find_links, index_url, extra_index_url, pre, extra_options)
-        return self._step("pip_install_from_requirements", {"op": "pip_install", "options": options}, force_build, fill, env, secrets)
-
-    def pip_install_from_pyproject(
-        self,
-        pyproject_toml: Any,
-        optional_dependencies: Sequence[str] = (),
-        *,
-        find_links: Optional[str] = None,
-        index_url: Optional[str] = None,
-        extra_index_url: Optional[str] = None,
-        pre: bool = False,
-        extra_options: str = "",
-        force_build: bool = False,
-        env: Env = None,
-        secrets: Any = None,
-        gpu: Any = None,
-    ) -> Image:
-        """Installs the dependencies that a local pyproject.toml names, and those optional ones."""
-        _recipe.no_gpu("pip_install_from_pyproject", gpu)
-        what = "Image.pip_install_from_pyproject"
-        path, optional = _files.local_path(pyproject_toml, what), list(optional_dependencies)
-
-        def fill(fields: Dict[str, Any]) -> None:
-            fields["packages"] = _recipe.pyproject_packages(path, optional, what)
-
-        options = _recipe.pip_options(find_links, index_url, extra_index_url, pre, extra_options)
-        return self._step("pip_install_from_pyproject", {"op": "pip_install", "options": options}, force_build, fill, env, secrets)
-
-    def apt_install(
-        self, *packages: Words, force_build: bool = False, env: Env = None, secrets: Any = None, gpu: Any = None
-    ) -> Image:
-        """Installs Debian packages."""
-        _recipe.no_gpu("apt_install", gpu)
-        names = _recipe.words("apt_install", packages)
-        if not names:
-            return self
-        return self._step("apt_install", {"op": "apt_install", "packages": names}, force_build, env=env, secrets=secrets)
 
     # -- commands and settings --
 
@@ -414,10 +215,12 @@ class Image:
         here = os.getcwd()
 
         def fill(fields: Dict[str, Any]) -> None:
+            from gx import _dockerfile
+
             context = folder
-            if context is None and context_mount is None and not single and _recipe.needs_context(text):
+            if context is None and context_mount is None and not single and _dockerfile.needs_context(text):
                 context = here
-            files = _recipe.context_files(context, context_mount, ignore, "", what)
+            files = _dockerfile.context_files(context, context_mount, ignore, "", what)
             for local, remote in single:
                 files += _files.one(local, remote, what)
             fields["files"] = files
@@ -494,11 +297,6 @@ class Image:
 
         return self._add("add_local_python_source", copy, files)
 
-    def _destination(self, path: Any, what: str) -> str:
-        """Where local files appear: relative to what ``workdir`` has set."""
-        folders = [str(step.fields["path"]) for step in self._steps if step.fields["op"] == "workdir"]
-        return _files.destination(path, what, base=folders[-1] if folders else "/root")
-
     def copy_local_file(self, local_path: Any, remote_path: Any = "./") -> Image:
         """The older way to ``add_local_file(..., copy=True)``."""
         _older("Image.copy_local_file", "Image.add_local_file(..., copy=True)")
@@ -538,56 +336,10 @@ class Image:
 
         return Imports(self)
 
-    # -- how a recipe grows --
 
-    def _base(
-        self,
-        fields: Dict[str, Any],
-        force: bool,
-        fill: Optional[Callable[[Dict[str, Any]], None]] = None,
-        env: Env = None,
-        secrets: Any = None,
-    ) -> Image:
-        surrounded = _recipe.with_environment(str(fields["op"]), fill, env, secrets)
-        return Image((Step(fields, caller(), surrounded, _recipe.checked_force(force)),))
-
-    def _step(
-        self,
-        method: str,
-        fields: Dict[str, Any],
-        force: bool = False,
-        fill: Optional[Callable[[Dict[str, Any]], None]] = None,
-        env: Env = None,
-        secrets: Any = None,
-    ) -> Image:
-        if not self._steps:
-            raise invalid(f"Image.{method}: an image begins with a base: gx.Image.debian_slim().{method}(...)")
-        if self._local:
-            before = self._local[-1]
-            raise invalid(
-                f"Image.{method} comes after Image.{before.method} {at(before.place)}: files that are added when a container "
-                f"starts must be last; move {before.method} to the end, or make it a layer by copy=True"
-            )
-        return Image((*self._steps, Step(fields, caller(), _recipe.with_environment(method, fill, env, secrets), _recipe.checked_force(force))))
-
-    def _add(self, method: str, copy: bool, files: Callable[[], List[Dict[str, Any]]]) -> Image:
-        if copy:
-
-            def fill(fields: Dict[str, Any]) -> None:
-                fields["files"] = files()
-
-            return self._step(method, {"op": "copy"}, False, fill)
-        if not self._steps:
-            raise invalid(f"Image.{method}: an image begins with a base: gx.Image.debian_slim().{method}(...)")
-        return Image(self._steps, (*self._local, _Local(method, caller(), files)))
-
-    def _manifest(self) -> Dict[str, Any]:
-        """The recipe, as the manifest has it (app.Image)."""
-        steps = [step.manifest() for step in self._steps]
-        forced = [i for i, step in enumerate(self._steps) if step.force]
-        if any([os.environ.get(name, "") not in ("", "0") for name in ("GX_FORCE_BUILD", "MODAL_FORCE_BUILD")]):
-            forced = [0]
-        return {"steps": steps, "force": forced[0] if forced else -1}
+for _method in vars(Packages).values():
+    if hasattr(_method, "__qualname__"):  # in messages about its arguments it is a method of Image
+        _method.__qualname__ = f"Image.{_method.__name__}"
 
 
 _PLANNED = frozenset({

@@ -1,4 +1,4 @@
-"""What ``@app.function()`` and ``@app.cls()`` do with what they decorate."""
+"""What the decorators of an app do with what they decorate: functions, classes and local entrypoints."""
 
 from __future__ import annotations
 
@@ -10,11 +10,29 @@ _GENERATOR, _ASYNC_GENERATOR = 0x20, 0x200  # of co_flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict
+    from typing import Any, Callable, Dict, Optional
 
     from gx.app import App
     from gx.cls import Cls
     from gx.function import Function
+
+
+class LocalEntrypoint:
+    """A function that ``gx run`` runs here, in the user's own Python."""
+
+    def __init__(self, app: App, raw: Callable, name: str) -> None:
+        self.app = app
+        self.name = name
+        self._raw = raw
+        self.__name__ = name
+        self.__doc__ = raw.__doc__
+        self.__wrapped__ = raw
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._raw(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<local entrypoint {self.name!r}>"
 
 
 def declare(app: App, decorated: Any, given: Dict[str, Any]) -> Function:
@@ -117,6 +135,18 @@ def declare_class(app: App, decorated: Any, given: Dict[str, Any]) -> Cls:
     _check_name(app, name, decorated)
     made = app._classes[name] = Cls(app, decorated, name, settings)
     raise_import_error(app, name, settings)
+    return made
+
+
+def declare_entrypoint(app: App, decorated: Any, name: Optional[str]) -> LocalEntrypoint:
+    """Adds a local entrypoint to an app. Raises InvalidError."""
+    raw = getattr(decorated, "_raw", decorated)
+    if not callable(raw) or raw is not decorated:
+        raise invalid("@app.local_entrypoint() goes on a plain function")
+    called = name or raw.__qualname__
+    if called in app._entrypoints and app._entrypoints[called]._raw.__code__.co_filename != raw.__code__.co_filename:
+        raise invalid(f"{app!r} has two local entrypoints named {called!r}")
+    made = app._entrypoints[called] = LocalEntrypoint(app, raw, called)
     return made
 
 

@@ -87,10 +87,12 @@ class Ignore:
     """
 
     def __init__(self, ignore: Any = DEFAULT) -> None:
-        from gx.file_pattern_matcher import matcher
-
         self._docker = ignore is DEFAULT
-        self._given = None if self._docker else matcher(ignore)
+        self._given: Optional[Callable[[Any], bool]] = None
+        if not self._docker:  # a container that has it so need not load what reads patterns
+            from gx.file_pattern_matcher import matcher
+
+            self._given = matcher(ignore)
 
     def of(self, folder: str) -> Ignoring:
         """What is left out of one folder."""

@@ -107,12 +107,17 @@ def start(
     return session
 
 
-def deploy(app: App, name: Optional[str], tag: str, strategy: str, environment: Optional[str]) -> Dict[str, Any]:
-    """Makes the app a version of a deployed one: {"app": its id, "version", "functions": ids by name}."""
+def deploy(app: App, name: Optional[str], tag: str, strategy: str, environment: Optional[str]) -> None:
+    """Makes the app a version of a deployed one, which it is from then on."""
     from gx._manifest import manifest
+    from gx._place import invalid
     from gx._runner import state
     from gx.exception import InvalidError
 
+    if strategy not in ("rolling", "recreate"):
+        raise invalid(f'app.deploy(strategy={strategy!r}): it can be "rolling" or "recreate"')
+    if not (name or app.name):
+        raise invalid('app.deploy() needs a name for the app: gx.App("name"), or app.deploy(name="name")')
     if state.runner is not None:
         raise InvalidError("app.deploy() was called in a container: an app is deployed from the program that declares it")
     made = manifest(app, name, environment)
@@ -131,7 +136,8 @@ def deploy(app: App, name: Optional[str], tag: str, strategy: str, environment: 
         if process is not None:
             control.close()
             process.wait()
-    return dict(value)
+    for each in app._together():
+        each._deployed, each._deployed_ids = str(value.get("app")), dict(value.get("functions") or {})
 
 
 def _name_main(app: App) -> None:

@@ -16,7 +16,7 @@ from gx._place import is_own
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
+    from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
     from gx._ignore import Ignore
 
@@ -161,8 +161,8 @@ class _Found:
         return ignore
 
 
-def module_files(name: str, ignore: Ignore, remote: str = "/root") -> List[Dict[str, Any]]:
-    """The files of an importable module or package, for ``add_local_python_source``."""
+def module_files(name: str, ignore: Optional[Ignore], remote: str = "/root") -> List[Dict[str, Any]]:
+    """The files of an importable module or package, for ``add_local_python_source``; of a package only Python files without ``ignore``."""
     from importlib.util import find_spec
 
     what = f"add_local_python_source({name!r})"
@@ -176,6 +176,11 @@ def module_files(name: str, ignore: Ignore, remote: str = "/root") -> List[Dict[
     if spec.submodule_search_locations is not None:
         from gx._tree import tree
 
+        if ignore is None:
+            from gx._ignore import Ignore
+            from gx.file_pattern_matcher import NON_PYTHON_FILES
+
+            ignore = Ignore(NON_PYTHON_FILES)
         files: List[Dict[str, Any]] = []
         for folder in map(os.path.abspath, spec.submodule_search_locations):
             files += [file for file in tree(folder, place, ignore.of(folder), what) if "__pycache__" not in str(file["remote"]).split("/")]

@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
+from gx._declare import LocalEntrypoint as LocalEntrypoint
+from gx._declare import declare, declare_class, declare_entrypoint
 from gx._dual import Dual, StaticDual
 from gx._place import caller, invalid
+from gx._settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Any, Callable, Dict, Iterator, List, Mapping, NoReturn, Optional, Sequence, Type, Union
+    from typing import Any, Callable, Dict, Iterator, List, Mapping, NoReturn, Optional, Sequence, Union
 
     from gx._client import Client
     from gx._logs import Logs
+    from gx._running import Running
     from gx._session import Session
     from gx.cls import Cls
     from gx.function import Function
     from gx.image import Image
     from gx.secret import Secret
-
-
-class LocalEntrypoint:
-    """A function that ``gx run`` runs here, in the user's own Python."""
-
-    def __init__(self, app: App, raw: Callable, name: str) -> None:
-        self.app = app
-        self.name = name
-        self._raw = raw
-        self.__name__ = name
-        self.__doc__ = raw.__doc__
-        self.__wrapped__ = raw
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._raw(*args, **kwargs)
-
-    def __repr__(self) -> str:
-        return f"<local entrypoint {self.name!r}>"
 
 
 class App:
@@ -54,17 +39,14 @@ class App:
         include_source: bool = True,
         mounts: Sequence[Any] = (),
     ) -> None:
-        from gx._settings import Settings
-
         _check_name(name)
         # The same checks as for a function.
-        shared = Settings(
+        self._shared = Settings(
             f"gx.App({'' if name is None else repr(name)})",
             {"image": image, "secrets": secrets, "volumes": volumes, "include_source": include_source, "mounts": mounts},
         )
         self._name = name
         self._tags: Dict[str, str] = dict(tags or {})
-        self._shared = shared
         self._place = caller()
         self._functions: Dict[str, Function] = {}
         self._classes: Dict[str, Cls] = {}
@@ -90,10 +72,7 @@ class App:
         """The id of the running app, or of the deployed one that it is; None for any other."""
         return self._app_id or self._deployed
 
-    @property
-    def description(self) -> Optional[str]:
-        """The app's name."""
-        return self._name
+    description = name
 
     @property
     def image(self) -> Optional[Image]:
@@ -102,8 +81,6 @@ class App:
 
     @image.setter
     def image(self, image: Image) -> None:
-        from gx._settings import Settings
-
         Settings(f"{self!r}.image", {"image": image})
         self._shared.image = image
 
@@ -183,12 +160,7 @@ class App:
         if _warn_parentheses_missing is not None:
             raise invalid("@app.function needs parentheses: @app.function()")
 
-        def decorate(function: Callable) -> Function:
-            from gx._declare import declare
-
-            return declare(self, function, given)
-
-        return decorate
+        return lambda function: declare(self, function, given)
 
     def local_entrypoint(
         self, _warn_parentheses_missing: Any = None, *, name: Optional[str] = None
@@ -197,17 +169,7 @@ class App:
         if _warn_parentheses_missing is not None:
             raise invalid("@app.local_entrypoint needs parentheses: @app.local_entrypoint()")
 
-        def decorate(function: Callable) -> LocalEntrypoint:
-            raw = getattr(function, "_raw", function)
-            if not callable(raw) or raw is not function:
-                raise invalid("@app.local_entrypoint() goes on a plain function")
-            called = name or raw.__qualname__
-            if called in self._entrypoints and self._entrypoints[called]._raw.__code__.co_filename != raw.__code__.co_filename:
-                raise invalid(f"{self!r} has two local entrypoints named {called!r}")
-            made = self._entrypoints[called] = LocalEntrypoint(self, raw, called)
-            return made
-
-        return decorate
+        return lambda function: declare_entrypoint(self, function, name)
 
     def cls(
         self,
@@ -259,16 +221,13 @@ class App:
         if _warn_parentheses_missing is not None:
             raise invalid("@app.cls needs parentheses: @app.cls()")
 
-        def decorate(decorated: Any) -> Cls:
-            from gx._declare import declare_class
-
-            return declare_class(self, decorated, given)
-
-        return decorate
+        return lambda decorated: declare_class(self, decorated, given)
 
     def server(self, *_: Any, **__: Any) -> NoReturn:
         """Planned: servers."""
-        _planned("@app.server: servers")
+        from gx._planned import planned
+
+        planned("@app.server: servers")
 
     def include(self, other_app: App, inherit_tags: bool = True) -> App:
         """Takes over the functions of another app, and its tags."""
@@ -302,12 +261,16 @@ class App:
         With ``detach`` the app goes on after the block.
         """
         if interactive:
-            _planned("app.run(interactive=True)")
+            from gx._planned import planned
+
+            planned("app.run(interactive=True)")
         if show_progress is not None:
             from gx._notices import older
 
             older("app.run(show_progress=...)", "with gx.enable_output():")
         _check_name(name)
+        from gx._running import Running
+
         return Running(self, name, environment_name, detach, show_progress)
 
     run = Dual(_run, _run)
@@ -331,13 +294,7 @@ class App:
         from gx._session import deploy
 
         _check_name(name)
-        if strategy not in ("rolling", "recreate"):
-            raise invalid(f'app.deploy(strategy={strategy!r}): it can be "rolling" or "recreate"')
-        if not (name or self._name):
-            raise invalid('app.deploy() needs a name for the app: gx.App("name"), or app.deploy(name="name")')
-        made = deploy(self, name, tag, strategy, environment_name)
-        for app in self._together():
-            app._deployed, app._deployed_ids = str(made.get("app")), dict(made.get("functions") or {})
+        deploy(self, name, tag, strategy, environment_name)
         return self
 
     deploy = Dual(_deploy)
@@ -351,7 +308,7 @@ class App:
         With ``create_if_missing`` an app of that name that is not deployed is one
         without functions.
         """
-        from gx._deployed import look_up
+        from gx._running import look_up
 
         if not isinstance(name, str) or not name:
             from gx.exception import InvalidError
@@ -424,66 +381,13 @@ class App:
         """The connection for calls of the app's functions."""
         if self._client is not None:
             return self._client
-        from gx._client import in_container
-        from gx._runner import state
+        from gx._running import connect
 
-        client = in_container()
-        if client is None and self._deployed:
-            from gx._host import any_client
-
-            return any_client()
-        if client is None:
-            from gx.exception import ExecutionError
-
-            raise ExecutionError(
-                f"{function} can't be called remotely because its app does not run: start the file with `gx run FILE`, "
-                "call it in a block `with app.run():`, or find it by gx.Function.from_name once its app is deployed"
-            )
-        assert state.runner is not None and state.runner.start is not None
-        self._ids = dict(state.runner.start.get("functions") or {})
-        self._client = client
-        return client
+        return connect(self, function)
 
     def _attach(self, session: Optional[Session], client: Optional[Client], app_id: Optional[str], ids: Dict[str, str]) -> None:
         for app in self._together():
             app._session, app._client, app._app_id, app._ids = session, client, app_id, ids
-
-
-class Running:
-    """The block of ``app.run()``."""
-
-    def __init__(self, app: App, name: Optional[str], environment: Optional[str], detach: bool, output: Optional[bool]) -> None:
-        self._app = app
-        self._name = name
-        self._environment = environment
-        self._detach = detach
-        self._output = output
-
-    def __enter__(self) -> App:
-        from gx._session import start
-
-        start(self._app, name=self._name, environment=self._environment, detach=self._detach, output=self._output)
-        return self._app
-
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
-    ) -> None:
-        session = self._app._session
-        if session is not None:
-            session.stop()
-
-    async def __aenter__(self) -> App:
-        from gx._dual import in_thread
-
-        await in_thread(self.__enter__)()
-        return self._app
-
-    async def __aexit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
-    ) -> None:
-        from gx._dual import in_thread
-
-        await in_thread(self.__exit__)(kind, error, traceback)
 
 
 def _check_name(name: Any) -> None:
@@ -492,10 +396,3 @@ def _check_name(name: Any) -> None:
     good = isinstance(name, str) and 0 < len(name) <= 64 and all([c.isalnum() or c in "-_." for c in name])
     if not good:
         raise invalid(f"App name {name!r}: a name has 1 to 64 letters, digits, dashes, dots and underscores")
-
-
-
-def _planned(what: str) -> NoReturn:
-    from gx._planned import planned
-
-    planned(what)

@@ -174,7 +174,7 @@ class Cls:
         NotFoundError if there is none, and InvalidError if it is a function.
         """
         from gx._named import check
-        from gx._named_cls import NamedCls
+        from gx._named_cls import NamedCls  # a kind of Cls, so it comes after this class
 
         check(app_name, name, "gx.Cls.from_name", version)
         return NamedCls(app_name, name, environment_name, version)

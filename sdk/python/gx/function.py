@@ -298,7 +298,7 @@ class Function:
         NotFoundError if there is none, and InvalidError if it is a class.
         """
         from gx._named import check
-        from gx._named_function import NamedFunction
+        from gx._named_function import NamedFunction  # a kind of Function, so it comes after this class
 
         check(app_name, name, "gx.Function.from_name", version)
         return NamedFunction(app_name, name, environment_name, version)

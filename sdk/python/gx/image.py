@@ -284,11 +284,11 @@ class Image(Packages):
 
         Of packages only Python files, unless ``ignore`` says otherwise (see ``add_local_dir``).
         """
-        from gx._ignore import Ignore
-        from gx.file_pattern_matcher import NON_PYTHON_FILES
+        names, skip = _recipe.words("add_local_python_source", modules, "modules"), None
+        if ignore is not None:
+            from gx._ignore import Ignore
 
-        names = _recipe.words("add_local_python_source", modules, "modules")
-        skip = Ignore(NON_PYTHON_FILES if ignore is None else ignore)
+            skip = Ignore(ignore)
 
         def files() -> List[Dict[str, Any]]:
             from gx._sources import module_files

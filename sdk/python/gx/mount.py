@@ -85,11 +85,9 @@ class Mount:
         remote = _files.destination(remote_dir, "Mount.from_local_python_packages")
 
         def files() -> List[Dict[str, Any]]:
-            from gx._ignore import Ignore
             from gx._sources import module_files
-            from gx.file_pattern_matcher import NON_PYTHON_FILES
 
-            return [file for name in names for file in module_files(name, Ignore(NON_PYTHON_FILES), remote)]
+            return [file for name in names for file in module_files(name, None, remote)]
 
         return Mount((files,))
 

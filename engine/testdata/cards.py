@@ -24,7 +24,7 @@ def hold(_):
         file.seek(128 + 224)
         file.write(struct.pack("<IIQ", os.getpid(), 0, 3 << 30))
         file.flush()
-        end = time.monotonic() + 60
+        end = time.monotonic() + 150
         while not os.path.exists(os.path.join(os.environ["SHARED"], "released")) and time.monotonic() < end:
             time.sleep(0.005)
     return card(None)

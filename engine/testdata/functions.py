@@ -19,7 +19,7 @@ def slow(seconds):
 
 
 def _until(condition):
-    end = time.monotonic() + 60
+    end = time.monotonic() + 150
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError("what is waited for does not come")

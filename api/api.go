@@ -332,6 +332,15 @@ type Container struct {
 	Emulated  bool    `json:"emulated,omitempty"` // the cards are
 }
 
+// ImageStep is a step of an image as it was carried out last.
+type ImageStep struct {
+	Name  string    `json:"name"`
+	Time  time.Time `json:"time,omitzero"` // when that began; zero = nothing is kept of it
+	Took  float64   `json:"took"`          // seconds
+	Log   string    `json:"log"`           // what it printed, or the end of it
+	Error string    `json:"error,omitempty"`
+}
+
 // GPUs is what a host has of GPUs.
 type GPUs struct {
 	Provider string         `json:"provider"` // "emulator", "nvml"; "" = the host has no cards

@@ -22,6 +22,7 @@ import (
 	"github.com/gx-dev/gx/engine/ask"
 	"github.com/gx-dev/gx/engine/billing"
 	"github.com/gx-dev/gx/engine/blob"
+	"github.com/gx-dev/gx/engine/buildlog"
 	"github.com/gx-dev/gx/engine/bytecode"
 	"github.com/gx-dev/gx/engine/call"
 	"github.com/gx-dev/gx/engine/clock"
@@ -104,6 +105,7 @@ type Engine struct {
 	tending      sync.WaitGroup // the housekeeper, apps' endings, event feeds
 	closing      chan struct{}
 	history      *trace.History // of functions that have ended
+	buildLogs    *buildlog.Store
 	db           *store.DB
 	environments *environment.Store
 	dicts        *dict.Service
@@ -166,6 +168,9 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	// all of it is kept. What stays for later is MaxBytes.
 	keep.AppBytes = cmp.Or(keep.AppBytes, min(4<<30, cfg.Budget/8))
 	if e.logs, err = logs.Open(filepath.Join(cfg.Dir, "logs"), keep); err != nil {
+		return nil, err
+	}
+	if e.buildLogs, err = buildlog.Open(filepath.Join(cfg.Dir, "buildlogs"), cfg.Clock); err != nil {
 		return nil, err
 	}
 	if e.history, err = trace.OpenHistory(filepath.Join(cfg.Dir, "why")); err != nil {

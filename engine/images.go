@@ -97,6 +97,7 @@ func (e *Engine) Build(ctx context.Context, req api.BuildRequest, events func(bu
 	if err := checkImage(&req.Image); err != nil {
 		return "", nil, err
 	}
+	log := e.buildLogs.Record(req.Image.Steps, req.Python)
 	// Values that are found out here are the build's alone.
 	if req.Image, err = e.resolveSteps(ctx, req.Environment, req.Image); err != nil {
 		return "", nil, err
@@ -104,7 +105,15 @@ func (e *Engine) Build(ctx context.Context, req api.BuildRequest, events func(bu
 	if err := e.stepVolumes(ctx, req.Environment, req.Image.Steps); err != nil { // a clone of those that were asked for
 		return "", nil, err
 	}
-	image, err := e.cfg.Images.Build(ctx, build.Request{Recipe: req.Image, Python: req.Python, Open: e.openBlob, Attach: e.attachVolumes}, events)
+	image, err := e.cfg.Images.Build(ctx, build.Request{Recipe: req.Image, Python: req.Python, Open: e.openBlob, Attach: e.attachVolumes}, func(ev build.Event) {
+		log.Event(ev)
+		if events != nil {
+			events(ev)
+		}
+	})
+	if failed := log.End(); failed != nil {
+		e.cfg.Log.Warn("what an image's steps printed is not kept", "error", failed)
+	}
 	if err != nil {
 		return "", nil, err
 	}
@@ -123,6 +132,9 @@ func (e *Engine) openBlob(sum string) (io.ReadCloser, error) {
 	}
 	return f, nil
 }
+
+// ImageLogs is what the steps of an image printed when they were carried out.
+func (e *Engine) ImageLogs(id string) ([]api.ImageStep, error) { return e.buildLogs.Read(id) }
 
 // ImageUsage tells what the images occupy.
 func (e *Engine) ImageUsage(ctx context.Context) (build.Usage, error) { return e.cfg.Images.Usage(ctx) }

@@ -83,6 +83,11 @@ func (b *backend) Images(ctx context.Context) (build.Usage, error) {
 	return usage, known(err)
 }
 
+func (b *backend) ImageLogs(id string) ([]api.ImageStep, error) {
+	steps, err := b.h.engine.ImageLogs(id)
+	return steps, known(err)
+}
+
 func (b *backend) Prune(ctx context.Context, req api.PruneRequest) (build.Usage, error) {
 	usage, err := b.h.engine.Prune(ctx, req)
 	return usage, known(err)

@@ -32,6 +32,7 @@ type Backend interface {
 
 	Build(ctx context.Context, req api.BuildRequest, events func(build.Event)) (id string, notes []string, err error)
 	Images(ctx context.Context) (build.Usage, error)
+	ImageLogs(id string) ([]api.ImageStep, error)
 	Prune(ctx context.Context, req api.PruneRequest) (build.Usage, error)
 
 	// Check tells what is missing for an app before its images are built.

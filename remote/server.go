@@ -82,6 +82,7 @@ func NewServer(ctx context.Context, backend Backend, log *slog.Logger) *Server {
 		"POST /v1/dashboard":           func(w http.ResponseWriter, r *http.Request) { answer(w)(backend.Dashboard(r.Context())) },
 		"GET /v1/images":               s.images,
 		"POST /v1/images/prune":        s.prune,
+		"GET /v1/images/{id}/logs":     s.imageLogs,
 		"POST /v1/ask/{op}":            s.ask,
 	} {
 		s.until(s.life, pattern, handle)
@@ -211,6 +212,10 @@ func (s *Server) logList(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) images(w http.ResponseWriter, r *http.Request) {
 	answer(w)(s.backend.Images(r.Context()))
+}
+
+func (s *Server) imageLogs(w http.ResponseWriter, r *http.Request) {
+	answer(w)(s.backend.ImageLogs(r.PathValue("id")))
 }
 
 func (s *Server) why(w http.ResponseWriter, r *http.Request) {

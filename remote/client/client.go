@@ -164,6 +164,11 @@ func (c *Client) Images(ctx context.Context) (usage build.Usage, err error) {
 	return usage, c.call(ctx, http.MethodGet, "/v1/images", nil, &usage)
 }
 
+// ImageLogs asks what the steps of an image printed when they were carried out.
+func (c *Client) ImageLogs(ctx context.Context, id string) (steps []api.ImageStep, err error) {
+	return steps, c.call(ctx, http.MethodGet, "/v1/images/"+url.PathEscape(id)+"/logs", nil, &steps)
+}
+
 // Prune deletes images that are not in use.
 func (c *Client) Prune(ctx context.Context, req api.PruneRequest) (usage build.Usage, err error) {
 	return usage, c.call(ctx, http.MethodPost, "/v1/images/prune", req, &usage)

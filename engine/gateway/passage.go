@@ -63,7 +63,7 @@ func (x *exchange) embark(r *http.Request, body []byte) *passage {
 	x.passage = p
 	go func() { // ends with ctx
 		defer close(p.done)
-		p.res, p.err = x.travel(ctx, r)
+		p.res, p.err = x.travel(ctx, r) //nolint:bodyclose // by pass
 	}()
 	x.mu.Lock()
 	x.hangup = cancel

@@ -36,8 +36,10 @@ func (x *exchange) pass(w http.ResponseWriter, r *http.Request, body []byte, who
 			return
 		}
 		x.leave()
-		if x.passage != nil {
-			<-x.passage.done
+		if p := x.passage; p != nil {
+			if <-p.done; p.res != nil {
+				_ = p.res.Body.Close()
+			}
 		}
 	}()
 	transport := &awaited{x: x, body: body}

@@ -130,7 +130,7 @@ type happened struct {
 
 func build1(t *testing.T, e *buildkit.Engine, image app.Image, files contents) (build.Image, happened, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute) // the first makes the base
 	defer cancel()
 	h := happened{reasons: map[int]string{}, failed: -1}
 	got, err := e.Build(ctx, build.Request{Recipe: image, Python: "3.11", Open: files.open}, func(ev build.Event) {

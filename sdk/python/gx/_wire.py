@@ -1,7 +1,7 @@
 """A connection that speaks frames with the host, shared by threads.
 
-The names of gx._frames and gx._payload, which do the encoding, are names of
-this module too.
+How frames and payloads are encoded is in gx._frames and gx._payload, whose
+names are names of this module too; how they are read in gx._receiver.
 """
 
 from __future__ import annotations
@@ -14,61 +14,12 @@ from time import monotonic
 import _socket
 
 from gx._frames import (
-    ALL_INPUTS,
-    ANSWER,
-    ASK,
-    BATCH,
-    BYE,
-    CANCEL,
-    END,
-    ERROR,
-    FAIL,
-    FAILED,
-    FLAG_FD,
-    FLAG_LOGGED,
-    FLAG_MORE,
-    HEADER,
-    HEADER_SIZE,
-    HELLO,
-    INLINE_MAX,
-    INPUT,
-    ITEM,
-    MAX_BODY,
-    MAX_PAYLOAD,
-    OPEN,
-    OPENED,
-    PROTOCOL,
-    READY,
-    REPLY,
-    REQUEST,
-    RESULT,
-    RUNNER_CALL,
-    STAGE,
-    STAGED,
-    START,
-    STOP,
-    SWAP,
-    U64,
-    WEB_CONN,
-    WEB_CREDIT,
-    WEB_DATA,
-    WEB_END,
-    WEB_GONE,
-    WEB_MESSAGE,
-    WEB_REQUEST,
-    WEB_RESPONSE,
-    WITHIN,
-    ProtocolError,
-    TooLarge,
-    decode,
-    decode_message,
-    encode,
-    encode_message,
-    error_body,
-    from_json,
-    read_error_body,
-    to_json,
-)
+    ALL_INPUTS, ANSWER, ASK, BATCH, BYE, CANCEL, END, ERROR, FAIL, FAILED, FLAG_FD, FLAG_LOGGED, FLAG_MORE, HEADER, HEADER_SIZE,
+    HELLO, INLINE_MAX, INPUT, ITEM, MAX_BODY, MAX_PAYLOAD, OPEN, OPENED, PROTOCOL, READY, REPLY, REQUEST, RESULT, RUNNER_CALL,
+    STAGE, STAGED, START, STOP, SWAP, U64, WEB_CONN, WEB_CREDIT, WEB_DATA, WEB_END, WEB_GONE, WEB_MESSAGE, WEB_REQUEST,
+    WEB_RESPONSE, WITHIN, ProtocolError, TooLarge, decode, decode_message, encode, encode_message, error_body, from_json,
+    read_error_body, to_json,
+)  # fmt: skip
 from gx._payload import Files, Parts, dumps, loads, whole
 from gx._receiver import Receiver
 
@@ -81,68 +32,13 @@ if TYPE_CHECKING:
     from gx._payload import Payload as Payload
 
 __all__ = [
-    "ALL_INPUTS",
-    "ANSWER",
-    "ASK",
-    "BATCH",
-    "BYE",
-    "CANCEL",
-    "END",
-    "ERROR",
-    "FAIL",
-    "FAILED",
-    "FLAG_FD",
-    "FLAG_LOGGED",
-    "FLAG_MORE",
-    "HEADER",
-    "HEADER_SIZE",
-    "HELLO",
-    "INLINE_MAX",
-    "INPUT",
-    "ITEM",
-    "MAX_BODY",
-    "MAX_PAYLOAD",
-    "OPEN",
-    "OPENED",
-    "PROTOCOL",
-    "READY",
-    "REPLY",
-    "REQUEST",
-    "RESULT",
-    "RUNNER_CALL",
-    "STAGE",
-    "STAGED",
-    "START",
-    "STOP",
-    "SWAP",
-    "U64",
-    "WEB_CONN",
-    "WEB_CREDIT",
-    "WEB_DATA",
-    "WEB_END",
-    "WEB_GONE",
-    "WEB_MESSAGE",
-    "WEB_REQUEST",
-    "WEB_RESPONSE",
-    "WITHIN",
-    "Closed",
-    "Connection",
-    "Parts",
-    "ProtocolError",
-    "TooLarge",
-    "connect",
-    "decode",
-    "decode_message",
-    "dumps",
-    "encode",
-    "encode_message",
-    "error_body",
-    "from_json",
-    "loads",
-    "read_error_body",
-    "to_json",
-    "whole",
-]
+    "ALL_INPUTS", "ANSWER", "ASK", "BATCH", "BYE", "CANCEL", "END", "ERROR", "FAIL", "FAILED", "FLAG_FD", "FLAG_LOGGED",
+    "FLAG_MORE", "HEADER", "HEADER_SIZE", "HELLO", "INLINE_MAX", "INPUT", "ITEM", "MAX_BODY", "MAX_PAYLOAD", "OPEN", "OPENED",
+    "PROTOCOL", "READY", "REPLY", "REQUEST", "RESULT", "RUNNER_CALL", "STAGE", "STAGED", "START", "STOP", "SWAP", "U64",
+    "WEB_CONN", "WEB_CREDIT", "WEB_DATA", "WEB_END", "WEB_GONE", "WEB_MESSAGE", "WEB_REQUEST", "WEB_RESPONSE", "WITHIN",
+    "Closed", "Connection", "Parts", "ProtocolError", "TooLarge", "connect", "decode", "decode_message", "dumps", "encode",
+    "encode_message", "error_body", "from_json", "loads", "read_error_body", "to_json", "whole",
+]  # fmt: skip
 
 _I = Struct("i")
 _pack = HEADER.pack
@@ -164,12 +60,7 @@ class Connection:
     (a unix socket on one machine).
     """
 
-    def __init__(
-        self,
-        sock: _socket.socket,
-        handler: Optional[Callable[[Frame], None]] = None,
-        descriptors: bool = False,
-    ) -> None:
+    def __init__(self, sock: _socket.socket, handler: Optional[Callable[[Frame], None]] = None, descriptors: bool = False) -> None:
         self.sock = sock
         self.fd = sock.fileno()
         self.handler: Callable[[Frame], None] = handler or (lambda frame: None)
@@ -238,14 +129,7 @@ class Connection:
             raise self.error from error
 
     def send_payload(
-        self,
-        type: int,
-        call: int,
-        index: int,
-        payload: Union[Payload, Buffer],
-        attempt: int = 0,
-        before: bytes = b"",
-        after: bytes = b"",
+        self, type: int, call: int, index: int, payload: Union[Payload, Buffer], attempt: int = 0, before: bytes = b"", after: bytes = b""
     ) -> None:
         """Sends a frame with a payload of any size, between encoded frames."""
         if not isinstance(payload, Parts) and len(payload) <= INLINE_MAX:

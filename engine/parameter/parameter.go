@@ -5,6 +5,7 @@ package parameter
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -28,7 +29,7 @@ func (e Error) Error() string { return string(e) }
 // is there twice the last value counts; names that are no parameter's are the
 // user's. Its error is an Error.
 func Read(declared []app.Parameter, query string) ([]byte, error) {
-	values, _ := url.ParseQuery(query) // what cannot be read is not there
+	values := parseQuery(query)
 	given := map[string]any{}
 	for _, p := range declared {
 		texts := values[p.Name]
@@ -54,6 +55,39 @@ func Read(declared []app.Parameter, query string) ([]byte, error) {
 		return nil, Error(fmt.Sprintf("the parameters in the query have %d bytes; at most %d are allowed", len(pickled), maxSize))
 	}
 	return pickled, nil
+}
+
+// parseQuery reads a query as Python's applications do, which see the same one
+// (urllib.parse.parse_qs): a semicolon and a lone percent sign stand for
+// themselves. net/url leaves out whatever has one.
+func parseQuery(query string) map[string][]string {
+	values := map[string][]string{}
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		name = unescape(name)
+		values[name] = append(values[name], unescape(value))
+	}
+	return values
+}
+
+// unescape is the text that a part of a query stands for.
+func unescape(part string) string {
+	part = strings.ReplaceAll(part, "+", " ")
+	if whole, err := url.PathUnescape(part); err == nil {
+		return whole
+	}
+	out := make([]byte, 0, len(part))
+	for i := 0; i < len(part); i++ {
+		if part[i] == '%' && i+2 < len(part) {
+			if c, err := hex.DecodeString(part[i+1 : i+3]); err == nil {
+				out = append(out, c...)
+				i += 2
+				continue
+			}
+		}
+		out = append(out, part[i])
+	}
+	return string(out)
 }
 
 // same reports whether a value is the default, which text is.

@@ -41,7 +41,11 @@ func appendValue(out []byte, value any) []byte {
 	case int64:
 		return appendInt(out, v)
 	case float64:
-		return binary.BigEndian.AppendUint64(append(out, 'G'), math.Float64bits(v))
+		bits := math.Float64bits(v)
+		if math.IsNaN(v) {
+			bits = 0x7ff8 << 48 // Python's float("nan"), which is not Go's
+		}
+		return binary.BigEndian.AppendUint64(append(out, 'G'), bits)
 	case string:
 		if len(v) <= math.MaxUint8 {
 			out = append(out, 0x8c, byte(len(v)))

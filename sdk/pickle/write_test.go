@@ -24,7 +24,7 @@ func TestArgumentsAsTheSDKWritesThem(t *testing.T) {
 		{`{"b": "ü€😀", "a": "same", "c": "same"}`, map[string]any{"a": "same", "b": "ü€😀", "c": "same"}},
 		{`{"s": "x" * 255, "t": "x" * 256, "u": "x" * 16000}`, map[string]any{"s": strings.Repeat("x", 255), "t": strings.Repeat("x", 256), "u": strings.Repeat("x", 16000)}},
 		{`{"yes": True, "no": False}`, map[string]any{"yes": true, "no": false}},
-		{`{"x": 1.5, "y": -0.0, "z": 1e300, "i": float("-inf")}`, map[string]any{"x": 1.5, "y": math.Copysign(0, -1), "z": 1e300, "i": math.Inf(-1)}},
+		{`{"x": 1.5, "y": -0.0, "z": 1e300, "i": float("-inf"), "n": float("nan")}`, map[string]any{"n": math.NaN(), "x": 1.5, "y": math.Copysign(0, -1), "z": 1e300, "i": math.Inf(-1)}},
 	}
 	program := `
 import base64, sys

@@ -149,6 +149,7 @@ func (s *Service) gone(queue int64) {
 		if at.queue == queue {
 			p.fail(errGone)
 			p.stale = true
+			p.release() // what it holds is no reason to know of it any more
 		}
 	}
 }

@@ -346,7 +346,9 @@ func TestDeletedWithItems(t *testing.T) {
 	l.put(t, "", many(10)...)
 	o, err := l.ByID(t.Context(), l.id)
 	require.NoError(t, err)
+	require.Equal(t, 1, l.InUse())
 	require.NoError(t, l.Delete(t.Context(), o))
+	require.Zero(t, l.InUse(), "nothing is known of what is not there any more")
 	for _, table := range []string{"queue_partitions", "queue_items"} {
 		var n int
 		require.NoError(t, l.db.Read().QueryRow(`SELECT count(*) FROM `+table).Scan(&n)) //nolint:noctx // a test

@@ -137,15 +137,17 @@ func (r *Recording) Event(e build.Event) {
 	}
 }
 
-// text is what the step printed, or the end of it, in whole lines.
+// text is what the step printed, or the end of it, in whole lines if it has several.
 func (s *step) text() string {
 	text := string(s.log)
 	if over := len(text) - maxStep; over > 0 {
 		text, s.left = text[over:], true
 	}
 	if s.left {
-		_, text, _ = strings.Cut(text, "\n")
-		text = "[...]\n" + text
+		if _, rest, cut := strings.Cut(text, "\n"); cut { // else it is one line, such as a progress bar's
+			text = rest
+		}
+		text = "[...]\n" + strings.ToValidUTF8(text, "")
 	}
 	return text
 }

@@ -104,6 +104,14 @@ func TestLimits(t *testing.T) {
 	require.True(t, strings.HasPrefix(steps[0].Log, "[...]\n"+line))
 	require.True(t, strings.HasSuffix(steps[0].Log, line+"the end\n"))
 
+	// A line without end, as progress bars are, which is cut within a character.
+	recorded(t, s, "im-03", []app.Step{run("bar")}, []string{strings.Repeat("\u20ac", maxStep) + "100 %"}, nil)
+	steps, err = s.Read("im-03")
+	require.NoError(t, err)
+	require.Greater(t, len(steps[0].Log), maxStep/2)
+	require.NotContains(t, steps[0].Log, "\ufffd")
+	require.True(t, strings.HasSuffix(steps[0].Log, "\u20ac100 %"))
+
 	s.most = 100 << 10
 	recorded(t, s, "im-02", []app.Step{run("one")}, []string{strings.Repeat(line, 500)}, nil)
 	require.NotEmpty(t, logs(t, s, "im-02")[0])

@@ -566,10 +566,11 @@ def f(method):
 
     def test_ignoring_sigterm(self) -> None:
         host = self.host(
-            "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ndef f(x):\n    time.sleep(x)\n    return x"
+            "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+            "def f(x):\n    print('begun', flush=True)\n    time.sleep(x)\n    return x"
         ).ready()
         host.input(0.5)
-        time.sleep(0.1)
+        host.stdout.wait(b"begun")
         host.process.terminate()
         self.assertEqual(host.value(), 0.5)
         self.assertEqual(host.stop(), 0)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/engine/deployment"
 	"github.com/gx-dev/gx/engine/logs"
+	"github.com/gx-dev/gx/sdk/pickle"
 	"github.com/gx-dev/gx/wire"
 )
 
@@ -315,6 +318,54 @@ func TestStoppedAppPinsNoImages(t *testing.T) {
 	_, err = h.deploy(tell("three"), api.DeployRequest{}) // although no earlier version can be gone back to
 	require.NoError(t, err)
 	h.tells("three")
+}
+
+// TestDeployOtherParameters deploys a class whose parameters are others than
+// those with which it is in use, and one that somebody asks for by what its code
+// refuses: neither keeps the next version off.
+func TestDeployOtherParameters(t *testing.T) {
+	h := newHost(t, "process")
+	kept := `
+class C:
+    def __init__(self, NAME):
+        if WHO == "bad":
+            raise ValueError("there is no " + WHO)
+        self.told = WHO
+
+    def ask(self, x):
+        return "VERSION " + self.told
+
+
+C.ask._gx_roles = ("method",)
+`
+	deploy := func(version, name string, parameters ...app.Parameter) error {
+		_, err := h.deploy(files{"app.py": strings.NewReplacer("NAME", name, "WHO", regexp.MustCompile(`^\w+`).FindString(name), "VERSION", version).Replace(kept)}, api.DeployRequest{},
+			app.Function{Name: "C", Class: true, Methods: []app.Method{{Name: "ask"}}, Parametrized: len(parameters) > 0, Parameters: parameters})
+		return err
+	}
+	c := h.alone()
+	defer c.close()
+	ask := func(name, value string) wire.Frame {
+		c.next++
+		open, err := wire.JSON(wire.Open, c.next, 0, wire.OpenBody{Function: h.found("C").Function, Kind: "call", Method: "ask", Params: pickle.Arguments(map[string]any{name: value})})
+		require.NoError(t, err)
+		c.write(open, wire.Frame{Header: wire.Header{Type: wire.Input, Call: c.next}, Body: args(0)}, wire.Frame{Header: wire.Header{Type: wire.End, Call: c.next, Index: 1}})
+		return c.collect(c.next)[0]
+	}
+	require.NoError(t, deploy("one", "name", app.Parameter{Name: "name", Type: "str"}))
+	c.expect(ask("name", "bo"), "one bo")
+	require.NoError(t, deploy("two", "who", app.Parameter{Name: "who", Type: "str"}))
+	c.expect(ask("who", "cy"), "two cy")
+	require.Equal(t, wire.Error, ask("who", "bad").Type)
+	require.NoError(t, deploy("three", "who", app.Parameter{Name: "who", Type: "str"}))
+	c.expect(ask("who", "cy"), "three cy")
+	// The one without parameters is of no use once they are needed.
+	require.NoError(t, deploy("four", "who='all'"))
+	require.NoError(t, deploy("five", "who", app.Parameter{Name: "who", Type: "str"}))
+	c.expect(ask("who", "cy"), "five cy")
+	// With those that stay, a version that does not start is none.
+	require.ErrorContains(t, deploy("six", "who, more", app.Parameter{Name: "who", Type: "str"}), "C does not start")
+	c.expect(ask("who", "cy"), "five cy")
 }
 
 func TestDeployIsRefused(t *testing.T) {

@@ -3,9 +3,11 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/gx-dev/gx/api"
+	"github.com/gx-dev/gx/app"
 	"github.com/gx-dev/gx/engine/function"
 )
 
@@ -95,14 +97,23 @@ func (c *change) prepare(ctx context.Context, out *rollout) (err error) {
 		return err
 	}
 	if out == nil {
+		if c.turns() {
+			c.ready = c.turn()
+			return nil
+		}
 		c.ready, err = c.pool.Replace(ctx, c.next)
 		return err
 	}
+	turns := c.turns()
 	if out.recreate {
 		if c.resume, err = c.pool.Clear(ctx); err != nil {
 			c.next.Pins.Release()
 			return err
 		}
+	}
+	if turns {
+		c.ready = c.turn()
+		return nil
 	}
 	if c.pool.Params() != nil || c.pool.Options() != nil { // a variant comes up if its function does
 		c.ready, err = c.pool.Replace(ctx, c.next)
@@ -110,6 +121,27 @@ func (c *change) prepare(ctx context.Context, out *rollout) (err error) {
 	}
 	c.ready, c.unproven, err = c.pool.ReplaceProven(ctx, c.next)
 	return err
+}
+
+// turns reports whether the version need not come up with what the pool's
+// containers are given. A class's parameters may have become others. And what
+// brings up no container as it is may be anything, which a web request's query has:
+// nobody is to keep versions off by asking for that.
+func (c *change) turns() bool {
+	params := c.pool.Params()
+	if params == nil {
+		return c.next.Spec.Parametrized
+	}
+	same := slices.EqualFunc(c.old.Spec.Parameters, c.next.Spec.Parameters, func(a, b app.Parameter) bool { return a.Name == b.Name && a.Type == b.Type })
+	return !same || !c.pool.Ready()
+}
+
+// turn is Turn; without parameters that the version needs no container comes up.
+func (c *change) turn() *function.Change {
+	if c.pool.Params() == nil {
+		c.next.Spec.Scaling.Min, c.next.Spec.Scaling.Buffer = 0, 0
+	}
+	return c.pool.Turn(c.next)
 }
 
 // prove has a container of each function come up, in goroutines that it adds to

@@ -3,6 +3,7 @@ package function
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gx-dev/gx/engine/container"
@@ -108,6 +109,13 @@ func (f *Function) needed() int {
 		}
 	}
 	return max(busy, min(live, max(1, f.scaling.Min)))
+}
+
+// Ready reports whether a container takes inputs.
+func (f *Function) Ready() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.ContainsFunc(f.members, func(m *member) bool { return m.state == ready && !m.leaves() })
 }
 
 // try starts a container of the next version; nil = there is no room for more.

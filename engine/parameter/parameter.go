@@ -111,7 +111,7 @@ func parse(kind, text string) (any, error) {
 		}
 		return nil, fmt.Errorf("%.100q is not a whole number of at most 64 bits", text)
 	case "float":
-		if x, err := strconv.ParseFloat(text, 64); err == nil {
+		if x, err := strconv.ParseFloat(text, 64); err == nil && !strings.ContainsAny(text, "xX") { // Python has no such form
 			return x, nil
 		}
 		return nil, fmt.Errorf("%.100q is not a number", text)

@@ -42,6 +42,7 @@ func TestRead(t *testing.T) {
 		"no number":         {query: "name=bo&size=four", err: `parameter size of the query: "four" is not a whole number`},
 		"a large number":    {query: "name=bo&size=9223372036854775808", err: "of at most 64 bits"},
 		"no float":          {query: "name=bo&rate=", err: `parameter rate of the query: "" is not a number`},
+		"no hexadecimal":    {query: "name=bo&rate=0x1p3", err: "is not a number"},
 		"neither":           {query: "name=bo&fast=yes", err: "neither true nor false"},
 		"large":             {query: "name=" + strings.Repeat("x", 17<<10), err: "at most 16384 are allowed"},
 		"long, in an error": {query: "name=bo&size=" + strings.Repeat("x", 17<<10), err: "is not a whole number"},
